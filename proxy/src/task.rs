@@ -1,0 +1,40 @@
+//! Tasks with an owner: the only place that spawns.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+/// A task on this thread's runtime; it stops when this is dropped.
+#[derive(Debug)]
+#[must_use = "the task stops when this is dropped"]
+pub struct OwnedTask<T = ()>(JoinHandle<T>);
+
+impl<T: 'static> OwnedTask<T> {
+    /// Starts `future` on the current thread.
+    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+    pub fn spawn(future: impl Future<Output = T> + 'static) -> Self {
+        Self(tokio::task::spawn_local(future))
+    }
+
+    /// Waits for the end; `None` when the task panicked.
+    pub async fn join(mut self) -> Option<T> {
+        (&mut self.0).await.ok()
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl<T> Drop for OwnedTask<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Lets a task run on its own: it ends with the connection or request that it serves, whose limits bound it.
+#[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+pub fn spawn_bounded_by_connection(future: impl Future<Output = ()> + 'static) {
+    drop(tokio::task::spawn_local(future));
+}
