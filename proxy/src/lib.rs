@@ -4,3 +4,9 @@
 pub mod codec;
 /// Tasks with an owner.
 pub mod task;
+/// The model that the data path reads.
+pub mod config;
+/// What is known of one request or connection.
+pub mod exchange;
+/// What operators see.
+pub mod telemetry;
