@@ -10,3 +10,9 @@ pub mod config;
 pub mod exchange;
 /// What operators see.
 pub mod telemetry;
+/// Byte streams handed from stage to stage.
+pub mod stream;
+/// 2. Which protocol is it.
+pub mod detect;
+/// 1. Take a connection.
+pub mod accept;
