@@ -16,3 +16,5 @@ pub mod stream;
 pub mod detect;
 /// 1. Take a connection.
 pub mod accept;
+/// 3. Bring a request into one form.
+pub mod normalize;
