@@ -18,3 +18,7 @@ pub mod detect;
 pub mod accept;
 /// 3. Bring a request into one form.
 pub mod normalize;
+/// Answers that the proxy makes itself.
+pub mod reply;
+/// 6. Send the request, bring back the answer.
+pub mod forward;
