@@ -68,6 +68,23 @@ pub fn to_json<M: Message + Name>(
     write::Writer::new(pool, secrets).message(&dynamic, false, 0)
 }
 
+/// Whether a field holds key material, by its full name.
+#[must_use]
+pub fn is_sensitive(field: &str) -> bool {
+    SENSITIVE.contains(&field)
+}
+
+/// As upstream marks them (`udpa.annotations.sensitive`); a test holds the list against the marks.
+const SENSITIVE: &[&str] = &[
+    "envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials.private_key",
+    "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secret",
+    "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secrets",
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.password",
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.pkcs12",
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.private_key",
+    "envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys.keys",
+];
+
 fn descriptor<M: Name>(pool: &DescriptorPool) -> Result<MessageDescriptor, Fault> {
     let name = M::full_name();
     pool.get_message_by_name(&name)
