@@ -1,7 +1,7 @@
 //! Canonical protobuf JSON in and out, `Any` included. Bootstrap files are read and dumps are written by it.
 //!
 //! Reading collects every fault of a file, each with its path, and apart from those what lies outside the slice
-//! ([`Unknown`]): the caller decides whether an unknown field is a warning or an error. It takes what Envoy takes: field
+//! ([`Unknown`](crate::unknown::Unknown)): the caller decides whether an unknown field is a warning or an error. It takes what Envoy takes: field
 //! names in both spellings, enum values in any case or by number, numbers and booleans in quotes. One thing it refuses
 //! that Envoy lets pass: the same field twice, in two spellings.
 //!

@@ -139,14 +139,16 @@ fn a_changed_json_name_is_noticed() {
 #[test]
 fn a_changed_type_is_noticed() {
     every_change_is_noticed(|field| {
-        let other = match field.r#type() {
-            Type::Uint32 => Type::Sint32,
-            Type::Bool => Type::Uint32,
-            Type::String => Type::Bytes,
-            Type::Bytes => Type::String,
-            Type::Double => Type::Float,
-            Type::Uint64 => Type::Fixed64,
-            _ => return false,
+        let others = [
+            (Type::Uint32, Type::Sint32),
+            (Type::Bool, Type::Uint32),
+            (Type::String, Type::Bytes),
+            (Type::Bytes, Type::String),
+            (Type::Double, Type::Float),
+            (Type::Uint64, Type::Fixed64),
+        ];
+        let Some((_, other)) = others.into_iter().find(|(from, _)| *from == field.r#type()) else {
+            return false;
         };
         field.set_type(other);
         true
