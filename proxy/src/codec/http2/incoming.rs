@@ -89,6 +89,10 @@ impl IncomingBody {
                 }
                 // Only fails for more than was received.
                 let _ = self.stream.flow_control().release_capacity(length);
+                // Whoever sees that this was the last does not ask again.
+                if self.stream.is_end_stream() {
+                    self.end();
+                }
                 Poll::Ready(Some(Ok(data)))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(self.fail(&error)))),

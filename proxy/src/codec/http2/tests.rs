@@ -20,8 +20,10 @@ use crate::codec::{
 };
 use crate::task::OwnedTask;
 
+mod attacks;
 mod client_side;
 mod server_side;
+mod through;
 
 const LONG: Duration = Duration::from_secs(3600);
 
