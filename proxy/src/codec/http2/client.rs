@@ -217,7 +217,7 @@ impl Client {
         request: Request<Body>,
         informational: Informational,
     ) -> Result<Outgoing<Body>, SendFailed> {
-        if !self.is_usable() {
+        if self.0.state.closed.get() {
             return Err(SendFailed::unsent(SendError::Closed, request));
         }
         if !self.has_capacity() {

@@ -161,6 +161,11 @@ impl Idle {
         self.timeout.is_some()
     }
 
+    /// The time begins again.
+    pub(super) const fn restart(&mut self) {
+        self.since = None;
+    }
+
     /// Ready after the timeout without streams.
     pub(super) fn poll_expired(&mut self, busy: bool, cx: &mut Context<'_>) -> Poll<()> {
         let Some(timeout) = self.timeout else { return Poll::Pending };
