@@ -12,10 +12,10 @@ pub mod cluster;
 pub mod endpoint;
 /// Envoy's substitution format (`%REQ(X)%`), parsed.
 pub mod format;
-/// HTTP connection manager: what is done to every request of a listener.
-pub mod http;
 /// Header mutations.
 pub mod headers;
+/// HTTP connection manager: what is done to every request of a listener.
+pub mod http;
 /// Certificates to show, peers to accept.
 pub mod identity;
 /// Listeners, filter chains, how a connection is matched to one.

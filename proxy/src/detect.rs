@@ -1,11 +1,11 @@
 //! Stage 2: which protocol is it. Looks at the first bytes without consuming them, within a limit of bytes and of time.
 
+/// TLS ClientHello: server name and ALPN, without decrypting.
+pub mod client_hello;
 /// HTTP/1 request line or HTTP/2 preface.
 pub mod http;
 /// PROXY protocol, versions 1 and 2.
 pub mod proxy_protocol;
-/// TLS ClientHello: server name and ALPN, without decrypting.
-pub mod client_hello;
 
 use std::fmt;
 use std::net::SocketAddr;

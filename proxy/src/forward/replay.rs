@@ -88,12 +88,8 @@ impl Replay {
             return Some(Body::Empty);
         }
         drop(source);
-        let attempt = Attempt {
-            source: Rc::clone(&self.source),
-            progress: Rc::clone(&self.progress),
-            next: 0,
-            size_hint: self.size_hint.clone(),
-        };
+        let attempt =
+            Attempt { source: Rc::clone(&self.source), progress: Rc::clone(&self.progress), next: 0, size_hint: self.size_hint.clone() };
         Some(Body::Boxed(Box::pin(attempt)))
     }
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::HeaderMap;
 use http::StatusCode;
+use http::header::HeaderMap;
 
-use crate::config::route::{RateLimitedBackoff, RetryOn, RetryPolicy};
 use crate::config::matcher::RequestHeaders;
+use crate::config::route::{RateLimitedBackoff, RetryOn, RetryPolicy};
 use crate::exchange::RequestHead;
 
 /// Retries where `x-envoy-retry-on` asks for them without a number.
@@ -214,4 +214,3 @@ impl RequestHeaders for AnswerHeaders<'_> {
         self.0
     }
 }
-

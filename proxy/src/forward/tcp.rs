@@ -115,10 +115,10 @@ async fn sockets(client: &TcpStream, upstream: &TcpStream, ahead: Bytes, moved: 
         pass(client, upstream, received).await
     };
     let back = pass(upstream, client, sent);
-    match tokio::try_join!(
-        async { there.await.map_err(|fault| fault.end(End::Client, End::Upstream)) },
-        async { back.await.map_err(|fault| fault.end(End::Upstream, End::Client)) },
-    ) {
+    match tokio::try_join!(async { there.await.map_err(|fault| fault.end(End::Client, End::Upstream)) }, async {
+        back.await.map_err(|fault| fault.end(End::Upstream, End::Client))
+    },)
+    {
         Ok(((), ())) => End::Finished,
         Err(end) => end,
     }
@@ -250,10 +250,10 @@ async fn streams(client: Box<dyn ByteStream>, upstream: Box<dyn ByteStream>, ahe
         copy(client_reads, upstream_writes, received).await
     };
     let back = copy(upstream_reads, client_writes, sent);
-    match tokio::try_join!(
-        async { there.await.map_err(|fault| fault.end(End::Client, End::Upstream)) },
-        async { back.await.map_err(|fault| fault.end(End::Upstream, End::Client)) },
-    ) {
+    match tokio::try_join!(async { there.await.map_err(|fault| fault.end(End::Client, End::Upstream)) }, async {
+        back.await.map_err(|fault| fault.end(End::Upstream, End::Client))
+    },)
+    {
         Ok(((), ())) => End::Finished,
         Err(end) => end,
     }
@@ -271,7 +271,6 @@ async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
         meter.add(read);
     }
 }
-
 
 #[cfg(test)]
 mod tests {

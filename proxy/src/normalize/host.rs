@@ -32,7 +32,9 @@ pub(super) fn normalize(settings: HostSettings, connection: &ConnectionInfo, hea
 /// Host and port of an authority; brackets of IPv6 stay with the host.
 pub fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !(host.contains(':') && !host.ends_with(']')) => {
+        Some((host, port))
+            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !(host.contains(':') && !host.ends_with(']')) =>
+        {
             (host, Some(port))
         }
         _ => (authority, None),

@@ -59,9 +59,7 @@ pub(super) async fn exchange(
     let mut exchange = open(shared, sender, request, informational).map_err(|failed| *failed)?;
     let response = poll_fn(|cx| exchange.poll(cx)).await;
     match response {
-        Ok(response) => {
-            exchange.answer(response).map_err(|error| SendFailed { error, unsent: None, response_bytes_seen: true })
-        }
+        Ok(response) => exchange.answer(response).map_err(|error| SendFailed { error, unsent: None, response_bytes_seen: true }),
         Err(error) => Err(exchange.fail(error)),
     }
 }
@@ -102,9 +100,7 @@ fn open(
             let _ = stream.send_data(data, true);
             None
         }
-        Body::Empty | Body::Http1(_) | Body::Http2(_) | Body::Boxed(_) => {
-            Some(Uploading { pump: Pump::new(stream), body, refused: false })
-        }
+        Body::Empty | Body::Http1(_) | Body::Http2(_) | Body::Boxed(_) => Some(Uploading { pump: Pump::new(stream), body, refused: false }),
     };
     let guard = StreamGuard::new(shared);
     Ok(Exchange { shared, guard, method, response, upload, kept, informational, informed: 0, written })
