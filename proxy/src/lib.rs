@@ -10,3 +10,11 @@ pub mod config;
 pub mod exchange;
 /// What operators see.
 pub mod telemetry;
+/// What all workers share of a cluster.
+pub mod upstream;
+/// Names to addresses, on the control thread.
+pub mod resolve;
+/// A cluster to one of its endpoints.
+pub mod balance;
+/// An endpoint to a usable connection.
+pub mod connect;
