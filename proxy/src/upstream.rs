@@ -78,7 +78,7 @@ impl ClusterState {
         self.stats.get()
     }
 
-    /// Publishes new endpoints. One that stays keeps its state (load, connections); the cluster is warm now.
+    /// Publishes new endpoints. One that stays keeps its state (load, connections).
     pub fn replace(&self, members: Vec<Member>, overprovisioning: u32) {
         let members = self.keep_states(members);
         let new = EndpointSet::new(members, overprovisioning);
@@ -93,7 +93,6 @@ impl ClusterState {
             member.endpoint.set_removed(false);
         }
         self.publish(new);
-        self.set_warm();
     }
 
     /// Publishes where a logical endpoint is now (`LOGICAL_DNS`): it stays the same endpoint and keeps its connections.
@@ -105,9 +104,10 @@ impl ClusterState {
         }
     }
 
-    /// Publishes the endpoints that an assignment lists.
+    /// Publishes the endpoints that an assignment lists; the cluster is warm now.
     pub fn replace_assignment(&self, assignment: &Assignment) {
         self.replace(listed(assignment), assignment.overprovisioning_factor);
+        self.set_warm();
     }
 
     /// Sets an endpoint's health and groups the endpoints anew.

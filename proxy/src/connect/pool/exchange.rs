@@ -134,16 +134,21 @@ impl HostPool {
     }
 }
 
-async fn send_http1(lease: http1::Lease, sending: &mut Sending, in_flight: InFlight) -> Sent {
-    let Some(held) = lease.take() else { return lost_lease(in_flight) };
-    let home = held.home;
+async fn send_http1(mut lease: http1::Lease, sending: &mut Sending, in_flight: InFlight) -> Sent {
+    let home = Rc::clone(&lease.home);
     let requests = home.requests.get();
     home.requests.set(requests.saturating_add(1));
     let upstream = UpstreamFacts { connection: Rc::clone(&home.facts), reused: requests > 0 };
     let request = mem::take(&mut sending.request);
+    let Some(connection) = lease.take() else {
+        let why = Unanswered { failure: Failure::Closed { answering: false }, unsent: Some(request) };
+        return Sent::Failed { why, upstream, elsewhere: true };
+    };
+    // Holds the pool, which outlives the request anyway.
+    drop(lease);
     // Needed again only if the request must be sent again, which happens on reused connections.
     let spelling = if upstream.reused { sending.spelling.clone() } else { mem::take(&mut sending.spelling) };
-    match held.connection.send(request, spelling, sending.informational.clone(), home).await {
+    match connection.send(request, spelling, sending.informational.clone(), home).await {
         Ok(outgoing) => Sent::Answered(Exchange { outgoing, upstream, in_flight }),
         Err(failed) => {
             let why = Unanswered::from(failed);

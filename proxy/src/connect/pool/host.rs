@@ -186,7 +186,9 @@ impl HostPool {
         while let Some(waiter) = self.next_waiter() {
             let lease = http1::Lease::new(Rc::clone(self), held);
             match waiter.send(Ok(Lease::Http1(lease))) {
-                Err(Ok(Lease::Http1(back))) => held = back.take()?,
+                Err(Ok(Lease::Http1(mut back))) => {
+                    held = Held { connection: back.take()?, home: Rc::clone(&back.home) };
+                }
                 Ok(()) | Err(Ok(Lease::Http2(_)) | Err(_)) => return None,
             }
         }

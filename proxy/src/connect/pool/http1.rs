@@ -57,23 +57,25 @@ pub(super) struct Idle {
 /// A connection for one request. Dropped unused, it goes back.
 pub(super) struct Lease {
     pool: Rc<HostPool>,
-    held: Option<Held>,
+    pub(super) home: Rc<Home>,
+    connection: Option<Connection<CountedIo>>,
 }
 
 impl Lease {
     pub(super) fn new(pool: Rc<HostPool>, held: Held) -> Self {
-        Self { pool, held: Some(held) }
+        Self { pool, home: held.home, connection: Some(held.connection) }
     }
 
-    pub(super) fn take(mut self) -> Option<Held> {
-        self.held.take()
+    /// The connection; the first time.
+    pub(super) fn take(&mut self) -> Option<Connection<CountedIo>> {
+        self.connection.take()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.pool.take_back(held);
+        if let Some(connection) = self.connection.take() {
+            self.pool.take_back(Held { connection, home: Rc::clone(&self.home) });
         }
     }
 }
