@@ -5,3 +5,20 @@
 
 /// What is wrong with a resource, and where.
 pub mod invalid;
+/// Access logs and format strings.
+pub mod access_log;
+/// Addresses, ranges, socket settings.
+pub mod address;
+/// Bytes from files or in place.
+pub mod data_source;
+/// Shares of requests.
+pub mod fraction;
+/// TLS contexts.
+pub mod tls;
+/// Tracing.
+pub mod trace;
+/// TCP proxy.
+pub mod tcp;
+
+mod pending;
+use pending::{headers, matcher};
