@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut config = prost_build::Config::new();
     config
         .enable_type_names()
+        .type_name_domain(["."], "type.googleapis.com")
         .bytes(["."])
         .include_file("modules.rs");
 

@@ -10,3 +10,5 @@ pub mod config;
 pub mod exchange;
 /// What operators see.
 pub mod telemetry;
+/// Configuration in: wire types to model.
+pub mod xds;

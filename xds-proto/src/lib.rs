@@ -2,12 +2,30 @@
 //!
 //! The messages are generated from the `.proto` files in `proto/`, which keep the packages, names, numbers and types of
 //! Envoy's API: bytes and JSON made for Envoy are understood here, and the other way round. They hold only what Ninon
-//! acts on or knowingly ignores, so they are the support matrix. prost drops what it does not know; `unknown` and `json`
+//! acts on or knowingly ignores, so they are the support matrix. prost drops what it does not know; [`unknown`] and [`json`]
 //! find it, so that a field set by an operator is never silently lost.
 //!
 //! Nothing here stays resident: [`descriptor_pool`] builds the descriptors on demand, and the caller drops them.
 //!
 //! This crate does no I/O and knows nothing of YAML, of validation rules, or of the proxy's own model.
+
+/// Packing and unpacking `Any`.
+pub mod any;
+/// Protobuf JSON in and out.
+pub mod json;
+/// The type URLs of the messages that travel in an `Any`.
+pub mod type_url;
+/// What a resource sets outside of the slice.
+pub mod unknown;
+
+mod fault;
+mod path;
+
+pub use fault::Fault;
+
+/// Messages nested deeper than this are refused everywhere: less than what prost refuses (100), far more than any
+/// configuration needs, and it fits a small stack.
+pub const MAX_DEPTH: usize = 90;
 
 /// Descriptors of everything in `proto/` and of the well-known types, as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,7 @@
+//! Configuration in: xDS resources of wire types, made into the model of [`crate::config`].
+//!
+//! This is the only module that names `xds_proto`. Whatever leaves it is valid: each parser refuses what cannot work, with
+//! the path of the field and the rule, and says what it accepts without effect.
+
+/// What is wrong with a resource, and where.
+pub mod invalid;
