@@ -5,3 +5,7 @@
 
 /// What is wrong with a resource, and where.
 pub mod invalid;
+/// Names of headers, and what is added to and removed from headers.
+pub mod headers;
+/// Matchers of strings, headers and shares.
+pub mod matcher;
