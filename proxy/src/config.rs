@@ -6,6 +6,8 @@
 pub mod access_log;
 /// Addresses, address ranges, socket settings.
 pub mod address;
+/// What a proxy starts from.
+pub mod bootstrap;
 /// Clusters: balancing policy, limits, protocol, names to resolve.
 pub mod cluster;
 /// Endpoints, their localities, priorities and weights.

@@ -1,29 +1,23 @@
 //! Stands in for parsers that are written on another branch; goes when they are merged.
 
-pub(crate) mod matcher {
-    use xds_proto::envoy::config::route::v3::HeaderMatcher;
-    use xds_proto::envoy::r#type::matcher::v3::StringMatcher;
+pub(crate) mod route {
+    use xds_proto::envoy::config::route::v3::RouteConfiguration;
 
-    use crate::config::matcher::{HeaderMatch, StringMatch};
+    use crate::config::route::RouteTable;
     use crate::xds::invalid::Parser;
 
-    pub(crate) fn string(_: &StringMatcher, parser: &mut Parser) -> Option<StringMatch> {
-        parser.refuse("not read yet")
-    }
-
-    pub(crate) fn header(_: &HeaderMatcher, parser: &mut Parser) -> Option<HeaderMatch> {
+    pub(crate) fn parse(_: &RouteConfiguration, parser: &mut Parser) -> Option<RouteTable> {
         parser.refuse("not read yet")
     }
 }
 
-pub(crate) mod headers {
-    use xds_proto::envoy::config::core::v3::HeaderValueOption;
+pub(crate) mod cluster {
+    use xds_proto::envoy::config::cluster::v3::Cluster as Wire;
 
-    use crate::config::headers::HeaderMutations;
+    use crate::config::cluster::Cluster;
     use crate::xds::invalid::Parser;
 
-    pub(crate) fn mutations(_: &[HeaderValueOption], _: &[String], parser: &mut Parser) -> HeaderMutations {
-        parser.refuse::<()>("not read yet");
-        HeaderMutations::default()
+    pub(crate) fn parse(_: &Wire, parser: &mut Parser) -> Option<Cluster> {
+        parser.refuse("not read yet")
     }
 }
