@@ -30,3 +30,5 @@ pub mod resolve;
 pub mod balance;
 /// An endpoint to a usable connection.
 pub mod connect;
+/// Configuration in: wire types to model.
+pub mod xds;
