@@ -11,6 +11,8 @@ enum Rule {
     Present,
     /// That it is there and is a UUID.
     Uuid,
+    /// The number rounded up to a thousand when it is above one: of a whole time limit some milliseconds may be spent.
+    Limit,
 }
 
 /// Header, rule, reason.
@@ -18,6 +20,7 @@ const HEADERS: &[(&str, Rule, &str)] = &[
     ("date", Rule::Present, "the time of the run"),
     ("x-request-id", Rule::Uuid, "random by design; what is not a UUID is compared as it is"),
     ("x-envoy-upstream-service-time", Rule::Present, "milliseconds measured"),
+    ("x-envoy-expected-rq-timeout-ms", Rule::Limit, "what is left of the limit; a second try has less by the random back-off"),
     ("proxy-status", Rule::Absent, "RFC 9209; Ninon adds it to the answers it makes itself, Envoy only when asked"),
 ];
 
@@ -54,11 +57,19 @@ pub fn shown_header(line: &str, rules: &Rules) -> Option<(String, String)> {
     let rule = HEADERS.iter().find(|(known, ..)| *known == name).map(|(_, rule, _)| rule);
     let shown = match rule {
         Some(Rule::Absent) => return None,
-        Some(Rule::Present) => "<present>",
-        Some(Rule::Uuid) if is_uuid(value) => "<uuid>",
-        Some(Rule::Uuid) | None => value,
+        Some(Rule::Present) => "<present>".to_owned(),
+        Some(Rule::Uuid) if is_uuid(value) => "<uuid>".to_owned(),
+        Some(Rule::Limit) => rounded_up(value),
+        Some(Rule::Uuid) | None => value.to_owned(),
     };
-    Some((name, shown.to_owned()))
+    Some((name, shown))
+}
+
+fn rounded_up(value: &str) -> String {
+    match value.parse::<u64>() {
+        Ok(limit) if limit > 1000 => (limit.div_ceil(1000) * 1000).to_string(),
+        _ => value.to_owned(),
+    }
 }
 
 fn is_uuid(value: &str) -> bool {

@@ -87,13 +87,17 @@ impl Upstreams {
     }
 
     async fn start_one(&mut self, name: &str, spec: &Upstream, record: Record) -> std::io::Result<u16> {
-        let port = ports::free();
-        let address = SocketAddr::from(([127, 0, 0, 1], port));
-        match spec.protocol {
-            Protocol::Refuse => {}
-            Protocol::Blackhole => self._filled = blackhole(address).await?,
-            Protocol::Http1 | Protocol::Http2 | Protocol::Tcp => {
-                let listener = TcpListener::bind(address).await?;
+        let (mut port, mut bound) = (ports::free(), None);
+        // Another program may take the port between the choice and here.
+        while spec.protocol != Protocol::Refuse && bound.is_none() {
+            bound = bind(port).ok();
+            port = if bound.is_some() { port } else { ports::free() };
+        }
+        match (spec.protocol, bound) {
+            (Protocol::Refuse, _) | (_, None) => {}
+            (Protocol::Blackhole, Some(socket)) => self._filled = blackhole(socket).await?,
+            (Protocol::Http1 | Protocol::Http2 | Protocol::Tcp, Some(socket)) => {
+                let listener = socket.listen(1024)?;
                 let script = Script { name: name.to_owned(), spec: spec.clone(), next: AtomicUsize::new(0) };
                 self._tasks.spawn(serve(listener, Arc::new(script), record));
             }
@@ -130,10 +134,15 @@ async fn serve(listener: TcpListener, script: Arc<Script>, record: Record) {
     }
 }
 
-/// A port whose queue is full: the kernel drops further SYNs, so that connecting takes for ever.
-async fn blackhole(address: SocketAddr) -> std::io::Result<Vec<TcpStream>> {
+fn bind(port: u16) -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    socket.bind(address)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
+    Ok(socket)
+}
+
+/// A port whose queue is full: the kernel drops further SYNs, so that connecting takes for ever.
+async fn blackhole(socket: TcpSocket) -> std::io::Result<Vec<TcpStream>> {
+    let address = socket.local_addr()?;
     let listener = socket.listen(1)?.into_std()?;
     let mut filled = Vec::new();
     for _ in 0..4 {
