@@ -85,7 +85,7 @@ pub struct Respond {
     pub interim: Vec<String>,
     /// The answer does not wait for the request's body.
     pub early: bool,
-    /// HTTP/1: these bytes are the whole answer. TCP: sent for each piece received.
+    /// HTTP/1: these bytes are the whole answer. TCP: sent once, after the first bytes received.
     pub raw: Option<String>,
     /// HTTP/2: resets the stream with this code, in place of (status left out) or after the answer's head and body.
     pub reset: Option<String>,
@@ -146,6 +146,9 @@ pub struct Step {
     pub responses: Option<usize>,
     /// Raw bytes to read: a number, or -1 for all to the end.
     pub read: Option<i64>,
+    /// Tells a reset from a close after `read: -1`. Usually it is chance: it depends on what the proxy had read by then.
+    #[serde(default)]
+    pub tell_reset: bool,
     /// HTTP/2 frames read from a connection that speaks raw bytes, until it is silent.
     #[serde(default)]
     pub frames: bool,

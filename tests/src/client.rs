@@ -17,6 +17,9 @@ use tokio::time::{sleep, timeout};
 /// A proxy that has not answered after this time is not going to; no case waits for longer on purpose.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// How much later than the client's an upstream connection may end.
+const UPSTREAMS_TOO: Duration = Duration::from_millis(100);
+
 /// One connection of the script.
 struct Conversation {
     name: String,
@@ -73,6 +76,9 @@ async fn settle_all(all: &mut [Conversation], settle: Duration) {
         let left = end.saturating_duration_since(tokio::time::Instant::now());
         one.settle(left).await;
     }
+    // Upstreams may hear of an end a little later than the client.
+    let left = end.saturating_duration_since(tokio::time::Instant::now());
+    sleep(left.min(UPSTREAMS_TOO)).await;
 }
 
 impl Conversation {
@@ -178,7 +184,8 @@ async fn act_on_bytes(wire: &mut Wire, step: &Step, asked: &mut Vec<String>, eve
             Err(_) => {
                 let bytes = wire.to_end().await;
                 events.push(Event::Bytes(bytes));
-                events.push(Event::Note(if wire.ended() == Some(Ended::Reset) { "reset" } else { "end" }.to_owned()));
+                let was_reset = step.tell_reset && wire.ended() == Some(Ended::Reset);
+                events.push(Event::Note(if was_reset { "reset" } else { "end" }.to_owned()));
             }
         },
         None if step.frames => frames::read(wire, events).await,

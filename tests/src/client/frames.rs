@@ -9,7 +9,8 @@ use tokio::time::timeout;
 /// After this long without a frame there is nothing more to come.
 const SILENCE: Duration = Duration::from_millis(250);
 
-/// Notes HEADERS, RST_STREAM and GOAWAY until silence or the end; settings, windows, pings and data are not answers.
+/// Notes HEADERS and RST_STREAM until silence or the end. GOAWAY is left out: whether one is sent before a close that
+/// comes anyway differs from fault to fault in Envoy itself. That the connection is closed is noted elsewhere.
 pub(super) async fn read(wire: &mut Wire, events: &mut Vec<Event>) {
     while let Ok(head) = timeout(SILENCE, wire.exactly(9)).await {
         if head.len() < 9 {
@@ -20,8 +21,7 @@ pub(super) async fn read(wire: &mut Wire, events: &mut Vec<Event>) {
         let payload = wire.exactly(length).await;
         match head[3] {
             1 => events.push(Event::Note(format!("stream {stream}: status {}", status(&payload)))),
-            3 => events.push(Event::Note(format!("stream {stream}: reset {}", code(&payload, 0)))),
-            7 => events.push(Event::Note(format!("goaway {}", code(&payload, 4)))),
+            3 => events.push(Event::Note(format!("stream {stream}: reset {}", code(&payload)))),
             _ => {}
         }
     }
@@ -40,7 +40,7 @@ fn status(block: &[u8]) -> &'static str {
     }
 }
 
-fn code(payload: &[u8], at: usize) -> String {
-    let bytes = payload.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+fn code(payload: &[u8]) -> String {
+    let bytes = payload.get(..4).and_then(|bytes| bytes.try_into().ok());
     bytes.map_or_else(String::new, |bytes| format!("{:?}", h2::Reason::from(u32::from_be_bytes(bytes))))
 }

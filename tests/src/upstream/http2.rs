@@ -30,7 +30,8 @@ pub(super) async fn serve(stream: TcpStream, script: &Script, record: &Record, i
             record.event(index, Event::Message(head_of(&request)));
             return record.end(index, "closed by the upstream");
         }
-        let body = Bytes::from(script.body(&answer));
+        let is_head = request.method() == http::Method::HEAD;
+        let body = if is_head { Bytes::new() } else { Bytes::from(script.body(&answer)) };
         streams.spawn(exchange(request, respond, answer, body, record.clone(), index));
     }
     while streams.join_next().await.is_some() {}
@@ -55,10 +56,10 @@ async fn exchange(
         let _ = std::future::poll_fn(|context| respond.poll_reset(context)).await;
         return record.event(index, Event::Note("reset by the proxy".to_owned()));
     }
-    let _ = send(&mut respond, &answer, body);
+    let _ = send(&mut respond, &answer, body).await;
 }
 
-fn send(respond: &mut SendResponse<Bytes>, answer: &Respond, body: Bytes) -> Result<(), h2::Error> {
+async fn send(respond: &mut SendResponse<Bytes>, answer: &Respond, body: Bytes) -> Result<(), h2::Error> {
     if let (Some(code), None) = (&answer.reset, answer.status) {
         respond.send_reset(reason(code));
         return Ok(());
@@ -72,6 +73,8 @@ fn send(respond: &mut SendResponse<Bytes>, answer: &Respond, body: Bytes) -> Res
     }
     stream.send_data(body, answer.trailers.is_empty() && answer.reset.is_none())?;
     if let Some(code) = &answer.reset {
+        // What was queued before a reset is dropped by it; it must be on its way first.
+        sleep(Duration::from_millis(40)).await;
         stream.send_reset(reason(code));
     } else if !answer.trailers.is_empty() {
         stream.send_trailers(header_map(&answer.trailers))?;

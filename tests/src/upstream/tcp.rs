@@ -14,7 +14,7 @@ pub(super) async fn serve(stream: TcpStream, script: &Script, record: &Record, i
 }
 
 /// Bytes both ways until the end; also what follows an upgrade.
-pub(super) async fn exchange(wire: &mut Wire, answer: Respond, record: &Record, index: usize) {
+pub(super) async fn exchange(wire: &mut Wire, mut answer: Respond, record: &Record, index: usize) {
     loop {
         let got = wire.take();
         if !got.is_empty() {
@@ -22,8 +22,8 @@ pub(super) async fn exchange(wire: &mut Wire, answer: Respond, record: &Record, 
             if answer.echo {
                 wire.send(&got).await;
             }
-            if let Some(raw) = &answer.raw {
-                wire.send(&to_bytes(raw)).await;
+            if let Some(raw) = answer.raw.take() {
+                wire.send(&to_bytes(&raw)).await;
             }
             match answer.then {
                 Then::Close | Then::Drop => return record.end(index, "closed by the upstream"),
