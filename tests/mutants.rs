@@ -7,7 +7,7 @@ use ninon_tests::case::{self, Case};
 use ninon_tests::compare::Rules;
 use ninon_tests::mutate::mutants;
 use ninon_tests::run::{Subject, run};
-use ninon_tests::settings;
+use ninon_tests::settings::{self, Mode};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
@@ -17,14 +17,22 @@ fn main() -> ExitCode {
     let filter = std::env::args().nth(1).unwrap_or_default();
     let folder = settings::tests_dir().join("differential");
     let cases = case::load(&folder).unwrap_or_else(|problem| panic!("{problem}"));
-    let wanted = cases.into_iter().filter(|case| case.differs.is_none() && case.name.contains(&filter));
+    let wanted = cases
+        .into_iter()
+        .filter(|case| case.differs.is_none() && case.name.contains(&filter));
+    // Envoy's own mutants show what the cases pin, whatever the state of ninon-proxy.
+    let subject = if settings::mode() == Mode::EnvoyTwice {
+        Subject::Envoy
+    } else {
+        Subject::Ninon
+    };
     let waiting = Mutex::new(wanted.collect::<Vec<_>>());
     let totals = Mutex::new((0, 0));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(case) = next(&waiting) {
-                    let (noticed, all) = report(&case);
+                    let (noticed, all) = report(&case, subject);
                     let mut totals = totals.lock().expect("no panic while locked");
                     *totals = (totals.0 + noticed, totals.1 + all);
                 }
@@ -41,8 +49,11 @@ fn next(waiting: &Mutex<Vec<Case>>) -> Option<Case> {
 }
 
 /// Runs the mutants of one case, prints the ones that slip through; noticed and all.
-fn report(case: &Case) -> (usize, usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+fn report(case: &Case, subject: Subject) -> (usize, usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let rules = Rules::from(&case.compare);
     let Ok(envoy) = runtime.block_on(run(case, &case.config, Subject::Envoy)) else {
         println!("{}: Envoy does not run it", case.name);
@@ -53,7 +64,7 @@ fn report(case: &Case) -> (usize, usize) {
     let count = all.len();
     let mut noticed = 0;
     for (removed, config) in all {
-        let seen = runtime.block_on(run(case, &config, Subject::Ninon));
+        let seen = runtime.block_on(run(case, &config, subject));
         if seen.is_ok_and(|seen| seen.render(&rules) == wanted) {
             println!("{}: does not notice that {removed} is gone", case.name);
         } else {

@@ -157,8 +157,23 @@ pub struct Step {
     /// Milliseconds to wait before.
     #[serde(default)]
     pub wait: u64,
+    /// The step must not take more milliseconds than this; notes it when it does.
+    pub within: Option<u64>,
     /// Ends the connection after the step.
     pub close: Option<Close>,
+}
+
+impl Step {
+    /// The step with `{{listener}}` replaced by the port.
+    pub fn with_listener(&self, port: u16) -> Self {
+        let fill = |text: &String| text.replace("{{listener}}", &port.to_string());
+        Self {
+            request: self.request.as_ref().map(fill),
+            raw: self.raw.as_ref().map(fill),
+            headers: self.headers.iter().map(fill).collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// What a ClientHello asks for.
@@ -243,9 +258,13 @@ fn main_connection() -> String {
 pub fn load(folder: &Path) -> Result<Vec<Case>, String> {
     let mut cases = Vec::new();
     for topic in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
-        for file in entries(&topic)?.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "yaml")) {
+        for file in entries(&topic)?
+            .into_iter()
+            .filter(|path| path.extension().is_some_and(|ext| ext == "yaml"))
+        {
             let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-            let mut case: Case = serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+            let mut case: Case =
+                serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
             case.name = format!("{}/{}", stem(&topic), stem(&file));
             if case.expect.is_empty() {
                 return Err(format!("{}: `expect` asserts nothing", file.display()));
@@ -264,5 +283,7 @@ fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>, String> {
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }

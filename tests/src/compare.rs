@@ -18,10 +18,26 @@ enum Rule {
 /// Header, rule, reason.
 const HEADERS: &[(&str, Rule, &str)] = &[
     ("date", Rule::Present, "the time of the run"),
-    ("x-request-id", Rule::Uuid, "random by design; what is not a UUID is compared as it is"),
-    ("x-envoy-upstream-service-time", Rule::Present, "milliseconds measured"),
-    ("x-envoy-expected-rq-timeout-ms", Rule::Limit, "what is left of the limit; a second try has less by the random back-off"),
-    ("proxy-status", Rule::Absent, "RFC 9209; Ninon adds it to the answers it makes itself, Envoy only when asked"),
+    (
+        "x-request-id",
+        Rule::Uuid,
+        "random by design; what is not a UUID is compared as it is",
+    ),
+    (
+        "x-envoy-upstream-service-time",
+        Rule::Present,
+        "milliseconds measured",
+    ),
+    (
+        "x-envoy-expected-rq-timeout-ms",
+        Rule::Limit,
+        "what is left of the limit; a second try has less by the random back-off",
+    ),
+    (
+        "proxy-status",
+        Rule::Absent,
+        "RFC 9209; Ninon adds it to the answers it makes itself, Envoy only when asked",
+    ),
 ];
 
 /// What is compared in one case.
@@ -54,7 +70,10 @@ pub fn shown_header(line: &str, rules: &Rules) -> Option<(String, String)> {
     if rules.without_headers.contains(&name) {
         return None;
     }
-    let rule = HEADERS.iter().find(|(known, ..)| *known == name).map(|(_, rule, _)| rule);
+    let rule = HEADERS
+        .iter()
+        .find(|(known, ..)| *known == name)
+        .map(|(_, rule, _)| rule);
     let shown = match rule {
         Some(Rule::Absent) => return None,
         Some(Rule::Present) => "<present>".to_owned(),

@@ -21,8 +21,11 @@ pub struct Process {
 impl Process {
     /// Starts `command` with its output going to a file of `folder`.
     pub fn start(mut command: Command, folder: Folder) -> Result<Self, String> {
-        let log = File::create(folder.path().join("output.log")).map_err(|e| format!("creating the log: {e}"))?;
-        let errors = log.try_clone().map_err(|e| format!("creating the log: {e}"))?;
+        let log = File::create(folder.path().join("output.log"))
+            .map_err(|e| format!("creating the log: {e}"))?;
+        let errors = log
+            .try_clone()
+            .map_err(|e| format!("creating the log: {e}"))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(log)
@@ -41,7 +44,9 @@ impl Process {
             }
             is_ready(admin).await.then_some(Ok(()))
         });
-        let outcome = ready.await.unwrap_or_else(|| Err("it was not ready in time".to_owned()));
+        let outcome = ready
+            .await
+            .unwrap_or_else(|| Err("it was not ready in time".to_owned()));
         outcome.map_err(|problem| format!("{problem}; it wrote:\n{}", self.log()))
     }
 
@@ -65,7 +70,9 @@ impl Drop for Process {
 
 /// One GET on the admin port, true when the answer is 200.
 async fn is_ready(admin: u16) -> bool {
-    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", admin)).await else { return false };
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", admin)).await else {
+        return false;
+    };
     let request = b"GET /ready HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n";
     let mut status = [0; 12];
     let answer = async {
@@ -83,7 +90,11 @@ impl Folder {
     /// A new empty folder under the system's temporary one.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("ninon-tests-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "ninon-tests-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).expect("the temporary folder is writable");
         Self(path)

@@ -11,7 +11,11 @@ pub(super) fn client_hello(wish: &Hello) -> Vec<u8> {
         extensions.push(extension(0, &prefixed16(&entry)));
     }
     if !wish.alpn.is_empty() {
-        let protocols: Vec<u8> = wish.alpn.iter().flat_map(|name| prefixed8(name.as_bytes())).collect();
+        let protocols: Vec<u8> = wish
+            .alpn
+            .iter()
+            .flat_map(|name| prefixed8(name.as_bytes()))
+            .collect();
         extensions.push(extension(16, &prefixed16(&protocols)));
     }
     // supported_versions: TLS 1.3; supported_groups: x25519; signature_algorithms: ed25519.
