@@ -17,6 +17,12 @@ use tokio::task::JoinSet;
 pub struct Upstreams {
     running: Vec<(String, u16, Record)>,
     _tasks: JoinSet<()>,
+    _blackholes: Vec<Blackhole>,
+}
+
+/// Never accepted from; open for as long as this lives.
+struct Blackhole {
+    _listener: std::net::TcpListener,
     _filled: Vec<TcpStream>,
 }
 
@@ -94,7 +100,7 @@ impl Upstreams {
         let mut all = Self {
             running: Vec::new(),
             _tasks: JoinSet::new(),
-            _filled: Vec::new(),
+            _blackholes: Vec::new(),
         };
         for (name, spec) in &case.upstreams {
             let record = Record::default();
@@ -121,7 +127,7 @@ impl Upstreams {
         }
         match (spec.protocol, bound) {
             (Protocol::Refuse, _) | (_, None) => {}
-            (Protocol::Blackhole, Some(socket)) => self._filled = blackhole(socket).await?,
+            (Protocol::Blackhole, Some(socket)) => self._blackholes.push(blackhole(socket).await?),
             (Protocol::Http1 | Protocol::Http2 | Protocol::Tcp, Some(socket)) => {
                 let listener = socket.listen(1024)?;
                 let script = Script {
@@ -176,7 +182,7 @@ fn bind(port: u16) -> std::io::Result<TcpSocket> {
 }
 
 /// A port whose queue is full: the kernel drops further SYNs, so that connecting takes for ever.
-async fn blackhole(socket: TcpSocket) -> std::io::Result<Vec<TcpStream>> {
+async fn blackhole(socket: TcpSocket) -> std::io::Result<Blackhole> {
     let address = socket.local_addr()?;
     let listener = socket.listen(1)?.into_std()?;
     let mut filled = Vec::new();
@@ -186,7 +192,8 @@ async fn blackhole(socket: TcpSocket) -> std::io::Result<Vec<TcpStream>> {
             filled.push(stream);
         }
     }
-    // Never accepted from, and must not close: held for as long as the process, some bytes per case.
-    std::mem::forget(listener);
-    Ok(filled)
+    Ok(Blackhole {
+        _listener: listener,
+        _filled: filled,
+    })
 }
