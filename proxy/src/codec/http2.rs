@@ -9,7 +9,8 @@
 //! small and empty DATA frames, streams reset before they were taken, resets that a peer provoked, streams over
 //! MAX_CONCURRENT_STREAMS. It answers one PING or SETTINGS before it reads the next frame, so that a flood of them waits
 //! for its own answers to be read. What is added here: streams reset after they were taken (rapid reset), the number of
-//! fields, windows that never open, and limits for connections that are idle, silent or do not close.
+//! fields, windows that never open, answers that are never taken, and limits for connections that are idle, silent or do
+//! not close. PRIORITY and WINDOW_UPDATE frames leave nothing behind; their rate is not limited.
 
 mod client;
 mod head;
@@ -30,6 +31,9 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// What one stream may have waiting for its window or the socket: enough for one turn of the connection's task.
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// How long a peer may keep a stream's window, or its socket, shut; Envoy's default for an idle stream.
+const STALLED_LIMIT: Duration = Duration::from_secs(300);
 
 /// A connection without streams that has said GOAWAY gets this long to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);

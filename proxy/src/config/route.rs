@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
 use regex::bytes::Regex;
 
 use crate::config::ClusterName;
@@ -174,6 +174,8 @@ pub struct QueryMatch {
     pub name: String,
     /// Its value; `None`: any.
     pub value: Option<StringMatch>,
+    /// It must not be there; then `value` is `None`.
+    pub absent: bool,
 }
 
 /// A cookie that must fit.
@@ -606,4 +608,3 @@ impl RetryOn {
         self.0 == 0
     }
 }
-

@@ -148,13 +148,7 @@ where
         .map_err(|error| ConnectError::Io(error.get_io().map_or(io::ErrorKind::Other, io::Error::kind)))?;
     let state = Rc::new(State::default());
     let keep_alive = KeepAlive::new(&options, connection.ping_pong(), &traffic);
-    let shared = Rc::new(Shared {
-        sender: RefCell::new(Some(sender)),
-        active: Cell::new(0),
-        options,
-        traffic,
-        state: Rc::clone(&state),
-    });
+    let shared = Rc::new(Shared { sender: RefCell::new(Some(sender)), active: Cell::new(0), options, traffic, state: Rc::clone(&state) });
     let driver = Driver { connection, shared: Rc::downgrade(&shared), state, keep_alive, unused: None };
     spawn_bounded_by_connection(driver.run());
     Ok(Client(shared))
@@ -212,12 +206,8 @@ impl Client {
 
     /// Sends a request and waits for the head of its answer. Dropped, it resets the stream with CANCEL, and so does
     /// dropping the answer's body before its end.
-    pub async fn send(
-        &self,
-        request: Request<Body>,
-        informational: Informational,
-    ) -> Result<Outgoing<Body>, SendFailed> {
-        if !self.is_usable() {
+    pub async fn send(&self, request: Request<Body>, informational: Informational) -> Result<Outgoing<Body>, SendFailed> {
+        if self.0.state.closed.get() {
             return Err(SendFailed::unsent(SendError::Closed, request));
         }
         if !self.has_capacity() {
@@ -241,10 +231,7 @@ impl Shared {
     fn takes_requests(&self) -> bool {
         // Registers no waker: only a sender that has sent would.
         let mut cx = Context::from_waker(Waker::noop());
-        self.sender
-            .borrow_mut()
-            .as_mut()
-            .is_some_and(|sender| matches!(sender.poll_ready(&mut cx), Poll::Ready(Ok(()))))
+        self.sender.borrow_mut().as_mut().is_some_and(|sender| matches!(sender.poll_ready(&mut cx), Poll::Ready(Ok(()))))
     }
 }
 

@@ -49,12 +49,7 @@ pub(super) struct Upload {
 
 impl IncomingBody {
     /// The body of a request; `expecting` when the client waits for 100 (Continue).
-    pub(super) fn request(
-        stream: RecvStream,
-        length: Option<u64>,
-        max_trailers: usize,
-        expecting: Option<Informational>,
-    ) -> Self {
+    pub(super) fn request(stream: RecvStream, length: Option<u64>, max_trailers: usize, expecting: Option<Informational>) -> Self {
         let side = expecting.map_or(Side::Request, Side::Expecting);
         Self { stream, remaining: length, max_trailers, state: State::Data, side }
     }

@@ -62,11 +62,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
         Poll::Ready(Ok(written))
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, bufs))?;
         count(&this.traffic.written, written);
@@ -159,6 +155,11 @@ impl Idle {
     /// Whether `poll_expired` needs to be called.
     pub(super) const fn is_limited(&self) -> bool {
         self.timeout.is_some()
+    }
+
+    /// The time begins again.
+    pub(super) const fn restart(&mut self) {
+        self.since = None;
     }
 
     /// Ready after the timeout without streams.

@@ -1,6 +1,5 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
@@ -8,14 +7,12 @@ use http::HeaderMap;
 use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::STALLED_LIMIT;
 use super::head::strip_connection_fields;
 use crate::codec::BodyError;
 
 /// What is taken from a body before its window is asked for room: small messages never ask.
 const TAKEN_UNASKED: usize = 16 * 1024;
-
-/// How long a peer may keep a stream's window, or its socket, shut; Envoy's default for an idle stream.
-const STALLED_LIMIT: Duration = Duration::from_secs(300);
 
 /// Sends a body on a stream, no faster than the peer takes it.
 pub(super) struct Pump {

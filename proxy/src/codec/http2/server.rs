@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
 use super::liveness::{Counted, Idle, KeepAlive, Traffic};
-use super::{CLOSE_LIMIT, MAX_WINDOW, SEND_BUFFER, stream};
+use super::{CLOSE_LIMIT, MAX_WINDOW, SEND_BUFFER, STALLED_LIMIT, stream};
 use crate::codec::{Drain, Http2Options, Service};
 use crate::task::spawn_bounded_by_connection;
 
@@ -36,6 +36,8 @@ pub enum ServeError {
     PrefaceTimeout,
     /// A PING was not answered.
     KeepAliveTimeout,
+    /// The peer took nothing of its answers.
+    Stalled,
     /// The peer kept opening streams only to reset them.
     ResetFlood,
 }
@@ -48,6 +50,7 @@ impl fmt::Display for ServeError {
             Self::GoAway(reason) => write!(f, "the peer ended the connection: {reason}"),
             Self::PrefaceTimeout => write!(f, "the preface took longer than {}s", PREFACE_LIMIT.as_secs()),
             Self::KeepAliveTimeout => f.write_str("a PING was not answered in time"),
+            Self::Stalled => write!(f, "answers were not taken for {}s", STALLED_LIMIT.as_secs()),
             Self::ResetFlood => f.write_str("the peer reset too many streams"),
         }
     }
@@ -84,7 +87,10 @@ where
         keep_alive,
         idle: Idle::new(options.idle_timeout),
         served: 0,
-        shared: Rc::new(Shared { options, resets: Cell::new(0) }),
+        shared: Rc::new(Shared { options, resets: Cell::new(0), running: Cell::new(0) }),
+        traffic,
+        written: 0,
+        stalled: Idle::new(Some(STALLED_LIMIT)),
         drain,
         drain_waker: None,
         closing: false,
@@ -115,16 +121,20 @@ pub(super) struct Shared {
     pub(super) options: Rc<Http2Options>,
     /// Streams reset soon after they were opened, less those that were answered.
     resets: Cell<usize>,
+    /// Streams whose service or answer is running.
+    running: Cell<usize>,
 }
 
 impl Shared {
     /// A stream was answered.
     pub(super) fn answered(&self) {
+        self.running.set(self.running.get().saturating_sub(1));
         self.resets.set(self.resets.get().saturating_sub(1));
     }
 
     /// The client reset a stream before its answer was complete. `h2` wakes the driver once the stream is forgotten.
     pub(super) fn reset(&self, opened: Instant) {
+        self.running.set(self.running.get().saturating_sub(1));
         if opened.elapsed() < PREMATURE {
             self.resets.set(self.resets.get().saturating_add(1));
         }
@@ -137,6 +147,10 @@ struct Driver<IO, S> {
     service: S,
     keep_alive: Option<KeepAlive>,
     idle: Idle,
+    traffic: Rc<Traffic>,
+    /// Bytes written when last looked.
+    written: u64,
+    stalled: Idle,
     served: u32,
     shared: Rc<Shared>,
     drain: Drain,
@@ -153,24 +167,9 @@ where
     S: Service + Clone + 'static,
 {
     fn poll(&mut self, mut draining: Pin<&mut impl Future>, cx: &mut Context<'_>) -> Poll<Result<(), ServeError>> {
-        let mut opened = None;
         loop {
-            match self.connection.poll_accept(cx) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    self.served = self.served.saturating_add(1);
-                    spawn_bounded_by_connection(stream::run(
-                        self.service.clone(),
-                        request,
-                        respond,
-                        Rc::clone(&self.shared),
-                        *opened.get_or_insert_with(Instant::now),
-                    ));
-                    continue;
-                }
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.into())),
-                Poll::Ready(None) if self.flooded => return Poll::Ready(Err(ServeError::ResetFlood)),
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Pending => {}
+            if let Some(ended) = self.accept(cx) {
+                return Poll::Ready(ended);
             }
             if !self.flooded && self.shared.resets.get() > self.shared.options.max_reset_streams {
                 self.flooded = true;
@@ -183,10 +182,8 @@ where
                 self.close();
                 continue;
             }
-            if let Some(keep_alive) = &mut self.keep_alive
-                && keep_alive.poll_dead(cx).is_ready()
-            {
-                return Poll::Ready(Err(ServeError::KeepAliveTimeout));
+            if let Some(dead) = self.find_dead(cx) {
+                return Poll::Ready(Err(dead));
             }
             if !self.idle.is_limited() {
                 return Poll::Pending;
@@ -196,11 +193,51 @@ where
                 return Poll::Pending;
             }
             if self.closing {
-                return Poll::Ready(if self.flooded { Err(ServeError::ResetFlood) } else { Ok(()) });
+                return Poll::Ready(self.ended());
             }
             self.connection.graceful_shutdown();
             self.close();
         }
+    }
+
+    /// Takes the streams that have come; how the connection ended, if it has.
+    fn accept(&mut self, cx: &mut Context<'_>) -> Option<Result<(), ServeError>> {
+        let mut opened = None;
+        loop {
+            let (request, respond) = match self.connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok(stream))) => stream,
+                Poll::Ready(Some(Err(error))) => return Some(Err(error.into())),
+                Poll::Ready(None) => return Some(self.ended()),
+                Poll::Pending => return None,
+            };
+            self.served = self.served.saturating_add(1);
+            self.shared.running.set(self.shared.running.get().saturating_add(1));
+            spawn_bounded_by_connection(stream::run(
+                self.service.clone(),
+                request,
+                respond,
+                Rc::clone(&self.shared),
+                *opened.get_or_insert_with(Instant::now),
+            ));
+        }
+    }
+
+    fn find_dead(&mut self, cx: &mut Context<'_>) -> Option<ServeError> {
+        if self.keep_alive.as_mut().is_some_and(|keep_alive| keep_alive.poll_dead(cx).is_ready()) {
+            return Some(ServeError::KeepAliveTimeout);
+        }
+        // Streams that are open although all answers were given wait for the client to take them.
+        let waiting = self.shared.running.get() == 0 && self.connection.has_streams();
+        let written = self.traffic.written();
+        if self.written != written {
+            self.written = written;
+            self.stalled.restart();
+        }
+        self.stalled.poll_expired(!waiting, cx).is_ready().then_some(ServeError::Stalled)
+    }
+
+    const fn ended(&self) -> Result<(), ServeError> {
+        if self.flooded { Err(ServeError::ResetFlood) } else { Ok(()) }
     }
 
     fn close(&mut self) {

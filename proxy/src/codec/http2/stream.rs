@@ -79,11 +79,7 @@ fn informational(respond: Respond) -> Informational {
 }
 
 /// Runs the service; `None` when the client has gone away.
-async fn call<S: Service>(
-    service: &S,
-    incoming: Incoming,
-    respond: &Respond,
-) -> Option<Result<Outgoing<S::ResponseBody>, Abort>> {
+async fn call<S: Service>(service: &S, incoming: Incoming, respond: &Respond) -> Option<Result<Outgoing<S::ResponseBody>, Abort>> {
     let mut answer = pin!(service.call(incoming));
     poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {

@@ -15,9 +15,7 @@ use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::codec::{
-    Abort, Body, BodyError, Drain, Http2Options, Incoming, Informational, Outgoing, RequestFault, Service,
-};
+use crate::codec::{Abort, Body, BodyError, Drain, Http2Options, Incoming, Informational, Outgoing, RequestFault, Service};
 use crate::task::OwnedTask;
 
 mod attacks;
@@ -94,10 +92,7 @@ async fn peer(io: DuplexStream) -> (h2::client::SendRequest<Bytes>, OwnedTask<Re
     peer_with(io, &h2::client::Builder::new()).await
 }
 
-async fn peer_with(
-    io: DuplexStream,
-    builder: &h2::client::Builder,
-) -> (h2::client::SendRequest<Bytes>, OwnedTask<Result<(), h2::Error>>) {
+async fn peer_with(io: DuplexStream, builder: &h2::client::Builder) -> (h2::client::SendRequest<Bytes>, OwnedTask<Result<(), h2::Error>>) {
     let (sender, connection) = builder.handshake(io).await.expect("handshake");
     (sender, OwnedTask::spawn(connection))
 }

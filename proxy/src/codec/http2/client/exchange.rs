@@ -27,7 +27,7 @@ struct Exchange<'a> {
     method: Method,
     response: ResponseFuture,
     upload: Option<Uploading>,
-    copy: Copy,
+    kept: Kept,
     informational: Informational,
     informed: u32,
     /// Bytes written to the connection before this request.
@@ -43,7 +43,7 @@ struct Uploading {
 }
 
 /// What gives the request back when the server refuses it.
-struct Copy {
+struct Kept {
     head: Option<Request<()>>,
     /// The body, where it was handed over whole.
     body: Option<Bytes>,
@@ -56,53 +56,54 @@ pub(super) async fn exchange(
     request: Request<Body>,
     informational: Informational,
 ) -> Result<Outgoing<Body>, SendFailed> {
-    let mut exchange = open(shared, sender, request, informational)?;
+    let mut exchange = open(shared, sender, request, informational).map_err(|failed| *failed)?;
     let response = poll_fn(|cx| exchange.poll(cx)).await;
     match response {
-        Ok(response) => exchange.answer(response),
+        Ok(response) => exchange.answer(response).map_err(|error| SendFailed { error, unsent: None, response_bytes_seen: true }),
         Err(error) => Err(exchange.fail(error)),
     }
 }
 
-fn open<'a>(
-    shared: &'a Rc<Shared>,
+fn open(
+    shared: &Rc<Shared>,
     mut sender: SendRequest<Bytes>,
     request: Request<Body>,
     informational: Informational,
-) -> Result<Exchange<'a>, SendFailed> {
+) -> Result<Exchange<'_>, Box<SendFailed>> {
     let (parts, mut body) = request.into_parts();
     let original = Request::from_parts(parts, ());
     let mut head = copy_head(&original);
     if let Err(rule) = prepare_request(&mut head) {
-        let unsent = Some(original.map(|()| body));
-        return Err(SendFailed { error: SendError::Malformed(rule), unsent, response_bytes_seen: false });
+        return Err(Box::new(SendFailed::unsent(SendError::Malformed(rule), original.map(|()| body))));
     }
     let method = original.method().clone();
     let written = shared.traffic.written();
     let (response, mut stream) = match sender.send_request(head, body.is_end_stream()) {
         Ok(opened) => opened,
         Err(error) => {
-            let unsent = Some(original.map(|()| body));
-            return Err(SendFailed { error: classify(&error), unsent, response_bytes_seen: false });
+            let mut error = classify(&error);
+            if !shared.takes_requests() {
+                // The connection has ended, or has no stream ids left.
+                error = SendError::Closed;
+            }
+            return Err(Box::new(SendFailed::unsent(error, original.map(|()| body))));
         }
     };
-    let mut copy = Copy { head: Some(original), body: None };
+    let mut kept = Kept { head: Some(original), body: None };
     let upload = match &mut body {
         empty if empty.is_end_stream() => None,
         // `h2` sends it as the windows allow; it is in memory anyway.
         Body::Full(data) => {
             let data = data.take().unwrap_or_default();
-            copy.body = Some(data.clone());
+            kept.body = Some(data.clone());
             // Fails when the stream is closed already, which the response will tell.
             let _ = stream.send_data(data, true);
             None
         }
-        Body::Empty | Body::Http1(_) | Body::Http2(_) | Body::Boxed(_) => {
-            Some(Uploading { pump: Pump::new(stream), body, refused: false })
-        }
+        Body::Empty | Body::Http1(_) | Body::Http2(_) | Body::Boxed(_) => Some(Uploading { pump: Pump::new(stream), body, refused: false }),
     };
     let guard = StreamGuard::new(shared);
-    Ok(Exchange { shared, guard, method, response, upload, copy, informational, informed: 0, written })
+    Ok(Exchange { shared, guard, method, response, upload, kept, informational, informed: 0, written })
 }
 
 /// The fields' values are shared, not copied.
@@ -138,7 +139,7 @@ impl Exchange<'_> {
         let uploading = self.upload.as_mut().filter(|uploading| !uploading.refused)?;
         let end = uploading.pump.poll(Pin::new(&mut uploading.body), cx);
         if uploading.pump.has_started() {
-            self.copy.head = None;
+            self.kept.head = None;
         }
         match end {
             Poll::Pending => None,
@@ -168,13 +169,12 @@ impl Exchange<'_> {
         }
     }
 
-    fn answer(self, response: Response<RecvStream>) -> Result<Outgoing<Body>, SendFailed> {
+    fn answer(self, response: Response<RecvStream>) -> Result<Outgoing<Body>, SendError> {
         let (parts, stream) = response.into_parts();
         let max_headers = self.shared.options.max_headers;
         if parts.headers.len() > max_headers {
             // Dropping the stream resets it.
-            let error = SendError::Malformed("too many fields");
-            return Err(SendFailed { error, unsent: None, response_bytes_seen: true });
+            return Err(SendError::Malformed("too many fields"));
         }
         let tunnel = self.method == Method::CONNECT && parts.status.is_success();
         let body = if stream.is_end_stream() && !(tunnel && self.upload.is_some()) {
@@ -203,8 +203,8 @@ impl Exchange<'_> {
     }
 
     fn rebuild(&mut self) -> Option<Request<Body>> {
-        let head = self.copy.head.take()?;
-        let body = match (self.copy.body.take(), self.upload.take()) {
+        let head = self.kept.head.take()?;
+        let body = match (self.kept.body.take(), self.upload.take()) {
             (Some(data), _) => Body::from(data),
             (None, Some(uploading)) => uploading.body,
             (None, None) => Body::Empty,

@@ -333,6 +333,24 @@ async fn a_client_that_does_not_read_its_answers_is_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_that_nobody_takes_end_the_connection() {
+    local(async {
+        // A window of nothing, which no task waits for: the answers are small.
+        let (mut here, there) = tokio::io::duplex(65_536);
+        let server = start(there, options(), answer(|_| std::future::ready(ok(Bytes::from_static(b"small")))));
+        here.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("preface");
+        here.write_all(&frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await.expect("settings");
+        for stream in [1, 3, 5] {
+            here.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, stream, REQUEST)).await.expect("headers");
+        }
+        sleep(Duration::from_secs(299)).await;
+        assert!(!server.is_finished());
+        assert_eq!(server.join().await, Some(Err(ServeError::Stalled)));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_over_the_limits_fails() {
     local(async {
         for (name, size, count) in [("x-long", 61_440, 1), ("x", 1, 101)] {

@@ -9,10 +9,7 @@ async fn client(options: Http2Options) -> (Client, h2::server::Connection<Duplex
     client_of(options, &h2::server::Builder::new()).await
 }
 
-async fn client_of(
-    options: Http2Options,
-    builder: &h2::server::Builder,
-) -> (Client, h2::server::Connection<DuplexStream, Bytes>) {
+async fn client_of(options: Http2Options, builder: &h2::server::Builder) -> (Client, h2::server::Connection<DuplexStream, Bytes>) {
     let (here, there) = tokio::io::duplex(65_536);
     let client = connect(here, Rc::new(options)).await.expect("connect");
     (client, builder.handshake(there).await.expect("handshake"))
@@ -21,10 +18,7 @@ async fn client_of(
 type Accepted = (Request<h2::RecvStream>, h2::server::SendResponse<Bytes>);
 
 /// Runs a real server that hands each request to `serve`.
-fn run(
-    mut connection: h2::server::Connection<DuplexStream, Bytes>,
-    mut serve: impl FnMut(Accepted) + 'static,
-) -> OwnedTask {
+fn run(mut connection: h2::server::Connection<DuplexStream, Bytes>, mut serve: impl FnMut(Accepted) + 'static) -> OwnedTask {
     OwnedTask::spawn(async move {
         while let Some(Ok(accepted)) = connection.accept().await {
             serve(accepted);
@@ -105,11 +99,7 @@ async fn a_large_body_waits_for_the_window() {
         assert!(taken.get() < 20, "{} frames were taken", taken.get());
         let (request, mut respond) = streams.borrow_mut().pop().expect("stream");
         let mut stream = request.into_body();
-        respond
-            .send_response(Response::new(()), false)
-            .expect("response")
-            .send_data(Bytes::new(), false)
-            .expect("data");
+        respond.send_response(Response::new(()), false).expect("response").send_data(Bytes::new(), false).expect("data");
         let outgoing = sent.join().await.expect("task").expect("answer");
         let mut length = 0;
         while let Some(data) = stream.data().await {
@@ -200,8 +190,7 @@ async fn a_body_that_has_begun_is_not_given_back() {
     local(async {
         let (client, server) = client(options()).await;
         let _server = run(server, |(_, mut respond)| respond.send_reset(Reason::REFUSED_STREAM));
-        let failed =
-            send(&client, request_with(frames(1000, None).0)).join().await.expect("task").expect_err("refused");
+        let failed = send(&client, request_with(frames(1000, None).0)).join().await.expect("task").expect_err("refused");
         assert_eq!(failed.error, SendError::Refused);
         assert!(failed.unsent.is_none());
     })

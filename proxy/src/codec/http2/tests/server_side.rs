@@ -46,8 +46,7 @@ async fn a_client_that_does_not_read_holds_the_body_back() {
         let (here, there) = tokio::io::duplex(65_536);
         let (body, taken) = frames(1000, Some(Ok(trailers())));
         let body = RefCell::new(Some(body));
-        let _server =
-            start(there, options(), answer(move |_| std::future::ready(ok(body.take().expect("one request")))));
+        let _server = start(there, options(), answer(move |_| std::future::ready(ok(body.take().expect("one request")))));
         let (mut sender, _connection) = peer(here).await;
         let (response, _) = sender.send_request(get(), true).expect("send");
         let response = response.await.expect("response");
@@ -287,9 +286,7 @@ async fn a_client_that_expects_100_gets_it_when_the_body_is_wanted() {
         let _server = start(
             there,
             options(),
-            answer(
-                |incoming| async move { ok(incoming.request.into_body().collect().await.expect("body").to_bytes()) },
-            ),
+            answer(|incoming| async move { ok(incoming.request.into_body().collect().await.expect("body").to_bytes()) }),
         );
         let (mut sender, _connection) = peer(here).await;
         let mut request = post();
