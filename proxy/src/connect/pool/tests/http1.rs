@@ -276,3 +276,42 @@ async fn nothing_is_left_in_use_when_all_is_over() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn pools_of_endpoints_without_connections_are_forgotten() {
+    local(async {
+        let server = Server::start(|mut stream, _| async move {
+            read_head(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await.unwrap();
+        })
+        .await;
+        let mut client = Client::of(&server.address, |_| {});
+        for _ in 0..200 {
+            client.get().await;
+            client.endpoint = EndpointState::new(server.address.clone(), "", Health::Healthy);
+        }
+        assert!(client.pools.0.hosts.borrow().len() <= super::super::FEW);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_idle_connection_that_died_unnoticed_costs_no_request() {
+    local(async {
+        let server = Server::start(|mut stream, number| async move {
+            while read_head(&mut stream).await.is_some() {
+                stream.write_all(OK).await.unwrap();
+                if number < 3 {
+                    return;
+                }
+            }
+        })
+        .await;
+        let client = Client::of(&server.address, |_| {});
+        // No pause between them: the close of one and the next request cross.
+        for _ in 0..6 {
+            client.get().await;
+        }
+    })
+    .await;
+}
