@@ -22,3 +22,5 @@ pub mod stream;
 pub mod task;
 /// What operators see.
 pub mod telemetry;
+/// Handshakes with clients and servers.
+pub mod tls;
