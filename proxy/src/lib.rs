@@ -16,6 +16,8 @@ pub mod forward;
 pub mod normalize;
 /// Answers that the proxy makes itself.
 pub mod reply;
+/// 4. Which virtual host, route, cluster.
+pub mod route;
 /// Byte streams handed from stage to stage.
 pub mod stream;
 /// Tasks with an owner.

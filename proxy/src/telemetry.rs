@@ -2,3 +2,5 @@
 
 /// Counters, gauges and histograms, in one place.
 pub mod metrics;
+/// Values for the commands of a format.
+pub mod substitution;
