@@ -36,3 +36,5 @@ pub mod connect;
 pub mod xds;
 /// Handshakes with clients and servers.
 pub mod tls;
+/// Flags, environment and bootstrap file.
+pub mod settings;
