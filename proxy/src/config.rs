@@ -107,6 +107,21 @@ impl Fraction {
         Self(parts.min(1_000_000))
     }
 
+    /// A percentage; `None` if it is not between 0 and 100.
+    pub fn percent(percent: f64) -> Option<Self> {
+        if !(0.0..=100.0).contains(&percent) {
+            return None;
+        }
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number from 0 to a million"
+        )]
+        let parts = (percent * 10_000.0).round() as u32;
+        Some(Self(parts))
+    }
+
     /// Whether a draw (any u64, evenly distributed) falls inside.
     pub fn contains(self, draw: u64) -> bool {
         draw % 1_000_000 < u64::from(self.0)

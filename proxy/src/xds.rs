@@ -5,7 +5,21 @@
 
 /// What is wrong with a resource, and where.
 pub mod invalid;
+/// Access logs and format strings.
+pub mod access_log;
+/// Addresses, ranges, socket settings.
+pub mod address;
+/// Bytes from files or in place.
+pub mod data_source;
+/// Shares of requests.
+pub mod fraction;
 /// Names of headers, and what is added to and removed from headers.
 pub mod headers;
 /// Matchers of strings, headers and shares.
 pub mod matcher;
+/// TLS contexts.
+pub mod tls;
+/// Tracing.
+pub mod trace;
+/// TCP proxy.
+pub mod tcp;

@@ -1,7 +1,7 @@
 //! Canonical protobuf JSON in and out, `Any` included. Bootstrap files are read and dumps are written by it.
 //!
 //! Reading collects every fault of a file, each with its path, and apart from those what lies outside the slice
-//! ([`Unknown`]): the caller decides whether an unknown field is a warning or an error. It takes what Envoy takes: field
+//! ([`Unknown`](crate::unknown::Unknown)): the caller decides whether an unknown field is a warning or an error. It takes what Envoy takes: field
 //! names in both spellings, enum values in any case or by number, numbers and booleans in quotes. One thing it refuses
 //! that Envoy lets pass: the same field twice, in two spellings.
 //!
@@ -67,6 +67,23 @@ pub fn to_json<M: Message + Name>(
         .map_err(|error| whole(error.to_string()))?;
     write::Writer::new(pool, secrets).message(&dynamic, false, 0)
 }
+
+/// Whether a field holds key material, by its full name.
+#[must_use]
+pub fn is_sensitive(field: &str) -> bool {
+    SENSITIVE.contains(&field)
+}
+
+/// As upstream marks them (`udpa.annotations.sensitive`); a test holds the list against the marks.
+const SENSITIVE: &[&str] = &[
+    "envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials.private_key",
+    "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secret",
+    "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secrets",
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.password",
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.pkcs12",
+    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.private_key",
+    "envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys.keys",
+];
 
 fn descriptor<M: Name>(pool: &DescriptorPool) -> Result<MessageDescriptor, Fault> {
     let name = M::full_name();

@@ -20,6 +20,7 @@ pub mod unknown;
 
 mod fault;
 mod path;
+mod secrecy;
 
 pub use fault::Fault;
 

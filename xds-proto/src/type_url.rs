@@ -142,7 +142,7 @@ pub const ALLOW_LISTED_ROUTES: &str = "type.googleapis.com/envoy.extensions.inte
 pub const PREVIOUS_ROUTES: &str = "type.googleapis.com/envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig";
 /// [`SafeCrossSchemeConfig`](crate::envoy::extensions::internal_redirect::safe_cross_scheme::v3::SafeCrossSchemeConfig).
 pub const SAFE_CROSS_SCHEME: &str = "type.googleapis.com/envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig";
-/// [`UriTemplateMatchConfig`](crate::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig).
+/// `UriTemplateMatchConfig`.
 pub const URI_TEMPLATE_MATCH: &str =
     "type.googleapis.com/envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig";
 /// [`UriTemplateRewriteConfig`](crate::envoy::extensions::path::rewrite::uri_template::v3::UriTemplateRewriteConfig).

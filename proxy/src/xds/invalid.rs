@@ -4,11 +4,15 @@
 //! an operator sees all faults of a file at once: a parser that cannot build its value says why and returns `None`.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost_types::{Any, Duration as WireDuration};
+use xds_proto::any::{self, UnpackError};
+
+use crate::config::identity::{CertificatePem, Validation};
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +94,16 @@ pub struct Parser {
     faults: Vec<Invalid>,
     warnings: Vec<Invalid>,
     clusters: Option<HashSet<String>>,
+    secrets: HashMap<String, StaticSecret>,
+}
+
+/// A secret that the bootstrap file holds.
+#[derive(Clone, Debug)]
+pub enum StaticSecret {
+    /// A certificate and its key.
+    Certificate(Arc<CertificatePem>),
+    /// What peers must show.
+    Validation(Validation),
 }
 
 impl Parser {
@@ -101,6 +115,16 @@ impl Parser {
     /// From now on [`Parser::cluster`] refuses names that are not among these.
     pub fn know_clusters(&mut self, names: impl IntoIterator<Item = String>) {
         self.clusters = Some(names.into_iter().collect());
+    }
+
+    /// From now on [`Parser::secret`] finds this one. `false` if there is one of the name already.
+    pub fn know_secret(&mut self, name: String, secret: StaticSecret) -> bool {
+        self.secrets.insert(name, secret).is_none()
+    }
+
+    /// The static secret of a name.
+    pub fn secret(&self, name: &str) -> Option<StaticSecret> {
+        self.secrets.get(name).cloned()
     }
 
     /// The value, if nothing was wrong, and what is to be told all the same.
@@ -236,13 +260,16 @@ impl Parser {
 
     /// The message inside an `Any` whose type the caller has chosen by its type URL.
     pub fn unpack<M: prost::Message + prost::Name + Default>(&mut self, packed: &Any) -> Option<M> {
-        if type_name(packed) != M::full_name() {
-            return self.refuse(format_args!("expected a {}, got type URL {:?}", M::full_name(), packed.type_url));
-        }
-        match M::decode(packed.value.as_slice()) {
+        match any::unpack(packed) {
             Ok(message) => Some(message),
-            Err(error) => self.refuse(format_args!("not a {}: {error}", M::full_name())),
+            Err(UnpackError::Malformed { name, source }) => self.refuse(format_args!("not a {name}: {source}")),
+            Err(error @ UnpackError::OtherType { .. }) => self.refuse(error),
         }
+    }
+
+    /// Refuses an `Any` of a type that is not available, and says which are.
+    pub fn refuse_type<T>(&mut self, what: &str, packed: &Any, available: &str) -> Option<T> {
+        self.refuse(format_args!("{what} of type {:?} is not available; there are: {available}", packed.type_url))
     }
 
     /// Refuses the name of a cluster that must exist and does not.
@@ -253,11 +280,6 @@ impl Parser {
             self.refuse_at::<()>(field, format_args!("there is no cluster {name:?}"));
         }
     }
-}
-
-/// The full name of the message in an `Any`: what follows the last `/` of its type URL.
-pub fn type_name(packed: &Any) -> &str {
-    packed.type_url.rsplit('/').next().unwrap_or_default()
 }
 
 /// As long as protobuf's Duration allows: about 10000 years.

@@ -50,7 +50,7 @@ impl<'a> Writer<'a> {
         for (field, value) in message.fields() {
             let below = hidden && !PUBLIC_IN_A_SECRET.contains(&field.name());
             let below = below
-                || (self.secrets == Secrets::Redacted && SENSITIVE.contains(&field.full_name()));
+                || (self.secrets == Secrets::Redacted && super::is_sensitive(field.full_name()));
             let json = self.value(&field.kind(), value, below, depth.saturating_add(1))?;
             object.insert(field.name().to_owned(), json);
         }
@@ -139,16 +139,6 @@ impl<'a> Writer<'a> {
         plain(&message)
     }
 }
-
-/// Fields that hold key material, as upstream marks them (`udpa.annotations.sensitive`).
-pub(crate) const SENSITIVE: &[&str] = &[
-    "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secret",
-    "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secrets",
-    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.password",
-    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.pkcs12",
-    "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.private_key",
-    "envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys.keys",
-];
 
 /// Where a secret comes from is what an operator looks for, and gives nothing away.
 const PUBLIC_IN_A_SECRET: [&str; 3] = ["filename", "environment_variable", "watched_directory"];
