@@ -23,3 +23,5 @@ pub mod tls;
 pub mod trace;
 /// TCP proxy.
 pub mod tcp;
+/// Virtual hosts and routes.
+pub mod route;
