@@ -25,3 +25,7 @@ pub mod trace;
 pub mod tcp;
 /// Virtual hosts and routes.
 pub mod route;
+/// Clusters.
+pub mod cluster;
+/// Endpoints.
+pub mod endpoint;
