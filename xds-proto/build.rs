@@ -14,10 +14,7 @@ const PROTO_ROOT: &str = "proto";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={PROTO_ROOT}");
     // For tests/upstream.rs, which asks cargo for the dependencies of this platform.
-    println!(
-        "cargo:rustc-env=XDS_PROTO_TARGET={}",
-        env::var_os("TARGET").ok_or("cargo sets TARGET")?.display()
-    );
+    println!("cargo:rustc-env=XDS_PROTO_TARGET={}", env::var_os("TARGET").ok_or("cargo sets TARGET")?.display());
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new([PROTO_ROOT])?;
@@ -36,20 +33,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         file.message_type.iter_mut().for_each(allow_deprecated);
     }
     let mut config = prost_build::Config::new();
-    config
-        .bytes(["."])
-        .enable_type_names()
-        .type_name_domain(["."], "type.googleapis.com");
+    config.bytes(["."]).enable_type_names().type_name_domain(["."], "type.googleapis.com");
     config.include_file("modules.rs").skip_debug(WITHOUT_DEBUG);
     tonic_prost_build::configure().compile_fds_with_config(set, config)?;
     Ok(())
 }
 
 /// What may hold key material, which must not reach a log by way of `{:?}`; `src/secrecy.rs` prints it without content.
-const WITHOUT_DEBUG: [&str; 2] = [
-    ".envoy.config.core.v3.DataSource",
-    ".envoy.config.core.v3.DataSource.specifier",
-];
+const WITHOUT_DEBUG: [&str; 2] = [".envoy.config.core.v3.DataSource", ".envoy.config.core.v3.DataSource.specifier"];
 
 fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut files = Vec::new();
@@ -57,10 +48,7 @@ fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
         let path = entry?.path();
         if path.is_dir() {
             files.extend(proto_files(&path)?);
-        } else if path
-            .extension()
-            .is_some_and(|extension| extension == "proto")
-        {
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
             files.push(path);
         }
     }
@@ -74,10 +62,7 @@ fn allow_deprecated(message: &mut prost_types::DescriptorProto) {
             options.deprecated = None;
         }
     }
-    let values = message
-        .enum_type
-        .iter_mut()
-        .flat_map(|kind| &mut kind.value);
+    let values = message.enum_type.iter_mut().flat_map(|kind| &mut kind.value);
     for options in values.filter_map(|value| value.options.as_mut()) {
         options.deprecated = None;
     }

@@ -6,6 +6,8 @@
 
 /// A message body, wherever it comes from.
 pub mod body;
+/// The end of service, as connections see it.
+mod drain;
 /// HTTP/1.0 and HTTP/1.1 (RFC 9112).
 pub mod http1;
 /// HTTP/2 (RFC 9113).
@@ -19,6 +21,7 @@ use http::header::HeaderName;
 use http::{Request, Response};
 
 pub use body::{Body, BodyError};
+pub use drain::Drain;
 
 /// What a server-side codec asks of the layer above.
 pub trait Service {

@@ -6,16 +6,18 @@
 pub mod access_log;
 /// Addresses, address ranges, socket settings.
 pub mod address;
+/// What a proxy starts from.
+pub mod bootstrap;
 /// Clusters: balancing policy, limits, protocol, names to resolve.
 pub mod cluster;
 /// Endpoints, their localities, priorities and weights.
 pub mod endpoint;
 /// Envoy's substitution format (`%REQ(X)%`), parsed.
 pub mod format;
-/// HTTP connection manager: what is done to every request of a listener.
-pub mod http;
 /// Header mutations.
 pub mod headers;
+/// HTTP connection manager: what is done to every request of a listener.
+pub mod http;
 /// Certificates to show, peers to accept.
 pub mod identity;
 /// Listeners, filter chains, how a connection is matched to one.

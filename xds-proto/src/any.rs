@@ -7,10 +7,7 @@ use prost_types::Any;
 
 /// Wraps a message, named by its type URL under `type.googleapis.com`.
 pub fn pack<M: Message + Name>(message: &M) -> Any {
-    Any {
-        type_url: M::type_url(),
-        value: message.encode_to_vec(),
-    }
+    Any { type_url: M::type_url(), value: message.encode_to_vec() }
 }
 
 /// Takes out a message of the expected type.
@@ -19,15 +16,9 @@ pub fn pack<M: Message + Name>(message: &M) -> Any {
 /// If the type URL names another message, or if the bytes are not a message of this type.
 pub fn unpack<M: Message + Name + Default>(any: &Any) -> Result<M, UnpackError> {
     if !is::<M>(any) {
-        return Err(UnpackError::OtherType {
-            expected: M::full_name(),
-            found: any.type_url.clone(),
-        });
+        return Err(UnpackError::OtherType { expected: M::full_name(), found: any.type_url.clone() });
     }
-    M::decode(any.value.as_slice()).map_err(|source| UnpackError::Malformed {
-        name: M::full_name(),
-        source,
-    })
+    M::decode(any.value.as_slice()).map_err(|source| UnpackError::Malformed { name: M::full_name(), source })
 }
 
 /// Whether a message of this type is inside, by its type URL.
@@ -39,10 +30,7 @@ pub fn is<M: Name>(any: &Any) -> bool {
 /// The message name in a type URL: what follows the last `/`. The domain before it does not matter, as in Envoy.
 #[must_use]
 pub fn type_name(type_url: &str) -> Option<&str> {
-    type_url
-        .rsplit_once('/')
-        .map(|(_, name)| name)
-        .filter(|name| !name.is_empty())
+    type_url.rsplit_once('/').map(|(_, name)| name).filter(|name| !name.is_empty())
 }
 
 /// Why there is no message of the expected type in an `Any`.
@@ -94,28 +82,19 @@ mod tests {
     use crate::type_url;
 
     fn pipe() -> Pipe {
-        Pipe {
-            path: "/run/x".to_owned(),
-            mode: 7,
-        }
+        Pipe { path: "/run/x".to_owned(), mode: 7 }
     }
 
     #[test]
     fn what_was_packed_is_unpacked() {
         let any = pack(&pipe());
-        assert_eq!(
-            any.type_url,
-            "type.googleapis.com/envoy.config.core.v3.Pipe"
-        );
+        assert_eq!(any.type_url, "type.googleapis.com/envoy.config.core.v3.Pipe");
         assert_eq!(unpack::<Pipe>(&any).unwrap(), pipe());
     }
 
     #[test]
     fn the_domain_of_the_type_url_does_not_matter() {
-        let any = Any {
-            type_url: "example.org/x/envoy.config.core.v3.Pipe".to_owned(),
-            ..pack(&pipe())
-        };
+        let any = Any { type_url: "example.org/x/envoy.config.core.v3.Pipe".to_owned(), ..pack(&pipe()) };
         assert_eq!(unpack::<Pipe>(&any).unwrap(), pipe());
     }
 
@@ -136,15 +115,9 @@ mod tests {
 
     #[test]
     fn bytes_of_something_else_are_refused_with_the_cause() {
-        let any = Any {
-            type_url: type_url::CLUSTER.to_owned(),
-            value: vec![0xff],
-        };
+        let any = Any { type_url: type_url::CLUSTER.to_owned(), value: vec![0xff] };
         let error = unpack::<Cluster>(&any).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the bytes are not a envoy.config.cluster.v3.Cluster"
-        );
+        assert_eq!(error.to_string(), "the bytes are not a envoy.config.cluster.v3.Cluster");
         assert!(error.source().is_some());
     }
 }

@@ -56,15 +56,9 @@ pub enum Secrets {
 ///
 /// # Errors
 /// If the message or an `Any` in it is malformed, nested too deep, or outside the slice at the top.
-pub fn to_json<M: Message + Name>(
-    pool: &DescriptorPool,
-    message: &M,
-    secrets: Secrets,
-) -> Result<Json, Fault> {
+pub fn to_json<M: Message + Name>(pool: &DescriptorPool, message: &M, secrets: Secrets) -> Result<Json, Fault> {
     let mut dynamic = DynamicMessage::new(descriptor::<M>(pool)?);
-    dynamic
-        .transcode_from(message)
-        .map_err(|error| whole(error.to_string()))?;
+    dynamic.transcode_from(message).map_err(|error| whole(error.to_string()))?;
     write::Writer::new(pool, secrets).message(&dynamic, false, 0)
 }
 
@@ -87,15 +81,11 @@ const SENSITIVE: &[&str] = &[
 
 fn descriptor<M: Name>(pool: &DescriptorPool) -> Result<MessageDescriptor, Fault> {
     let name = M::full_name();
-    pool.get_message_by_name(&name)
-        .ok_or_else(|| whole(format!("type {name} is not supported")))
+    pool.get_message_by_name(&name).ok_or_else(|| whole(format!("type {name} is not supported")))
 }
 
 fn whole(problem: String) -> Fault {
-    Fault {
-        path: String::new(),
-        problem,
-    }
+    Fault { path: String::new(), problem }
 }
 
 #[cfg(test)]

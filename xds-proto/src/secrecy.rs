@@ -17,9 +17,7 @@ impl fmt::Debug for Specifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Filename(path) => f.debug_tuple("Filename").field(path).finish(),
-            Self::EnvironmentVariable(name) => {
-                f.debug_tuple("EnvironmentVariable").field(name).finish()
-            }
+            Self::EnvironmentVariable(name) => f.debug_tuple("EnvironmentVariable").field(name).finish(),
             Self::InlineBytes(bytes) => write!(f, "InlineBytes({} bytes)", bytes.len()),
             Self::InlineString(text) => write!(f, "InlineString({} bytes)", text.len()),
         }
@@ -32,19 +30,10 @@ mod tests {
 
     #[test]
     fn a_key_is_not_printed() {
-        for specifier in [
-            Specifier::InlineString("private".to_owned()),
-            Specifier::InlineBytes("private".into()),
-        ] {
-            let source = DataSource {
-                specifier: Some(specifier),
-                ..DataSource::default()
-            };
+        for specifier in [Specifier::InlineString("private".to_owned()), Specifier::InlineBytes("private".into())] {
+            let source = DataSource { specifier: Some(specifier), ..DataSource::default() };
             let shown = format!("{source:?}");
-            assert!(
-                shown.contains("(7 bytes)") && !shown.contains("private"),
-                "{shown}"
-            );
+            assert!(shown.contains("(7 bytes)") && !shown.contains("private"), "{shown}");
         }
     }
 }

@@ -51,17 +51,11 @@ impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             UnknownKind::Field { nearest: None } => write!(f, "{}: no such field", self.path),
-            UnknownKind::Field {
-                nearest: Some(name),
-            } => {
+            UnknownKind::Field { nearest: Some(name) } => {
                 write!(f, "{}: no such field, did you mean {name}?", self.path)
             }
             UnknownKind::Number { number, message } => {
-                write!(
-                    f,
-                    "{}: field {number} of {message} is not supported",
-                    self.path
-                )
+                write!(f, "{}: field {number} of {message} is not supported", self.path)
             }
             UnknownKind::AnyType { type_url } => {
                 write!(f, "{}: type {type_url:?} is not supported", self.path)
@@ -75,11 +69,7 @@ impl fmt::Display for Unknown {
 /// # Errors
 /// If the resource is malformed, nested deeper than [`MAX_DEPTH`], or has more than [`MAX_UNKNOWN`] findings.
 pub fn in_any(pool: &DescriptorPool, resource: &Any) -> Result<Vec<Unknown>, Fault> {
-    let mut walk = Walk {
-        pool,
-        path: Path::default(),
-        found: Vec::new(),
-    };
+    let mut walk = Walk { pool, path: Path::default(), found: Vec::new() };
     walk.payload(&resource.type_url, &resource.value, 0)?;
     Ok(walk.found)
 }
@@ -88,16 +78,8 @@ pub fn in_any(pool: &DescriptorPool, resource: &Any) -> Result<Vec<Unknown>, Fau
 ///
 /// # Errors
 /// As [`in_any`]; and if the type is not in the slice.
-pub fn in_message(
-    pool: &DescriptorPool,
-    type_name: &str,
-    encoded: &[u8],
-) -> Result<Vec<Unknown>, Fault> {
-    let mut walk = Walk {
-        pool,
-        path: Path::default(),
-        found: Vec::new(),
-    };
+pub fn in_message(pool: &DescriptorPool, type_name: &str, encoded: &[u8]) -> Result<Vec<Unknown>, Fault> {
+    let mut walk = Walk { pool, path: Path::default(), found: Vec::new() };
     let Some(descriptor) = pool.get_message_by_name(type_name) else {
         return Err(walk.fault(format_args!("type {type_name} is not supported")));
     };
@@ -126,18 +108,11 @@ impl Walk<'_> {
             Some(descriptor) => self.message(&descriptor, value, depth),
             // An Any that was never filled says nothing that could be lost.
             None if type_url.is_empty() && value.is_empty() => Ok(()),
-            None => self.report(UnknownKind::AnyType {
-                type_url: type_url.to_owned(),
-            }),
+            None => self.report(UnknownKind::AnyType { type_url: type_url.to_owned() }),
         }
     }
 
-    fn message(
-        &mut self,
-        descriptor: &MessageDescriptor,
-        mut bytes: &[u8],
-        depth: usize,
-    ) -> Result<(), Fault> {
+    fn message(&mut self, descriptor: &MessageDescriptor, mut bytes: &[u8], depth: usize) -> Result<(), Fault> {
         if depth > MAX_DEPTH {
             return Err(self.fault(format_args!("nested deeper than {MAX_DEPTH} messages")));
         }
@@ -148,8 +123,7 @@ impl Walk<'_> {
         }
         let mut seen = BTreeMap::<u32, usize>::new();
         while !bytes.is_empty() {
-            let (number, wire_type) =
-                decode_key(&mut bytes).map_err(|error| self.malformed(&error))?;
+            let (number, wire_type) = decode_key(&mut bytes).map_err(|error| self.malformed(&error))?;
             let count = seen.entry(number).or_default();
             let index = *count;
             *count = index.saturating_add(1);
@@ -170,23 +144,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn field(
-        &mut self,
-        field: &FieldDescriptor,
-        index: usize,
-        wire_type: WireType,
-        bytes: &mut &[u8],
-        depth: usize,
-    ) -> Result<(), Fault> {
+    fn field(&mut self, field: &FieldDescriptor, index: usize, wire_type: WireType, bytes: &mut &[u8], depth: usize) -> Result<(), Fault> {
         let kind = field.kind();
         let Some(descriptor) = kind.as_message() else {
             return self.skip(wire_type, field.number(), bytes);
         };
         self.path.field(field.name());
         if wire_type != WireType::LengthDelimited {
-            return Err(self.fault(format_args!(
-                "expected a message, got wire type {wire_type:?}"
-            )));
+            return Err(self.fault(format_args!("expected a message, got wire type {wire_type:?}")));
         }
         let body = self.delimited(bytes)?;
         if field.is_map() {
@@ -198,19 +163,13 @@ impl Walk<'_> {
         self.message(descriptor, body, depth.saturating_add(1))
     }
 
-    fn map_entry(
-        &mut self,
-        entry: &MessageDescriptor,
-        body: &[u8],
-        depth: usize,
-    ) -> Result<(), Fault> {
+    fn map_entry(&mut self, entry: &MessageDescriptor, body: &[u8], depth: usize) -> Result<(), Fault> {
         let value_kind = entry.map_entry_value_field().kind();
         let Some(descriptor) = value_kind.as_message() else {
             return Ok(());
         };
         if entry.map_entry_key_field().kind() == Kind::String {
-            self.path
-                .key(&String::from_utf8_lossy(self.last(body, MAP_KEY)?));
+            self.path.key(&String::from_utf8_lossy(self.last(body, MAP_KEY)?));
         } else {
             self.path.key("?");
         }
@@ -224,11 +183,7 @@ impl Walk<'_> {
 
     fn any(&mut self, body: &[u8], depth: usize) -> Result<(), Fault> {
         let type_url = String::from_utf8_lossy(self.last(body, ANY_TYPE_URL)?);
-        self.payload(
-            &type_url,
-            self.last(body, ANY_VALUE)?,
-            depth.saturating_add(1),
-        )
+        self.payload(&type_url, self.last(body, ANY_VALUE)?, depth.saturating_add(1))
     }
 
     /// The last occurrence of a field of bytes: the one that counts for every protobuf decoder.
@@ -253,9 +208,7 @@ impl Walk<'_> {
 
     fn delimited<'b>(&self, bytes: &mut &'b [u8]) -> Result<&'b [u8], Fault> {
         let length = decode_varint(bytes).map_err(|error| self.malformed(&error))?;
-        let split = usize::try_from(length)
-            .ok()
-            .and_then(|length| bytes.split_at_checked(length));
+        let split = usize::try_from(length).ok().and_then(|length| bytes.split_at_checked(length));
         let Some((body, rest)) = split else {
             return Err(self.fault(format_args!("the message ends too early")));
         };
@@ -264,20 +217,14 @@ impl Walk<'_> {
     }
 
     fn skip(&self, wire_type: WireType, number: u32, bytes: &mut &[u8]) -> Result<(), Fault> {
-        skip_field(wire_type, number, bytes, DecodeContext::default())
-            .map_err(|error| self.malformed(&error))
+        skip_field(wire_type, number, bytes, DecodeContext::default()).map_err(|error| self.malformed(&error))
     }
 
     fn report(&mut self, kind: UnknownKind) -> Result<(), Fault> {
         if self.found.len() >= MAX_UNKNOWN {
-            return Err(self.fault(format_args!(
-                "more than {MAX_UNKNOWN} fields are not supported"
-            )));
+            return Err(self.fault(format_args!("more than {MAX_UNKNOWN} fields are not supported")));
         }
-        self.found.push(Unknown {
-            path: self.path.text().to_owned(),
-            kind,
-        });
+        self.found.push(Unknown { path: self.path.text().to_owned(), kind });
         Ok(())
     }
 
@@ -286,10 +233,7 @@ impl Walk<'_> {
     }
 
     fn fault(&self, problem: fmt::Arguments<'_>) -> Fault {
-        Fault {
-            path: self.path.text().to_owned(),
-            problem: problem.to_string(),
-        }
+        Fault { path: self.path.text().to_owned(), problem: problem.to_string() }
     }
 }
 
@@ -314,42 +258,24 @@ mod tests {
     }
 
     fn found(type_url: &str, value: Vec<u8>) -> Vec<String> {
-        let resource = Any {
-            type_url: type_url.to_owned(),
-            value,
-        };
+        let resource = Any { type_url: type_url.to_owned(), value };
         let found = in_any(&descriptor_pool().unwrap(), &resource).unwrap();
         found.iter().map(ToString::to_string).collect()
     }
 
     fn refused(type_url: &str, value: Vec<u8>) -> String {
-        let resource = Any {
-            type_url: type_url.to_owned(),
-            value,
-        };
-        in_any(&descriptor_pool().unwrap(), &resource)
-            .unwrap_err()
-            .to_string()
+        let resource = Any { type_url: type_url.to_owned(), value };
+        in_any(&descriptor_pool().unwrap(), &resource).unwrap_err().to_string()
     }
 
     fn socket(type_url: &str, value: Vec<u8>) -> Option<TransportSocket> {
-        let config = Any {
-            type_url: type_url.to_owned(),
-            value,
-        };
-        Some(TransportSocket {
-            name: "tls".to_owned(),
-            config_type: Some(transport_socket::ConfigType::TypedConfig(config)),
-        })
+        let config = Any { type_url: type_url.to_owned(), value };
+        Some(TransportSocket { name: "tls".to_owned(), config_type: Some(transport_socket::ConfigType::TypedConfig(config)) })
     }
 
     #[test]
     fn nothing_is_found_in_what_the_slice_covers() {
-        let cluster = Cluster {
-            name: "a".to_owned(),
-            lb_policy: 1,
-            ..Cluster::default()
-        };
+        let cluster = Cluster { name: "a".to_owned(), lb_policy: 1, ..Cluster::default() };
         assert!(found(type_url::CLUSTER, cluster.encode_to_vec()).is_empty());
     }
 
@@ -357,37 +283,23 @@ mod tests {
     fn a_field_outside_the_slice_is_found_once_per_message() {
         let mut value = with_stranger(&Cluster::default());
         value.extend(STRANGER);
-        assert_eq!(
-            found(type_url::CLUSTER, value),
-            ["#2000: field 2000 of envoy.config.cluster.v3.Cluster is not supported"]
-        );
+        assert_eq!(found(type_url::CLUSTER, value), ["#2000: field 2000 of envoy.config.cluster.v3.Cluster is not supported"]);
     }
 
     #[test]
     fn a_field_deep_inside_is_found_through_an_any() {
-        let chain = FilterChain {
-            transport_socket: socket(type_url::DOWNSTREAM_TLS_CONTEXT, STRANGER.to_vec()),
-            ..FilterChain::default()
-        };
-        let listener = Listener {
-            filter_chains: vec![FilterChain::default(), chain],
-            ..Listener::default()
-        };
+        let chain = FilterChain { transport_socket: socket(type_url::DOWNSTREAM_TLS_CONTEXT, STRANGER.to_vec()), ..FilterChain::default() };
+        let listener = Listener { filter_chains: vec![FilterChain::default(), chain], ..Listener::default() };
         assert_eq!(
             found(type_url::LISTENER, listener.encode_to_vec()),
-            [
-                "filter_chains[1].transport_socket.typed_config.#2000: field 2000 of \
-              envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext is not supported"
-            ]
+            ["filter_chains[1].transport_socket.typed_config.#2000: field 2000 of \
+              envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext is not supported"]
         );
     }
 
     #[test]
     fn an_any_of_an_unknown_type_is_found() {
-        let cluster = Cluster {
-            transport_socket: socket("example.org/a.B", vec![1]),
-            ..Cluster::default()
-        };
+        let cluster = Cluster { transport_socket: socket("example.org/a.B", vec![1]), ..Cluster::default() };
         assert_eq!(
             found(type_url::CLUSTER, cluster.encode_to_vec()),
             ["transport_socket.typed_config: type \"example.org/a.B\" is not supported"]
@@ -396,21 +308,10 @@ mod tests {
 
     #[test]
     fn a_map_names_its_keys() {
-        let any = Any {
-            type_url: "example.org/a.B".to_owned(),
-            value: Vec::new(),
-        };
-        let metadata = Metadata {
-            typed_filter_metadata: [("k".to_owned(), any)].into(),
-            ..Metadata::default()
-        };
+        let any = Any { type_url: "example.org/a.B".to_owned(), value: Vec::new() };
+        let metadata = Metadata { typed_filter_metadata: [("k".to_owned(), any)].into(), ..Metadata::default() };
         let encoded = metadata.encode_to_vec();
-        let found = in_message(
-            &descriptor_pool().unwrap(),
-            "envoy.config.core.v3.Metadata",
-            &encoded,
-        )
-        .unwrap();
+        let found = in_message(&descriptor_pool().unwrap(), "envoy.config.core.v3.Metadata", &encoded).unwrap();
         assert_eq!(found[0].path, "typed_filter_metadata[\"k\"]");
     }
 
@@ -428,23 +329,14 @@ mod tests {
     #[test]
     fn malformed_bytes_are_refused() {
         assert!(refused(type_url::CLUSTER, vec![0xff]).starts_with("malformed: "));
-        assert_eq!(
-            refused(type_url::LISTENER, vec![0x12, 9, 0]),
-            "address: the message ends too early"
-        );
-        assert!(
-            refused(type_url::LISTENER, vec![0x10, 1])
-                .starts_with("address: expected a message, got wire type")
-        );
+        assert_eq!(refused(type_url::LISTENER, vec![0x12, 9, 0]), "address: the message ends too early");
+        assert!(refused(type_url::LISTENER, vec![0x10, 1]).starts_with("address: expected a message, got wire type"));
     }
 
     #[test]
     fn nesting_is_bounded() {
         let any_url = "type.googleapis.com/google.protobuf.Any";
-        let wrap = |inner: Any, _| Any {
-            type_url: any_url.to_owned(),
-            value: inner.encode_to_vec(),
-        };
+        let wrap = |inner: Any, _| Any { type_url: any_url.to_owned(), value: inner.encode_to_vec() };
         let deep = (0..200).fold(Any::default(), wrap);
         assert!(refused(&deep.type_url, deep.value).ends_with("nested deeper than 90 messages"));
     }
@@ -457,8 +349,6 @@ mod tests {
             value.extend([0x1a, 4]);
             value.extend(&chain);
         }
-        assert!(
-            refused(type_url::LISTENER, value).ends_with("more than 1000 fields are not supported")
-        );
+        assert!(refused(type_url::LISTENER, value).ends_with("more than 1000 fields are not supported"));
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
 use http::StatusCode;
+use http::header::{HeaderName, HeaderValue};
 use regex::bytes::Regex;
 
 use crate::config::ClusterName;
@@ -608,4 +608,3 @@ impl RetryOn {
         self.0 == 0
     }
 }
-

@@ -139,9 +139,8 @@ fn json_value(kind: Option<&Kind>, parser: &mut Parser) -> Option<JsonValue> {
         Some(Kind::StructValue(fields)) => JsonValue::Object(object(fields, parser)),
         Some(Kind::ListValue(list)) => {
             let values = list.values.iter().enumerate();
-            let parsed = values.filter_map(|(index, value)| {
-                parser.at_index(index, |parser| json_value(value.kind.as_ref(), parser))
-            });
+            let parsed = values
+                .filter_map(|(index, value)| parser.at_index(index, |parser| json_value(value.kind.as_ref(), parser)));
             JsonValue::List(parsed.collect())
         }
     })

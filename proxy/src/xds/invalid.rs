@@ -34,20 +34,28 @@ pub struct Invalid {
     pub problem: String,
 }
 
+impl Invalid {
+    /// The path as an operator would write it.
+    pub fn place(&self) -> String {
+        let mut place = String::new();
+        for segment in &self.path {
+            let dot = if place.is_empty() { "" } else { "." };
+            place.push_str(&match segment {
+                Segment::Field(name) => format!("{dot}{name}"),
+                Segment::Index(index) => format!("[{index}]"),
+                Segment::Key(key) => format!("[{key:?}]"),
+            });
+        }
+        place
+    }
+}
+
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, segment) in self.path.iter().enumerate() {
-            match segment {
-                Segment::Field(name) if position == 0 => write!(f, "{name}")?,
-                Segment::Field(name) => write!(f, ".{name}")?,
-                Segment::Index(index) => write!(f, "[{index}]")?,
-                Segment::Key(key) => write!(f, "[{key:?}]")?,
-            }
+        match self.place().as_str() {
+            "" => f.write_str(&self.problem),
+            place => write!(f, "{place}: {}", self.problem),
         }
-        if !self.path.is_empty() {
-            f.write_str(": ")?;
-        }
-        f.write_str(&self.problem)
     }
 }
 
@@ -227,6 +235,12 @@ impl Parser {
         self.warnings.push(Invalid { path: self.path_to(path), problem: meaning.to_string() });
     }
 
+    /// Whether there is a fault or a warning at this path, above or below it.
+    pub fn has_spoken_of(&self, path: &str) -> bool {
+        let spoken = self.faults.iter().chain(&self.warnings).map(Invalid::place);
+        spoken.into_iter().any(|place| is_within(&place, path) || is_within(path, &place))
+    }
+
     fn path_to(&self, path: &str) -> Vec<Segment> {
         let tail = (!path.is_empty()).then(|| Segment::Field(Cow::Owned(path.to_owned())));
         self.path.iter().cloned().chain(tail).collect()
@@ -255,12 +269,20 @@ impl Parser {
         let nanos = u32::try_from(wire.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
         match (seconds, nanos) {
             (Some(seconds), Some(nanos)) => Some(Duration::new(seconds, nanos)),
-            _ => self.refuse_at(field, format_args!("{}s {}ns is not between 0 and {LONGEST_SECONDS}s", wire.seconds, wire.nanos)),
+            _ => self.refuse_at(
+                field,
+                format_args!("{}s {}ns is not between 0 and {LONGEST_SECONDS}s", wire.seconds, wire.nanos),
+            ),
         }
     }
 
     /// A duration where 0 means off: `default` if the field is not set, `None` if it is 0.
-    pub fn limit(&mut self, field: &'static str, wire: Option<&WireDuration>, default: Option<Duration>) -> Option<Duration> {
+    pub fn limit(
+        &mut self,
+        field: &'static str,
+        wire: Option<&WireDuration>,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
         match self.duration(field, wire) {
             Some(Duration::ZERO) => None,
             Some(duration) => Some(duration),
@@ -292,6 +314,17 @@ impl Parser {
     }
 }
 
+/// Whether `place` is `outer` or a part of it.
+fn is_within(place: &str, outer: &str) -> bool {
+    let rest = place.strip_prefix(outer);
+    rest.is_some_and(|rest| outer.is_empty() || rest.is_empty() || rest.starts_with(['.', '[']))
+}
+
+/// The full name of the message in an `Any`; empty if it has none.
+pub fn type_name(packed: &Any) -> &str {
+    any::type_name(&packed.type_url).unwrap_or_default()
+}
+
 /// As long as protobuf's Duration allows: about 10000 years.
 const LONGEST_SECONDS: u64 = 315_576_000_000;
 
@@ -308,9 +341,7 @@ mod tests {
     #[test]
     fn a_fault_says_where_and_what() {
         let shown = faults(|parser| {
-            parser.at("listeners", |parser| {
-                parser.at_index(3, |parser| parser.refuse_at::<()>("address", "required"))
-            });
+            parser.at("listeners", |parser| parser.at_index(3, |parser| parser.refuse_at::<()>("address", "required")));
         });
         assert_eq!(shown, "listeners[3].address: required");
     }

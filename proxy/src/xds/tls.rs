@@ -159,11 +159,10 @@ fn parts(context: &wire::CommonTlsContext, parser: &mut Parser) -> Option<Parts>
         Some(ValidationContextType::ValidationContext(context)) => {
             parser.at("validation_context", |parser| certificate::validation(context, parser))
         }
-        Some(ValidationContextType::ValidationContextSdsSecretConfig(config)) => {
-            parser.at("validation_context_sds_secret_config", |parser| {
+        Some(ValidationContextType::ValidationContextSdsSecretConfig(config)) => parser
+            .at("validation_context_sds_secret_config", |parser| {
                 certificate::named_validation(config, parser).map(Some)
-            })
-        }
+            }),
         Some(ValidationContextType::CombinedValidationContext(combined)) => {
             parser.at("combined_validation_context", |parser| certificate::combined(combined, parser).map(Some))
         }

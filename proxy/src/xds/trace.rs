@@ -12,8 +12,8 @@ use xds_proto::envoy::r#type::v3::Percent;
 
 use crate::config::trace::{OpenTelemetry, TraceTag, TraceTagValue, Tracing};
 use crate::config::{ClusterName, Fraction};
-use crate::xds::fraction;
 use crate::xds::invalid::Parser;
+use crate::xds::matcher;
 
 /// As Envoy: long enough for most paths, short enough for a span attribute.
 const MAX_PATH_TAG_LENGTH: u32 = 256;
@@ -44,8 +44,7 @@ pub fn parse(tracing: &wire::Tracing, parser: &mut Parser) -> Option<Tracing> {
 
 /// As Envoy: everything, where nothing is said.
 fn sampling(field: &'static str, percent: Option<&Percent>, parser: &mut Parser) -> Fraction {
-    let share = percent.map(|percent| parser.at(field, |parser| fraction::percent(percent, parser)));
-    share.flatten().unwrap_or(Fraction::ALL)
+    matcher::percent_at(field, percent, parser).and_then(Fraction::percent).unwrap_or(Fraction::ALL)
 }
 
 fn tag(tag: &CustomTag, parser: &mut Parser) -> Option<TraceTag> {
@@ -81,7 +80,11 @@ fn open_telemetry(provider: &provider::tracing::Http, parser: &mut Parser) -> Op
         parser.unsupported("http_service", config.http_service.is_some());
         parser.unsupported("exporter", config.exporter.is_some());
         parser.unsupported("sampler", config.sampler.is_some());
-        parser.ignored("resource_detectors", !config.resource_detectors.is_empty(), "the resource has service.name only");
+        parser.ignored(
+            "resource_detectors",
+            !config.resource_detectors.is_empty(),
+            "the resource has service.name only",
+        );
         parser.ignored("max_cache_size", config.max_cache_size.is_some(), "the queue of spans has a fixed bound");
         let service = if config.service_name.is_empty() { UNKNOWN_SERVICE } else { &config.service_name };
         let grpc = parser.required("grpc_service", config.grpc_service.as_ref())?;
@@ -94,7 +97,9 @@ fn open_telemetry(provider: &provider::tracing::Http, parser: &mut Parser) -> Op
                     parser.unsupported("authority", !target.authority.is_empty());
                     Some(ClusterName::from(target.cluster_name.as_str()))
                 }),
-                Some(TargetSpecifier::GoogleGrpc(_)) => parser.refuse_at("google_grpc", "not supported; use envoy_grpc"),
+                Some(TargetSpecifier::GoogleGrpc(_)) => {
+                    parser.refuse_at("google_grpc", "not supported; use envoy_grpc")
+                }
                 None => parser.refuse_at("envoy_grpc", "required"),
             }
         });

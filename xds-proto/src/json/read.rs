@@ -5,8 +5,7 @@ use std::fmt;
 
 use prost::Message as _;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor,
-    OneofDescriptor, ReflectMessage as _, Value,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, OneofDescriptor, ReflectMessage as _, Value,
 };
 use serde_json::{Map, Value as Json};
 
@@ -25,12 +24,7 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(pool: &'a DescriptorPool) -> Self {
-        Self {
-            pool,
-            path: Path::default(),
-            unknown: Vec::new(),
-            faults: Vec::new(),
-        }
+        Self { pool, path: Path::default(), unknown: Vec::new(), faults: Vec::new() }
     }
 
     pub(super) fn finish(self) -> (Vec<Unknown>, Vec<Fault>) {
@@ -38,12 +32,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `None` if there was a fault; it is on the list.
-    pub(super) fn message(
-        &mut self,
-        descriptor: &MessageDescriptor,
-        json: &Json,
-        depth: usize,
-    ) -> Option<DynamicMessage> {
+    pub(super) fn message(&mut self, descriptor: &MessageDescriptor, json: &Json, depth: usize) -> Option<DynamicMessage> {
         if depth > MAX_DEPTH {
             return self.fault(format_args!("nested deeper than {MAX_DEPTH} messages"));
         }
@@ -60,11 +49,7 @@ impl<'a> Reader<'a> {
                 if depth.saturating_add(levels) > MAX_DEPTH {
                     return self.fault(format_args!("nested deeper than {MAX_DEPTH} messages"));
                 }
-                let expected = if descriptor.name() == "Struct" {
-                    "an object"
-                } else {
-                    "a list"
-                };
+                let expected = if descriptor.name() == "Struct" { "an object" } else { "a list" };
                 self.well_known(descriptor, json, expected)
             }
             Form::Fields => {
@@ -76,32 +61,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn any(
-        &mut self,
-        descriptor: &MessageDescriptor,
-        json: &Json,
-        depth: usize,
-    ) -> Option<DynamicMessage> {
+    fn any(&mut self, descriptor: &MessageDescriptor, json: &Json, depth: usize) -> Option<DynamicMessage> {
         let object = self.object(json)?;
         let mut any = DynamicMessage::new(descriptor.clone());
         if object.is_empty() {
             return Some(any);
         }
         let Some(Json::String(type_url)) = object.get(TYPE_KEY) else {
-            return self.fault(format_args!(
-                "needs \"@type\", the type URL of what is inside"
-            ));
+            return self.fault(format_args!("needs \"@type\", the type URL of what is inside"));
         };
         let Some(name) = any::type_name(type_url) else {
-            return self.fault(format_args!(
-                "\"@type\" must be like type.googleapis.com/<message>, got {type_url:?}"
-            ));
+            return self.fault(format_args!("\"@type\" must be like type.googleapis.com/<message>, got {type_url:?}"));
         };
         any.set_field_by_name("type_url", Value::String(type_url.clone()));
         let Some(inner) = self.pool.get_message_by_name(name) else {
-            self.unknown(UnknownKind::AnyType {
-                type_url: type_url.clone(),
-            });
+            self.unknown(UnknownKind::AnyType { type_url: type_url.clone() });
             return Some(any);
         };
         let payload = if matches!(Form::of(&inner), Form::Fields) {
@@ -116,31 +90,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A type with a JSON form of its own stands under `"value"` in an `Any`.
-    fn wrapped(
-        &mut self,
-        inner: &MessageDescriptor,
-        object: &Map<String, Json>,
-        depth: usize,
-    ) -> Option<DynamicMessage> {
-        for key in object
-            .keys()
-            .filter(|key| *key != TYPE_KEY && *key != VALUE_KEY)
-        {
-            self.at(
-                |path| path.field(key),
-                |reader| reader.unknown(UnknownKind::Field { nearest: None }),
-            );
+    fn wrapped(&mut self, inner: &MessageDescriptor, object: &Map<String, Json>, depth: usize) -> Option<DynamicMessage> {
+        for key in object.keys().filter(|key| *key != TYPE_KEY && *key != VALUE_KEY) {
+            self.at(|path| path.field(key), |reader| reader.unknown(UnknownKind::Field { nearest: None }));
         }
         let Some(value) = object.get(VALUE_KEY) else {
-            return self.fault(format_args!(
-                "needs \"value\", the {} itself",
-                inner.full_name()
-            ));
+            return self.fault(format_args!("needs \"value\", the {} itself", inner.full_name()));
         };
-        self.at(
-            |path| path.field(VALUE_KEY),
-            |reader| reader.message(inner, value, depth.saturating_add(1)),
-        )
+        self.at(|path| path.field(VALUE_KEY), |reader| reader.message(inner, value, depth.saturating_add(1)))
     }
 
     fn fields(&mut self, message: &mut DynamicMessage, object: &Map<String, Json>, depth: usize) {
@@ -149,9 +106,7 @@ impl<'a> Reader<'a> {
         for (name, json) in object.iter().filter(|(name, _)| *name != TYPE_KEY) {
             let mark = self.path.mark();
             self.path.field(name);
-            let field = descriptor
-                .get_field_by_name(name)
-                .or_else(|| descriptor.get_field_by_json_name(name));
+            let field = descriptor.get_field_by_name(name).or_else(|| descriptor.get_field_by_json_name(name));
             match field {
                 None => {
                     let nearest = nearest(&descriptor, name);
@@ -182,27 +137,16 @@ impl<'a> Reader<'a> {
         };
         let mut values = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
-            let value = self.at(
-                |path| path.index(index),
-                |reader| reader.single(&field.kind(), item, depth.saturating_add(1)),
-            );
+            let value = self.at(|path| path.index(index), |reader| reader.single(&field.kind(), item, depth.saturating_add(1)));
             values.extend(value);
         }
         Some(Value::List(values))
     }
 
-    fn map(
-        &mut self,
-        field: &FieldDescriptor,
-        json: &Json,
-        depth: usize,
-    ) -> Option<HashMap<MapKey, Value>> {
+    fn map(&mut self, field: &FieldDescriptor, json: &Json, depth: usize) -> Option<HashMap<MapKey, Value>> {
         let kind = field.kind();
         let entry = kind.as_message()?;
-        let (key_kind, value_kind) = (
-            entry.map_entry_key_field().kind(),
-            entry.map_entry_value_field().kind(),
-        );
+        let (key_kind, value_kind) = (entry.map_entry_key_field().kind(), entry.map_entry_value_field().kind());
         let mut map = HashMap::new();
         for (text, item) in self.object(json)? {
             let pair = self.at(
@@ -214,10 +158,7 @@ impl<'a> Reader<'a> {
                             return reader.fault(format_args!("the key must be {expected}"));
                         }
                     };
-                    Some((
-                        key,
-                        reader.single(&value_kind, item, depth.saturating_add(2))?,
-                    ))
+                    Some((key, reader.single(&value_kind, item, depth.saturating_add(2))?))
                 },
             );
             map.extend(pair);
@@ -241,12 +182,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Types whose JSON form prost-reflect reads: texts, and free-form JSON.
-    fn well_known(
-        &mut self,
-        descriptor: &MessageDescriptor,
-        json: &Json,
-        expected: &str,
-    ) -> Option<DynamicMessage> {
+    fn well_known(&mut self, descriptor: &MessageDescriptor, json: &Json, expected: &str) -> Option<DynamicMessage> {
         match DynamicMessage::deserialize(descriptor.clone(), json) {
             Ok(message) => Some(message),
             Err(_) => self.mismatch(expected, json),
@@ -254,8 +190,7 @@ impl<'a> Reader<'a> {
     }
 
     fn object<'j>(&mut self, json: &'j Json) -> Option<&'j Map<String, Json>> {
-        json.as_object()
-            .or_else(|| self.mismatch("an object", json))
+        json.as_object().or_else(|| self.mismatch("an object", json))
     }
 
     fn at<T>(&mut self, enter: impl FnOnce(&mut Path), read: impl FnOnce(&mut Self) -> T) -> T {
@@ -267,25 +202,16 @@ impl<'a> Reader<'a> {
     }
 
     fn mismatch<T>(&mut self, expected: &str, json: &Json) -> Option<T> {
-        self.fault(format_args!(
-            "expected {expected}, got {}",
-            scalar::describe(json)
-        ))
+        self.fault(format_args!("expected {expected}, got {}", scalar::describe(json)))
     }
 
     fn fault<T>(&mut self, problem: fmt::Arguments<'_>) -> Option<T> {
-        self.faults.push(Fault {
-            path: self.path.text().to_owned(),
-            problem: problem.to_string(),
-        });
+        self.faults.push(Fault { path: self.path.text().to_owned(), problem: problem.to_string() });
         None
     }
 
     fn unknown(&mut self, kind: UnknownKind) {
-        self.unknown.push(Unknown {
-            path: self.path.text().to_owned(),
-            kind,
-        });
+        self.unknown.push(Unknown { path: self.path.text().to_owned(), kind });
     }
 }
 
@@ -344,10 +270,7 @@ impl Given {
             return Ok(());
         };
         if let Some((_, other)) = self.choices.iter().find(|(oneof, _)| *oneof == choice) {
-            return Err(format!(
-                "only one of {other} and {} may be given",
-                field.name()
-            ));
+            return Err(format!("only one of {other} and {} may be given", field.name()));
         }
         self.choices.push((choice, field.name().to_owned()));
         Ok(())
@@ -357,8 +280,7 @@ impl Given {
 /// Elsewhere null is the same as leaving the field out.
 fn accepts_null(field: &FieldDescriptor) -> bool {
     let kind = field.kind();
-    kind.as_message()
-        .is_some_and(|message| message.full_name() == "google.protobuf.Value")
+    kind.as_message().is_some_and(|message| message.full_name() == "google.protobuf.Value")
 }
 
 /// Levels of nesting, found without recursion: the value may be nested deeper than a stack.

@@ -3,9 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::envoy::config::bootstrap::v3::Bootstrap;
 use crate::envoy::config::cluster::v3::{Cluster, cluster};
-use crate::envoy::config::core::v3::{
-    DataSource, Metadata, Node, SocketAddress, data_source, socket_address,
-};
+use crate::envoy::config::core::v3::{DataSource, Metadata, Node, SocketAddress, data_source, socket_address};
 use crate::envoy::config::listener::v3::Listener;
 use crate::envoy::extensions::transport_sockets::tls::v3::{Secret, TlsCertificate, secret};
 use crate::unknown::UnknownKind;
@@ -22,21 +20,14 @@ fn accepted<M: Message + Name + Default>(json: &Json) -> M {
 }
 
 fn faults<M: Message + Name + Default>(json: &Json) -> Vec<String> {
-    let Err(faults) = read::<M>(json) else {
-        panic!("accepted: {json}")
-    };
+    let Err(faults) = read::<M>(json) else { panic!("accepted: {json}") };
     let mut faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
     faults.sort();
     faults
 }
 
 fn unknown<M: Message + Name + Default>(json: &Json) -> Vec<String> {
-    let mut unknown: Vec<_> = read::<M>(json)
-        .unwrap()
-        .1
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let mut unknown: Vec<_> = read::<M>(json).unwrap().1.iter().map(ToString::to_string).collect();
     unknown.sort();
     unknown
 }
@@ -62,9 +53,7 @@ fn a_bootstrap_is_read_through_its_any() {
     let bootstrap: Bootstrap = accepted(&file);
     let listener = &bootstrap.static_resources.unwrap().listeners[0];
     let filter = &listener.filter_chains[0].filters[0];
-    let crate::envoy::config::listener::v3::filter::ConfigType::TypedConfig(config) =
-        filter.config_type.as_ref().unwrap()
-    else {
+    let crate::envoy::config::listener::v3::filter::ConfigType::TypedConfig(config) = filter.config_type.as_ref().unwrap() else {
         panic!("no typed_config");
     };
     let manager: crate::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager =
@@ -85,20 +74,12 @@ fn one_field_in_both_spellings_is_refused() {
     let file = json!({"connect_timeout": "1s", "connectTimeout": "2s"});
     let faults = faults::<Cluster>(&file);
     assert_eq!(faults.len(), 1);
-    assert!(
-        faults[0].ends_with(": connect_timeout is given twice, in two spellings"),
-        "{faults:?}"
-    );
+    assert!(faults[0].ends_with(": connect_timeout is given twice, in two spellings"), "{faults:?}");
 }
 
 #[test]
 fn an_enum_value_is_read_by_name_in_any_case_and_by_number() {
-    for policy in [
-        json!("LEAST_REQUEST"),
-        json!("least_request"),
-        json!(1),
-        json!(1.0),
-    ] {
+    for policy in [json!("LEAST_REQUEST"), json!("least_request"), json!(1), json!(1.0)] {
         let cluster: Cluster = accepted(&json!({"lb_policy": policy}));
         assert_eq!(cluster.lb_policy(), cluster::LbPolicy::LeastRequest);
     }
@@ -108,46 +89,27 @@ fn an_enum_value_is_read_by_name_in_any_case_and_by_number() {
 fn an_enum_value_that_does_not_exist_is_refused_with_those_that_do() {
     let file = json!({"dns_lookup_family": "IPV4", "lb_policy": 99});
     let faults = faults::<Cluster>(&file);
-    assert_eq!(
-        faults[0],
-        "dns_lookup_family: expected one of AUTO, V4_ONLY, V6_ONLY, V4_PREFERRED, ALL, got \"IPV4\""
-    );
-    assert!(
-        faults[1].starts_with("lb_policy: expected one of ROUND_ROBIN, "),
-        "{}",
-        faults[1]
-    );
+    assert_eq!(faults[0], "dns_lookup_family: expected one of AUTO, V4_ONLY, V6_ONLY, V4_PREFERRED, ALL, got \"IPV4\"");
+    assert!(faults[1].starts_with("lb_policy: expected one of ROUND_ROBIN, "), "{}", faults[1]);
 }
 
 #[test]
 fn numbers_are_read_in_all_their_forms() {
     for port in [json!(80), json!("80"), json!(80.0), json!("8e1")] {
         let address: SocketAddress = accepted(&json!({"port_value": port}));
-        assert_eq!(
-            address.port_specifier,
-            Some(socket_address::PortSpecifier::PortValue(80))
-        );
+        assert_eq!(address.port_specifier, Some(socket_address::PortSpecifier::PortValue(80)));
     }
 }
 
 #[test]
 fn a_number_out_of_range_is_refused_and_not_cut() {
-    for (port, shown) in [
-        (json!(-1), "-1"),
-        (json!(4_294_967_296_u64), "4294967296"),
-        (json!(80.5), "80.5"),
-    ] {
+    for (port, shown) in [(json!(-1), "-1"), (json!(4_294_967_296_u64), "4294967296"), (json!(80.5), "80.5")] {
         assert_eq!(
             faults::<SocketAddress>(&json!({"port_value": port})),
-            [format!(
-                "port_value: expected a whole number from 0 to 4294967295, got {shown}"
-            )]
+            [format!("port_value: expected a whole number from 0 to 4294967295, got {shown}")]
         );
     }
-    assert_eq!(
-        faults::<SocketAddress>(&json!({"port_value": 1e300})).len(),
-        1
-    );
+    assert_eq!(faults::<SocketAddress>(&json!({"port_value": 1e300})).len(), 1);
 }
 
 #[test]
@@ -156,26 +118,19 @@ fn wrappers_durations_bytes_and_structs_have_their_own_form() {
     let cluster: Cluster = accepted(&file);
     assert_eq!(cluster.per_connection_buffer_limit_bytes, Some(1024));
     let source: DataSource = accepted(&json!({"inline_bytes": "aGVsbG8="}));
-    assert_eq!(
-        source.specifier,
-        Some(data_source::Specifier::InlineBytes("hello".into()))
-    );
+    assert_eq!(source.specifier, Some(data_source::Specifier::InlineBytes("hello".into())));
     let node: Node = accepted(&json!({"metadata": {"a": [1, null, {"b": "c"}]}}));
     assert_eq!(node.metadata.unwrap().fields.len(), 1);
 }
 
 #[test]
 fn null_is_the_same_as_no_field() {
-    assert_eq!(
-        accepted::<Cluster>(&json!({"name": null, "lb_policy": null})),
-        Cluster::default()
-    );
+    assert_eq!(accepted::<Cluster>(&json!({"name": null, "lb_policy": null})), Cluster::default());
 }
 
 #[test]
 fn all_faults_are_listed_with_their_paths() {
-    let mut file =
-        bootstrap(&json!({"name": 5, "domains": "*", "routes": [{}, {"match": {"prefix": []}}]}));
+    let mut file = bootstrap(&json!({"name": 5, "domains": "*", "routes": [{}, {"match": {"prefix": []}}]}));
     file["admin"] = json!({"address": 1});
     assert_eq!(
         faults::<Bootstrap>(&file),
@@ -194,25 +149,18 @@ fn texts_with_a_form_of_their_own_are_checked() {
         faults::<Cluster>(&json!({"connect_timeout": "5 seconds"})),
         ["connect_timeout: expected a duration in seconds such as \"1.5s\", got \"5 seconds\""]
     );
-    assert_eq!(
-        faults::<DataSource>(&json!({"inline_bytes": "%"})),
-        ["inline_bytes: expected bytes in base64, got \"%\""]
-    );
+    assert_eq!(faults::<DataSource>(&json!({"inline_bytes": "%"})), ["inline_bytes: expected bytes in base64, got \"%\""]);
 }
 
 #[test]
 fn two_members_of_one_choice_are_refused() {
     let file = json!({"match": {"path": "/a", "prefix": "/"}});
-    assert_eq!(
-        faults::<crate::envoy::config::route::v3::Route>(&file),
-        ["match.prefix: only one of path and prefix may be given"]
-    );
+    assert_eq!(faults::<crate::envoy::config::route::v3::Route>(&file), ["match.prefix: only one of path and prefix may be given"]);
 }
 
 #[test]
 fn a_field_outside_the_slice_is_listed_with_the_nearest_name() {
-    let file =
-        bootstrap(&json!({"name": "a", "domain": ["*"], "zzzzzzzzzz": 1, "routes": [{"x\n": 1}]}));
+    let file = bootstrap(&json!({"name": "a", "domain": ["*"], "zzzzzzzzzz": 1, "routes": [{"x\n": 1}]}));
     assert_eq!(
         unknown::<Bootstrap>(&file),
         [
@@ -228,12 +176,7 @@ fn an_any_outside_the_slice_is_listed_as_such_and_keeps_its_type() {
     let file = json!({"transport_socket": {"name": "x", "typed_config": {"@type": "type.googleapis.com/a.B", "c": 1}}});
     let (cluster, unknown) = read::<Cluster>(&file).unwrap();
     assert_eq!(unknown[0].path, "transport_socket.typed_config");
-    assert_eq!(
-        unknown[0].kind,
-        UnknownKind::AnyType {
-            type_url: "type.googleapis.com/a.B".to_owned()
-        }
-    );
+    assert_eq!(unknown[0].kind, UnknownKind::AnyType { type_url: "type.googleapis.com/a.B".to_owned() });
     let crate::envoy::config::core::v3::transport_socket::ConfigType::TypedConfig(any) =
         cluster.transport_socket.unwrap().config_type.unwrap();
     assert_eq!(any.type_url, "type.googleapis.com/a.B");
@@ -241,26 +184,11 @@ fn an_any_outside_the_slice_is_listed_as_such_and_keeps_its_type() {
 
 #[test]
 fn an_any_without_a_type_is_refused() {
-    let with = |config: Json| {
-        faults::<Listener>(&json!({"filter_chains": [{"filters": [{"typed_config": config}]}]}))
-    };
+    let with = |config: Json| faults::<Listener>(&json!({"filter_chains": [{"filters": [{"typed_config": config}]}]}));
     let path = "filter_chains[0].filters[0].typed_config";
-    assert_eq!(
-        with(json!({"a": 1})),
-        [format!(
-            "{path}: needs \"@type\", the type URL of what is inside"
-        )]
-    );
-    assert_eq!(
-        with(json!({"@type": "a.B"})),
-        [format!(
-            "{path}: \"@type\" must be like type.googleapis.com/<message>, got \"a.B\""
-        )]
-    );
-    assert_eq!(
-        with(json!([])),
-        [format!("{path}: expected an object, got a list")]
-    );
+    assert_eq!(with(json!({"a": 1})), [format!("{path}: needs \"@type\", the type URL of what is inside")]);
+    assert_eq!(with(json!({"@type": "a.B"})), [format!("{path}: \"@type\" must be like type.googleapis.com/<message>, got \"a.B\"")]);
+    assert_eq!(with(json!([])), [format!("{path}: expected an object, got a list")]);
 }
 
 #[test]
@@ -268,19 +196,11 @@ fn a_well_known_type_in_an_any_stands_under_value() {
     let url = "type.googleapis.com/google.protobuf.Duration";
     let file = json!({"typed_filter_metadata": {"a": {"@type": url, "value": "3s"}}});
     let metadata: Metadata = accepted(&file);
-    assert_eq!(
-        any::unpack::<prost_types::Duration>(&metadata.typed_filter_metadata["a"])
-            .unwrap()
-            .seconds,
-        3
-    );
+    assert_eq!(any::unpack::<prost_types::Duration>(&metadata.typed_filter_metadata["a"]).unwrap().seconds, 3);
     let back = to_json(&descriptor_pool().unwrap(), &metadata, Secrets::Redacted).unwrap();
     assert_eq!(back, file);
     let missing = json!({"typed_filter_metadata": {"a": {"@type": url}}});
-    assert_eq!(
-        faults::<Metadata>(&missing),
-        ["typed_filter_metadata[\"a\"]: needs \"value\", the google.protobuf.Duration itself"]
-    );
+    assert_eq!(faults::<Metadata>(&missing), ["typed_filter_metadata[\"a\"]: needs \"value\", the google.protobuf.Duration itself"]);
 }
 
 /// `a` inside of itself, without the recursion that the test is about.
@@ -290,11 +210,7 @@ fn nested(times: usize, wrap: impl Fn(Json) -> Json, innermost: Json) -> Json {
 
 #[test]
 fn nesting_is_bounded_in_messages_any_and_free_form() {
-    let matchers = nested(
-        200,
-        |inner| json!({"not_match": inner}),
-        json!({"any_match": true}),
-    );
+    let matchers = nested(200, |inner| json!({"not_match": inner}), json!({"any_match": true}));
     let file = json!({"listener_filters": [{"filter_disabled": matchers}]});
     assert!(faults::<Listener>(&file)[0].ends_with("nested deeper than 90 messages"));
 
@@ -304,24 +220,14 @@ fn nesting_is_bounded_in_messages_any_and_free_form() {
 
     // Not with json!, which copies its values recursively.
     let object = |name: &str, inner| Json::Object([(name.to_owned(), inner)].into_iter().collect());
-    let file = object(
-        "metadata",
-        nested(5000, |inner| object("a", inner), json!({})),
-    );
-    assert_eq!(
-        faults::<Node>(&file),
-        ["metadata: nested deeper than 90 messages"]
-    );
+    let file = object("metadata", nested(5000, |inner| object("a", inner), json!({})));
+    assert_eq!(faults::<Node>(&file), ["metadata: nested deeper than 90 messages"]);
     drop_slowly(file);
 }
 
 /// serde_json drops a value recursively; this one would not fit the stack.
 fn drop_slowly(mut json: Json) {
-    while let Some(inner) = json
-        .as_object_mut()
-        .and_then(|object| object.values_mut().next())
-        .map(Json::take)
-    {
+    while let Some(inner) = json.as_object_mut().and_then(|object| object.values_mut().next()).map(Json::take) {
         json = inner;
     }
 }
@@ -341,52 +247,34 @@ fn what_was_written_is_read_again() {
     let bootstrap: Bootstrap = accepted(&file);
     let written = to_json(&pool, &bootstrap, Secrets::Redacted).unwrap();
     assert_eq!(accepted::<Bootstrap>(&written), bootstrap);
-    let host = &written["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-        ["route_config"]["virtual_hosts"][0];
+    let host =
+        &written["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"][0];
     assert_eq!(host["routes"][0]["route"]["timeout"], "0.500s");
 }
 
 #[test]
 fn an_any_outside_the_slice_is_written_with_its_bytes() {
-    let any = prost_types::Any {
-        type_url: "type.googleapis.com/a.B".to_owned(),
-        value: b"hello".to_vec(),
-    };
-    let metadata = Metadata {
-        typed_filter_metadata: [("k".to_owned(), any)].into(),
-        ..Metadata::default()
-    };
+    let any = prost_types::Any { type_url: "type.googleapis.com/a.B".to_owned(), value: b"hello".to_vec() };
+    let metadata = Metadata { typed_filter_metadata: [("k".to_owned(), any)].into(), ..Metadata::default() };
     let written = to_json(&descriptor_pool().unwrap(), &metadata, Secrets::Redacted).unwrap();
-    assert_eq!(
-        written,
-        json!({"typed_filter_metadata": {"k": {"@type": "type.googleapis.com/a.B", "value": "aGVsbG8="}}})
-    );
+    assert_eq!(written, json!({"typed_filter_metadata": {"k": {"@type": "type.googleapis.com/a.B", "value": "aGVsbG8="}}}));
 }
 
 fn inline(text: &str) -> Option<DataSource> {
     let specifier = Some(data_source::Specifier::InlineString(text.to_owned()));
-    Some(DataSource {
-        specifier,
-        ..DataSource::default()
-    })
+    Some(DataSource { specifier, ..DataSource::default() })
 }
 
 #[test]
 fn key_material_is_redacted_unless_asked_for() {
-    let password = DataSource {
-        specifier: Some(data_source::Specifier::Filename("/etc/password".to_owned())),
-        ..DataSource::default()
-    };
+    let password = DataSource { specifier: Some(data_source::Specifier::Filename("/etc/password".to_owned())), ..DataSource::default() };
     let certificate = TlsCertificate {
         certificate_chain: inline("public"),
         private_key: inline("private"),
         password: Some(password),
         ..TlsCertificate::default()
     };
-    let secret = Secret {
-        name: "a".to_owned(),
-        r#type: Some(secret::Type::TlsCertificate(certificate)),
-    };
+    let secret = Secret { name: "a".to_owned(), r#type: Some(secret::Type::TlsCertificate(certificate)) };
     let pool = descriptor_pool().unwrap();
     let redacted = to_json(&pool, &secret, Secrets::Redacted).unwrap();
     assert_eq!(
@@ -398,29 +286,19 @@ fn key_material_is_redacted_unless_asked_for() {
         })
     );
     let shown = to_json(&pool, &secret, Secrets::Shown).unwrap();
-    assert_eq!(
-        shown["tls_certificate"]["private_key"],
-        json!({"inline_string": "private"})
-    );
+    assert_eq!(shown["tls_certificate"]["private_key"], json!({"inline_string": "private"}));
 }
 
 #[test]
 fn key_material_is_redacted_inside_an_any_too() {
     let secret = Secret {
         name: "a".to_owned(),
-        r#type: Some(secret::Type::GenericSecret(
-            crate::envoy::extensions::transport_sockets::tls::v3::GenericSecret {
-                secret: inline("private"),
-                ..Default::default()
-            },
-        )),
+        r#type: Some(secret::Type::GenericSecret(crate::envoy::extensions::transport_sockets::tls::v3::GenericSecret {
+            secret: inline("private"),
+            ..Default::default()
+        })),
     };
-    let metadata = Metadata {
-        typed_filter_metadata: [("k".to_owned(), any::pack(&secret))].into(),
-        ..Metadata::default()
-    };
-    let written = to_json(&descriptor_pool().unwrap(), &metadata, Secrets::Redacted)
-        .unwrap()
-        .to_string();
+    let metadata = Metadata { typed_filter_metadata: [("k".to_owned(), any::pack(&secret))].into(), ..Metadata::default() };
+    let written = to_json(&descriptor_pool().unwrap(), &metadata, Secrets::Redacted).unwrap().to_string();
     assert!(!written.contains("private"), "{written}");
 }

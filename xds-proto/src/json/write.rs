@@ -1,9 +1,7 @@
 //! A dynamic message to JSON. Written here and not by prost-reflect, which fails on an `Any` of an unknown type and knows
 //! no secrets.
 
-use prost_reflect::{
-    DescriptorPool, DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
-};
+use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 use serde_json::{Map, Value as Json};
 
 use super::Secrets;
@@ -20,17 +18,10 @@ impl<'a> Writer<'a> {
     }
 
     /// `hidden` if the message is part of a secret.
-    pub(super) fn message(
-        &self,
-        message: &DynamicMessage,
-        hidden: bool,
-        depth: usize,
-    ) -> Result<Json, Fault> {
+    pub(super) fn message(&self, message: &DynamicMessage, hidden: bool, depth: usize) -> Result<Json, Fault> {
         let descriptor = message.descriptor();
         if depth > MAX_DEPTH {
-            return Err(super::whole(format!(
-                "nested deeper than {MAX_DEPTH} messages"
-            )));
+            return Err(super::whole(format!("nested deeper than {MAX_DEPTH} messages")));
         }
         match descriptor.full_name() {
             "google.protobuf.Any" => self.any(message, hidden, depth),
@@ -40,17 +31,11 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn fields(
-        &self,
-        message: &DynamicMessage,
-        hidden: bool,
-        depth: usize,
-    ) -> Result<Map<String, Json>, Fault> {
+    fn fields(&self, message: &DynamicMessage, hidden: bool, depth: usize) -> Result<Map<String, Json>, Fault> {
         let mut object = Map::new();
         for (field, value) in message.fields() {
             let below = hidden && !PUBLIC_IN_A_SECRET.contains(&field.name());
-            let below = below
-                || (self.secrets == Secrets::Redacted && super::is_sensitive(field.full_name()));
+            let below = below || (self.secrets == Secrets::Redacted && super::is_sensitive(field.full_name()));
             let json = self.value(&field.kind(), value, below, depth.saturating_add(1))?;
             object.insert(field.name().to_owned(), json);
         }
@@ -58,14 +43,11 @@ impl<'a> Writer<'a> {
     }
 
     fn any(&self, message: &DynamicMessage, hidden: bool, depth: usize) -> Result<Json, Fault> {
-        let any: prost_types::Any = message
-            .transcode_to()
-            .map_err(|error| super::whole(error.to_string()))?;
+        let any: prost_types::Any = message.transcode_to().map_err(|error| super::whole(error.to_string()))?;
         if any == prost_types::Any::default() {
             return Ok(Json::Object(Map::new()));
         }
-        let known =
-            any::type_name(&any.type_url).and_then(|name| self.pool.get_message_by_name(name));
+        let known = any::type_name(&any.type_url).and_then(|name| self.pool.get_message_by_name(name));
         let Some(descriptor) = known else {
             return Ok(with_type(any.type_url, self.bytes(any.value, hidden)?));
         };
@@ -80,30 +62,18 @@ impl<'a> Writer<'a> {
         Ok(json)
     }
 
-    fn payload(
-        &self,
-        descriptor: MessageDescriptor,
-        bytes: &[u8],
-    ) -> Result<DynamicMessage, Fault> {
+    fn payload(&self, descriptor: MessageDescriptor, bytes: &[u8]) -> Result<DynamicMessage, Fault> {
         let name = descriptor.full_name().to_owned();
-        DynamicMessage::decode(descriptor, bytes)
-            .map_err(|error| super::whole(format!("not a {name}: {error}")))
+        DynamicMessage::decode(descriptor, bytes).map_err(|error| super::whole(format!("not a {name}: {error}")))
     }
 
     fn value(&self, kind: &Kind, value: &Value, hidden: bool, depth: usize) -> Result<Json, Fault> {
         Ok(match value {
             Value::Message(message) => self.message(message, hidden, depth)?,
-            Value::List(items) => items
-                .iter()
-                .map(|item| self.value(kind, item, hidden, depth))
-                .collect::<Result<Vec<_>, _>>()?
-                .into(),
+            Value::List(items) => items.iter().map(|item| self.value(kind, item, hidden, depth)).collect::<Result<Vec<_>, _>>()?.into(),
             Value::Map(entries) => {
                 let entry = kind.as_message().filter(|message| message.is_map_entry());
-                let value_kind = entry.map_or_else(
-                    || kind.clone(),
-                    |entry| entry.map_entry_value_field().kind(),
-                );
+                let value_kind = entry.map_or_else(|| kind.clone(), |entry| entry.map_entry_value_field().kind());
                 let mut object = Map::new();
                 for (key, item) in entries {
                     object.insert(key_text(key), self.value(&value_kind, item, hidden, depth)?);
@@ -130,9 +100,7 @@ impl<'a> Writer<'a> {
             return Ok(redacted());
         }
         let Some(wrapper) = self.pool.get_message_by_name("google.protobuf.BytesValue") else {
-            return Err(super::whole(
-                "google.protobuf.BytesValue is missing".to_owned(),
-            ));
+            return Err(super::whole("google.protobuf.BytesValue is missing".to_owned()));
         };
         let mut message = DynamicMessage::new(wrapper);
         message.set_field_by_name("value", Value::Bytes(bytes.into()));
@@ -153,8 +121,7 @@ fn is_wrapped(name: &str) -> bool {
 }
 
 fn plain(message: &DynamicMessage) -> Result<Json, Fault> {
-    serde_json::to_value(message)
-        .map_err(|error| super::whole(format!("{}: {error}", message.descriptor().full_name())))
+    serde_json::to_value(message).map_err(|error| super::whole(format!("{}: {error}", message.descriptor().full_name())))
 }
 
 fn with_type(type_url: String, value: Json) -> Json {
@@ -174,9 +141,7 @@ fn float(value: f64) -> Json {
 }
 
 fn enum_name(kind: &Kind, number: i32) -> Json {
-    let value = kind
-        .as_enum()
-        .and_then(|descriptor| descriptor.get_value(number));
+    let value = kind.as_enum().and_then(|descriptor| descriptor.get_value(number));
     value.map_or_else(|| number.into(), |value| value.name().into())
 }
 

@@ -5,7 +5,6 @@ use xds_proto::envoy::config::accesslog::v3::access_log_filter::FilterSpecifier;
 use xds_proto::envoy::config::accesslog::v3::comparison_filter::Op;
 
 use crate::config::access_log::{Comparison, LogFilter};
-use crate::xds::fraction;
 use crate::xds::invalid::Parser;
 use crate::xds::matcher;
 
@@ -23,9 +22,8 @@ pub fn filter(wire: &wire::AccessLogFilter, parser: &mut Parser) -> Option<LogFi
         Some(Kind::StatusCodeFilter(filter)) => parser.at("status_code_filter", |parser| {
             comparison(filter.comparison.as_ref(), parser).map(LogFilter::StatusCode)
         }),
-        Some(Kind::DurationFilter(filter)) => parser.at("duration_filter", |parser| {
-            comparison(filter.comparison.as_ref(), parser).map(LogFilter::Duration)
-        }),
+        Some(Kind::DurationFilter(filter)) => parser
+            .at("duration_filter", |parser| comparison(filter.comparison.as_ref(), parser).map(LogFilter::Duration)),
         Some(Kind::NotHealthCheckFilter(_)) => Some(LogFilter::NotHealthCheck),
         Some(Kind::TraceableFilter(_)) => Some(LogFilter::Traceable),
         Some(Kind::RuntimeFilter(filter)) => parser.at("runtime_filter", |parser| share(filter, parser)),
@@ -37,12 +35,16 @@ pub fn filter(wire: &wire::AccessLogFilter, parser: &mut Parser) -> Option<LogFi
         }
         Some(Kind::HeaderFilter(filter)) => parser.at("header_filter", |parser| {
             let header = parser.required("header", filter.header.as_ref())?;
-            parser.at("header", |parser| matcher::header(header, parser)).map(LogFilter::Header)
+            parser.at("header", |parser| matcher::field::header(header, parser)).map(LogFilter::Header)
         }),
         Some(Kind::ResponseFlagFilter(filter)) => parser.at("response_flag_filter", |parser| {
             let flags = parser.each("flags", &filter.flags, |flag, parser| {
                 let known = RESPONSE_FLAGS.contains(&flag.as_str());
-                if known { Some(flag.clone()) } else { parser.refuse(format_args!("there is no response flag {flag:?}")) }
+                if known {
+                    Some(flag.clone())
+                } else {
+                    parser.refuse(format_args!("there is no response flag {flag:?}"))
+                }
             });
             Some(LogFilter::ResponseFlags(flags))
         }),
@@ -53,7 +55,9 @@ pub fn filter(wire: &wire::AccessLogFilter, parser: &mut Parser) -> Option<LogFi
             });
             Some(LogFilter::GrpcStatus { statuses, exclude: filter.exclude })
         }),
-        Some(Kind::MetadataFilter(_)) => parser.refuse_at("metadata_filter", "not supported: nothing here sets metadata"),
+        Some(Kind::MetadataFilter(_)) => {
+            parser.refuse_at("metadata_filter", "not supported: nothing here sets metadata")
+        }
     }
 }
 
@@ -66,9 +70,13 @@ fn several(filters: &[wire::AccessLogFilter], parser: &mut Parser) -> Option<Vec
 
 fn share(filter: &wire::RuntimeFilter, parser: &mut Parser) -> Option<LogFilter> {
     parser.ignored("runtime_key", !filter.runtime_key.is_empty(), "percent_sampled is always used");
-    parser.ignored("use_independent_randomness", filter.use_independent_randomness, "each exchange is drawn on its own");
+    parser.ignored(
+        "use_independent_randomness",
+        filter.use_independent_randomness,
+        "each exchange is drawn on its own",
+    );
     let percent = parser.required("percent_sampled", filter.percent_sampled.as_ref())?;
-    parser.at("percent_sampled", |parser| fraction::fraction(percent, parser)).map(LogFilter::Fraction)
+    parser.at("percent_sampled", |parser| matcher::fraction(percent, parser)).map(LogFilter::Fraction)
 }
 
 fn comparison(wire: Option<&wire::ComparisonFilter>, parser: &mut Parser) -> Option<Comparison> {

@@ -36,7 +36,7 @@ pub fn secret(secret: &wire::Secret, parser: &mut Parser) -> Option<(String, Sta
 }
 
 /// A certificate chain and its key.
-pub fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Option<Arc<CertificatePem>> {
+pub(super) fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Option<Arc<CertificatePem>> {
     parser.unsupported("pkcs12", certificate.pkcs12.is_some());
     parser.unsupported("password", certificate.password.is_some());
     parser.unsupported("ocsp_staple", certificate.ocsp_staple.is_some());
@@ -92,7 +92,10 @@ fn revocation_lists(pem: &[u8], parser: &mut Parser) -> Option<()> {
 }
 
 /// What a peer must show; `None` inside where the context checks nothing.
-pub fn validation(context: &wire::CertificateValidationContext, parser: &mut Parser) -> Option<Option<Validation>> {
+pub(super) fn validation(
+    context: &wire::CertificateValidationContext,
+    parser: &mut Parser,
+) -> Option<Option<Validation>> {
     refuse_unsupported(context, parser);
     let trusted_ca = match context.trusted_ca.as_ref() {
         None => Some(None),
@@ -107,7 +110,8 @@ pub fn validation(context: &wire::CertificateValidationContext, parser: &mut Par
     let (trusted_ca, crl) = (trusted_ca?, crl?);
     if trusted_ca.is_none() {
         if !names.is_empty() {
-            return parser.refuse_at("match_typed_subject_alt_names", "needs a trusted_ca: names prove nothing without one");
+            return parser
+                .refuse_at("match_typed_subject_alt_names", "needs a trusted_ca: names prove nothing without one");
         }
         if crl.is_some() {
             return parser.refuse_at("crl", "needs a trusted_ca");
@@ -127,7 +131,10 @@ fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut
     parser.unsupported("system_root_certs", context.system_root_certs.is_some());
     parser.unsupported("verify_certificate_spki", !context.verify_certificate_spki.is_empty());
     parser.unsupported("verify_certificate_hash", !context.verify_certificate_hash.is_empty());
-    parser.unsupported("require_signed_certificate_timestamp", context.require_signed_certificate_timestamp == Some(true));
+    parser.unsupported(
+        "require_signed_certificate_timestamp",
+        context.require_signed_certificate_timestamp == Some(true),
+    );
     parser.unsupported("allow_expired_certificate", context.allow_expired_certificate);
     parser.unsupported("only_verify_leaf_cert_crl", context.only_verify_leaf_cert_crl);
     parser.unsupported("max_verify_depth", context.max_verify_depth.is_some());
@@ -138,7 +145,11 @@ fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut
         parser.refuse_at::<()>("trust_chain_verification", "only VERIFY_TRUST_CHAIN is supported");
     }
     parser.ignored("watched_directory", context.watched_directory.is_some(), "files are read once");
-    parser.ignored("suppress_client_ca_list", context.suppress_client_ca_list, "clients are told the accepted authorities");
+    parser.ignored(
+        "suppress_client_ca_list",
+        context.suppress_client_ca_list,
+        "clients are told the accepted authorities",
+    );
 }
 
 fn subject_alt_name(name: &wire::SubjectAltNameMatcher, parser: &mut Parser) -> Option<SanMatch> {
@@ -157,7 +168,7 @@ fn subject_alt_name(name: &wire::SubjectAltNameMatcher, parser: &mut Parser) -> 
 }
 
 /// A certificate that is named: a static secret, as there is no SDS yet.
-pub fn named_certificate(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<CertificateSource> {
+pub(super) fn named_certificate(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<CertificateSource> {
     match named(config, parser)? {
         StaticSecret::Certificate(certificate) => Some(CertificateSource::Pem(certificate)),
         StaticSecret::Validation(_) => parser.refuse_at("name", "this secret is not a tls_certificate"),
@@ -165,7 +176,7 @@ pub fn named_certificate(config: &wire::SdsSecretConfig, parser: &mut Parser) ->
 }
 
 /// What peers must show, by name.
-pub fn named_validation(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<Validation> {
+pub(super) fn named_validation(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<Validation> {
     match named(config, parser)? {
         StaticSecret::Validation(validation) => Some(validation),
         StaticSecret::Certificate(_) => parser.refuse_at("name", "this secret is not a validation_context"),
@@ -181,7 +192,7 @@ fn named(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<StaticSe
 }
 
 /// Trusted roots by name, and what else must fit in place. As Envoy merges them: names of both count.
-pub fn combined(combined: &CombinedCertificateValidationContext, parser: &mut Parser) -> Option<Validation> {
+pub(super) fn combined(combined: &CombinedCertificateValidationContext, parser: &mut Parser) -> Option<Validation> {
     let default = parser.required("default_validation_context", combined.default_validation_context.as_ref());
     let config = combined.validation_context_sds_secret_config.as_ref();
     let config = parser.required("validation_context_sds_secret_config", config)?;
