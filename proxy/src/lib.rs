@@ -38,3 +38,19 @@ pub mod xds;
 pub mod tls;
 /// Flags, environment and bootstrap file.
 pub mod settings;
+/// Graceful stop.
+pub mod drain;
+/// What all workers share.
+pub mod runtime;
+/// The story of a connection.
+pub mod connection;
+/// The story of a request.
+pub mod request;
+/// The story of a TCP connection.
+pub mod tunnel;
+/// One data-plane thread.
+pub mod worker;
+/// The only wiring.
+pub mod app;
+/// What operators ask.
+pub mod admin;

@@ -77,7 +77,8 @@ fn apply_to_request(mutations: &HeaderMutations, source: Source<'_>, request: &m
     write(changes, &mut request.headers);
 }
 
-fn apply_to_response(mutations: &HeaderMutations, source: Source<'_>, request: &RequestHead, response: &mut HeaderMap) {
+/// Applies one set of mutations to a response.
+pub fn apply_to_response(mutations: &HeaderMutations, source: Source<'_>, request: &RequestHead, response: &mut HeaderMap) {
     if mutations.is_empty() {
         return;
     }

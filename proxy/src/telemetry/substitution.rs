@@ -43,6 +43,37 @@ pub struct Exchange<'a> {
     pub hostname: &'a str,
 }
 
+impl<'a> Exchange<'a> {
+    /// Of a connection, or of a request of which nothing is known yet.
+    pub fn of_connection(info: &'a StreamInfo, hostname: &'a str) -> Self {
+        Self { info, request: None, response: None, trailers: None, local_reply_body: None, hostname }
+    }
+}
+
+impl crate::telemetry::access_log::Loggable for Exchange<'_> {
+    fn info(&self) -> &StreamInfo {
+        self.info
+    }
+
+    fn request(&self) -> Option<&RequestHead> {
+        self.request
+    }
+
+    fn response(&self) -> Option<&HeaderMap> {
+        self.response
+    }
+
+    fn trailers(&self) -> Option<&HeaderMap> {
+        self.trailers
+    }
+
+    fn write_line(&self, format: &LogFormat, out: &mut Vec<u8>) {
+        let mut line = String::new();
+        log_line(format, self, &mut line);
+        out.extend_from_slice(line.as_bytes());
+    }
+}
+
 /// A command's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
