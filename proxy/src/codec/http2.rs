@@ -1,19 +1,42 @@
-use std::pin::Pin;
-use std::task::{Context, Poll};
+//! HTTP/2, both sides of the proxy, on `h2`.
+//!
+//! One task drives a connection. On the server side each stream has a task of its own, which runs the service and then
+//! sends its answer; it watches for the client's RST_STREAM all the time. On the client side a request needs no task,
+//! unless its body is still on its way when the answer begins.
+//!
+//! What `h2` guards by itself: CONTINUATION floods and header blocks over the limit after decompression (431, or
+//! ENHANCE_YOUR_CALM at four times the limit), connection-specific fields, pseudo fields, content-length against DATA,
+//! small and empty DATA frames, streams reset before they were taken, resets that a peer provoked, streams over
+//! MAX_CONCURRENT_STREAMS. It answers one PING or SETTINGS before it reads the next frame, so that a flood of them waits
+//! for its own answers to be read. What is added here: streams reset after they were taken (rapid reset), the number of
+//! fields, windows that never open, answers that are never taken, and limits for connections that are idle, silent or do
+//! not close. PRIORITY and WINDOW_UPDATE frames leave nothing behind; their rate is not limited.
 
-use bytes::Bytes;
-use http_body::{Body, Frame};
+mod client;
+mod head;
+mod incoming;
+mod liveness;
+mod pump;
+mod server;
+mod stream;
 
-use crate::codec::BodyError;
+use std::time::Duration;
 
-/// A body as it is read.
-#[derive(Debug)]
-pub struct IncomingBody {}
+pub use client::{Client, ConnectError, SendError, SendFailed, connect};
+pub use incoming::IncomingBody;
+pub use server::{ServeError, serve};
 
-impl Body for IncomingBody {
-    type Data = Bytes;
-    type Error = BodyError;
-    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(None)
-    }
-}
+/// The largest window (RFC 9113, 6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
+
+/// What one stream may have waiting for its window or the socket: enough for one turn of the connection's task.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// How long a peer may keep a stream's window, or its socket, shut; Envoy's default for an idle stream.
+const STALLED_LIMIT: Duration = Duration::from_secs(300);
+
+/// A connection without streams that has said GOAWAY gets this long to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

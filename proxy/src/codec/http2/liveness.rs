@@ -1,0 +1,182 @@
+//! Finds connections that are idle or dead. Nothing here costs a timer unless it is configured.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use h2::{Ping, PingPong};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::codec::Http2Options;
+
+/// Bytes that went over a connection.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    read: Cell<u64>,
+    written: Cell<u64>,
+}
+
+impl Traffic {
+    /// Bytes written so far.
+    pub(super) const fn written(&self) -> u64 {
+        self.written.get()
+    }
+}
+
+fn count(total: &Cell<u64>, more: usize) {
+    total.set(total.get().saturating_add(u64::try_from(more).unwrap_or(u64::MAX)));
+}
+
+/// A stream of bytes that is counted.
+#[derive(Debug)]
+pub(super) struct Counted<IO> {
+    io: IO,
+    traffic: Rc<Traffic>,
+}
+
+impl<IO> Counted<IO> {
+    pub(super) const fn new(io: IO, traffic: Rc<Traffic>) -> Self {
+        Self { io, traffic }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        count(&this.traffic.read, buf.filled().len().saturating_sub(before));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.io).poll_write(cx, buf))?;
+        count(&this.traffic.written, written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, bufs))?;
+        count(&this.traffic.written, written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}
+
+/// Asks a silent peer for a sign of life. Silence is looked at once per interval, so that traffic costs nothing: it is
+/// noticed after one to two intervals.
+pub(super) struct KeepAlive {
+    pings: PingPong,
+    interval: Duration,
+    timeout: Duration,
+    traffic: Rc<Traffic>,
+    seen: u64,
+    sleep: Pin<Box<Sleep>>,
+    asked: bool,
+}
+
+impl KeepAlive {
+    /// `None` where it is not configured.
+    pub(super) fn new(options: &Http2Options, pings: Option<PingPong>, traffic: &Rc<Traffic>) -> Option<Self> {
+        let interval = options.keepalive_interval?;
+        Some(Self {
+            pings: pings?,
+            interval,
+            timeout: options.keepalive_timeout,
+            seen: traffic.read.get(),
+            traffic: Rc::clone(traffic),
+            sleep: Box::pin(sleep(interval)),
+            asked: false,
+        })
+    }
+
+    /// Ready when the peer did not answer in time.
+    pub(super) fn poll_dead(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            // Any byte is a sign of life; the answer itself is taken so that the next PING can be sent.
+            let answered = self.asked && self.pings.poll_pong(cx).is_ready();
+            if self.asked && (answered || self.traffic.read.get() != self.seen) {
+                self.asked = false;
+                self.wait(self.interval);
+            }
+            ready!(self.sleep.as_mut().poll(cx));
+            if self.asked {
+                return Poll::Ready(());
+            }
+            if self.traffic.read.get() == self.seen {
+                // Fails while an earlier PING has no answer: then that one is waited for.
+                let _ = self.pings.send_ping(Ping::opaque());
+                self.asked = true;
+                self.wait(self.timeout);
+            } else {
+                self.wait(self.interval);
+            }
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.seen = self.traffic.read.get();
+        self.sleep.as_mut().reset(Instant::now() + time);
+    }
+}
+
+/// Finds a connection that has been without streams for some time. The timer is set again only when it fires.
+#[derive(Default)]
+pub(super) struct Idle {
+    timeout: Option<Duration>,
+    since: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Idle {
+    pub(super) const fn new(timeout: Option<Duration>) -> Self {
+        Self { timeout, since: None, sleep: None }
+    }
+
+    /// Whether `poll_expired` needs to be called.
+    pub(super) const fn is_limited(&self) -> bool {
+        self.timeout.is_some()
+    }
+
+    /// The time begins again.
+    pub(super) const fn restart(&mut self) {
+        self.since = None;
+    }
+
+    /// Ready after the timeout without streams.
+    pub(super) fn poll_expired(&mut self, busy: bool, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(timeout) = self.timeout else { return Poll::Pending };
+        if busy {
+            self.since = None;
+            return Poll::Pending;
+        }
+        let end = *self.since.get_or_insert_with(Instant::now) + timeout;
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        while sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= end {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(end);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,104 @@
+//! Addresses, address ranges, socket settings.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where a socket listens, or a peer is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// IP and port.
+    Ip(SocketAddr),
+    /// A Unix socket's path; a name that begins with `@` is in the abstract namespace.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// An address range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    network: IpAddr,
+    length: u8,
+}
+
+impl Cidr {
+    /// `length` leading bits of `network`; `None` when longer than the address.
+    pub fn new(network: IpAddr, length: u8) -> Option<Self> {
+        let bits = if network.is_ipv4() { 32 } else { 128 };
+        (length <= bits).then_some(Self { network, length })
+    }
+
+    /// Leading bits.
+    pub fn length(&self) -> u8 {
+        self.length
+    }
+
+    /// Whether the address lies inside. An IPv4-mapped IPv6 address counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let shift = |bits: u8| u32::from(bits.saturating_sub(self.length));
+        match (self.network, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                let difference = u32::from(network) ^ u32::from(address);
+                difference.checked_shr(shift(32)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                let difference = u128::from(network) ^ u128::from(address);
+                difference.checked_shr(shift(128)).unwrap_or(0) == 0
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+/// TCP keep-alive probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpKeepalive {
+    /// Probes without an answer before the connection is dead.
+    pub probes: Option<u32>,
+    /// Silence before the first probe.
+    pub time: Option<Duration>,
+    /// Between probes.
+    pub interval: Option<Duration>,
+}
+
+/// A socket option by number, as the operator wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketOption {
+    /// Protocol level (`SOL_SOCKET`, ...).
+    pub level: i32,
+    /// Option number.
+    pub name: i32,
+    /// Its value.
+    pub value: SocketOptionValue,
+    /// When it is set.
+    pub state: SocketState,
+}
+
+/// A socket option's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketOptionValue {
+    /// An integer.
+    Int(i32),
+    /// Bytes.
+    Bytes(Vec<u8>),
+}
+
+/// When a socket option is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketState {
+    /// Before bind.
+    Prebind,
+    /// After bind, before listen.
+    Bound,
+    /// After listen.
+    Listening,
+}

@@ -1,0 +1,109 @@
+//! Certificates to show, peers to accept. Key material is read when the configuration is, so that a bad file is refused there.
+
+use std::sync::Arc;
+
+use crate::config::SecretName;
+use crate::config::matcher::StringMatch;
+
+/// TLS on a listener's chain (`DownstreamTlsContext`).
+#[derive(Clone, Debug)]
+pub struct ServerTls {
+    /// Certificates to show, the first that fits the client.
+    pub certificates: Vec<CertificateSource>,
+    /// Which client certificates to accept; `None` asks for none.
+    pub validation: Option<Validation>,
+    /// A client without a certificate is refused.
+    pub require_client_certificate: bool,
+    /// ALPN protocols, preferred first.
+    pub alpn: Vec<Vec<u8>>,
+    /// Oldest version.
+    pub min_version: TlsVersion,
+    /// Newest version.
+    pub max_version: TlsVersion,
+}
+
+/// TLS to a cluster (`UpstreamTlsContext`).
+#[derive(Clone, Debug)]
+pub struct ClientTls {
+    /// The certificate to show if asked.
+    pub certificate: Option<CertificateSource>,
+    /// What the server must show; `None` accepts any certificate (as Envoy does without a validation context).
+    pub validation: Option<Validation>,
+    /// Server name to send.
+    pub sni: Option<String>,
+    /// Send the request's host as server name.
+    pub auto_host_sni: bool,
+    /// ALPN protocols; empty: what the cluster's HTTP version needs.
+    pub alpn: Vec<Vec<u8>>,
+    /// Oldest version.
+    pub min_version: TlsVersion,
+    /// Newest version.
+    pub max_version: TlsVersion,
+}
+
+/// A TLS version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+/// Where a certificate and its key come from.
+#[derive(Clone, Debug)]
+pub enum CertificateSource {
+    /// PEM, read already.
+    Pem(Arc<CertificatePem>),
+    /// Served by SDS.
+    Secret(SecretName),
+}
+
+/// A certificate chain and its key, both PEM.
+pub struct CertificatePem {
+    /// Leaf first.
+    pub chain: Vec<u8>,
+    /// PKCS#8, SEC1 or PKCS#1.
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for CertificatePem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CertificatePem").field("chain", &self.chain.len()).finish_non_exhaustive()
+    }
+}
+
+/// What a peer's certificate must satisfy.
+#[derive(Clone, Debug)]
+pub struct Validation {
+    /// Trusted roots, PEM.
+    pub trusted_ca: Option<Arc<[u8]>>,
+    /// Trusted roots served by SDS.
+    pub secret: Option<SecretName>,
+    /// One of these must fit a subject alternative name; empty: any name.
+    pub subject_alt_names: Vec<SanMatch>,
+    /// Revocation lists, PEM.
+    pub crl: Option<Arc<[u8]>>,
+}
+
+/// A subject alternative name to accept.
+#[derive(Clone, Debug)]
+pub struct SanMatch {
+    /// Which kind of name.
+    pub kind: SanKind,
+    /// What it must look like.
+    pub name: StringMatch,
+}
+
+/// Kind of subject alternative name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SanKind {
+    /// dNSName.
+    Dns,
+    /// uniformResourceIdentifier (SPIFFE).
+    Uri,
+    /// rfc822Name.
+    Email,
+    /// iPAddress.
+    Ip,
+}

@@ -1,0 +1,12 @@
+//! What is known of one request or connection while it passes through: data that stages share.
+
+/// Response flags, as Envoy names them.
+pub mod flags;
+/// Addresses, times, sizes, outcome.
+pub mod info;
+/// A request's head in one form for HTTP/1 and HTTP/2.
+pub mod request;
+
+pub use flags::{ResponseFlag, ResponseFlags};
+pub use info::{ConnectionInfo, StreamInfo, TlsInfo, UpstreamInfo};
+pub use request::RequestHead;

@@ -1,0 +1,344 @@
+//! Bytes both ways, with backpressure; ends and resets of one side are passed on to the other. Between plain TCP sockets
+//! long transfers stay in the kernel (splice(2)).
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use rustix::pipe::{PipeFlags, SpliceFlags};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::forward::timeout::{Activity, Deadlines, Expired, within};
+
+/// One read in user space. Interactive protocols need no more; a transfer that fills it is spliced.
+const COPY_BUFFER: usize = 16 * 1024;
+/// Room in a pipe: what one splice call may move.
+const PIPE_SIZE: usize = 256 * 1024;
+/// Full reads in a row before a transfer counts as long.
+const FULL_READS: u32 = 3;
+
+/// Bytes of both directions, readable while they move.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// From the client.
+    pub received: Cell<u64>,
+    /// To the client.
+    pub sent: Cell<u64>,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Both sides closed.
+    Finished,
+    /// The client reset it, or could not be written to.
+    Client(io::ErrorKind),
+    /// The upstream reset it, or could not be written to.
+    Upstream(io::ErrorKind),
+    /// Nothing moved for too long.
+    Idle,
+    /// It lived too long.
+    MaxDuration,
+}
+
+/// One side of a proxied connection.
+pub enum Leg {
+    /// Plain TCP.
+    Tcp(TcpStream),
+    /// Anything else.
+    Other(Box<dyn ByteStream>),
+}
+
+/// A stream of bytes both ways.
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> ByteStream for T {}
+
+/// Limits in time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Nothing moves.
+    pub idle: Option<Duration>,
+    /// All of it.
+    pub max: Option<Duration>,
+}
+
+/// Passes bytes until both sides have ended, or one failed. `ahead` was read from the client already.
+pub async fn forward(client: Leg, upstream: Leg, ahead: Bytes, limits: Limits, moved: &Moved) -> End {
+    let activity = Activity::new();
+    let mut deadlines = Deadlines::new(activity.clone());
+    deadlines.idle = limits.idle;
+    deadlines.max_stream = limits.max.and_then(|max| Instant::now().checked_add(max));
+    let ended = match (client, upstream) {
+        (Leg::Tcp(client), Leg::Tcp(upstream)) => {
+            let end = within(&mut deadlines, sockets(&client, &upstream, ahead, moved, &activity)).await;
+            if matches!(end, Ok(End::Client(io::ErrorKind::ConnectionReset))) {
+                reset(&upstream);
+            } else if matches!(end, Ok(End::Upstream(io::ErrorKind::ConnectionReset))) {
+                reset(&client);
+            }
+            end
+        }
+        (client, upstream) => within(&mut deadlines, streams(client.boxed(), upstream.boxed(), ahead, moved, &activity)).await,
+    };
+    match ended {
+        Ok(end) => end,
+        Err(Expired::MaxStream) => End::MaxDuration,
+        Err(_) => End::Idle,
+    }
+}
+
+impl Leg {
+    fn boxed(self) -> Box<dyn ByteStream> {
+        match self {
+            Self::Tcp(stream) => Box::new(stream),
+            Self::Other(stream) => stream,
+        }
+    }
+}
+
+/// Makes the close that follows a reset rather than an orderly end.
+fn reset(stream: &TcpStream) {
+    if let Err(error) = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+        tracing::debug!(%error, "a reset is passed on as an orderly end");
+    }
+}
+
+async fn sockets(client: &TcpStream, upstream: &TcpStream, ahead: Bytes, moved: &Moved, activity: &Activity) -> End {
+    let received = Meter { count: &moved.received, activity };
+    let sent = Meter { count: &moved.sent, activity };
+    let there = async {
+        write_all(upstream, ahead, received).await.map_err(Fault::Write)?;
+        pass(client, upstream, received).await
+    };
+    let back = pass(upstream, client, sent);
+    match tokio::try_join!(async { there.await.map_err(|fault| fault.end(End::Client, End::Upstream)) }, async {
+        back.await.map_err(|fault| fault.end(End::Upstream, End::Client))
+    },)
+    {
+        Ok(((), ())) => End::Finished,
+        Err(end) => end,
+    }
+}
+
+/// Counts what moves.
+#[derive(Clone, Copy)]
+struct Meter<'a> {
+    count: &'a Cell<u64>,
+    activity: &'a Activity,
+}
+
+impl Meter<'_> {
+    fn add(self, bytes: usize) {
+        self.count.set(self.count.get().saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX)));
+        self.activity.touch();
+    }
+}
+
+/// Which side of one direction failed.
+enum Fault {
+    Read(io::Error),
+    Write(io::Error),
+}
+
+impl Fault {
+    fn end(self, source: fn(io::ErrorKind) -> End, sink: fn(io::ErrorKind) -> End) -> End {
+        match self {
+            Self::Read(error) => source(error.kind()),
+            Self::Write(error) => sink(error.kind()),
+        }
+    }
+}
+
+/// One direction: copied while messages are small, spliced once they are not.
+async fn pass(from: &TcpStream, to: &TcpStream, meter: Meter<'_>) -> Result<(), Fault> {
+    let mut buffer = vec![0_u8; COPY_BUFFER];
+    let mut full_reads = 0_u32;
+    while full_reads < FULL_READS {
+        from.readable().await.map_err(Fault::Read)?;
+        let read = match from.try_read(&mut buffer) {
+            Ok(0) => return finish(to),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(Fault::Read(error)),
+        };
+        full_reads = if read == buffer.len() { full_reads.saturating_add(1) } else { 0 };
+        write_slice(to, buffer.get(..read).unwrap_or_default()).await.map_err(Fault::Write)?;
+        meter.add(read);
+    }
+    drop(buffer);
+    splice_all(from, to, meter).await
+}
+
+fn finish(to: &TcpStream) -> Result<(), Fault> {
+    match socket2::SockRef::from(to).shutdown(std::net::Shutdown::Write) {
+        Err(error) if error.kind() != io::ErrorKind::NotConnected => Err(Fault::Write(error)),
+        _ => Ok(()),
+    }
+}
+
+async fn write_slice(to: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        to.writable().await?;
+        match to.try_write(bytes) {
+            Ok(written) => bytes.advance(written),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn write_all(to: &TcpStream, bytes: Bytes, meter: Meter<'_>) -> io::Result<()> {
+    write_slice(to, &bytes).await?;
+    if !bytes.is_empty() {
+        meter.add(bytes.len());
+    }
+    Ok(())
+}
+
+async fn splice_all(from: &TcpStream, to: &TcpStream, meter: Meter<'_>) -> Result<(), Fault> {
+    let (outlet, inlet) = pipe().map_err(Fault::Read)?;
+    loop {
+        from.readable().await.map_err(Fault::Read)?;
+        let mut held = match from.try_io(Interest::READABLE, || splice(from, &inlet, PIPE_SIZE)) {
+            Ok(0) => return finish(to),
+            Ok(moved) => moved,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(Fault::Read(error)),
+        };
+        while held > 0 {
+            to.writable().await.map_err(Fault::Write)?;
+            match to.try_io(Interest::WRITABLE, || splice(&outlet, to, held)) {
+                Ok(moved) => {
+                    held = held.saturating_sub(moved);
+                    meter.add(moved);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(Fault::Write(error)),
+            }
+        }
+    }
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (outlet, inlet) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    // Refused where the user's pipes hold too much already: the default size works as well, only slower.
+    if let Err(error) = rustix::pipe::fcntl_setpipe_size(&inlet, PIPE_SIZE) {
+        tracing::debug!(%error, "a pipe keeps its default size");
+    }
+    Ok((outlet, inlet))
+}
+
+fn splice(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd, length: usize) -> io::Result<usize> {
+    Ok(rustix::pipe::splice(from, None, to, None, length, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)?)
+}
+
+async fn streams(client: Box<dyn ByteStream>, upstream: Box<dyn ByteStream>, ahead: Bytes, moved: &Moved, activity: &Activity) -> End {
+    let received = Meter { count: &moved.received, activity };
+    let sent = Meter { count: &moved.sent, activity };
+    let (client_reads, client_writes) = tokio::io::split(client);
+    let (upstream_reads, mut upstream_writes) = tokio::io::split(upstream);
+    let there = async {
+        upstream_writes.write_all(&ahead).await.map_err(Fault::Write)?;
+        if !ahead.is_empty() {
+            received.add(ahead.len());
+        }
+        copy(client_reads, upstream_writes, received).await
+    };
+    let back = copy(upstream_reads, client_writes, sent);
+    match tokio::try_join!(async { there.await.map_err(|fault| fault.end(End::Client, End::Upstream)) }, async {
+        back.await.map_err(|fault| fault.end(End::Upstream, End::Client))
+    },)
+    {
+        Ok(((), ())) => End::Finished,
+        Err(end) => end,
+    }
+}
+
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, meter: Meter<'_>) -> Result<(), Fault> {
+    let mut buffer = vec![0_u8; COPY_BUFFER];
+    loop {
+        let read = from.read(&mut buffer).await.map_err(Fault::Read)?;
+        if read == 0 {
+            return to.shutdown().await.map_err(Fault::Write);
+        }
+        to.write_all(buffer.get(..read).unwrap_or_default()).await.map_err(Fault::Write)?;
+        to.flush().await.map_err(Fault::Write)?;
+        meter.add(read);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn a_long_transfer_arrives_whole_and_half_closes_are_passed_on() {
+        let (mut client, proxy_client) = pair().await;
+        let (proxy_upstream, mut upstream) = pair().await;
+        let moved = Moved::default();
+        let forwarded = forward(Leg::Tcp(proxy_client), Leg::Tcp(proxy_upstream), Bytes::from_static(b"ahead"), Limits::default(), &moved);
+        let talk = async {
+            let body = vec![7_u8; 3_000_000];
+            let (sent, got) = tokio::join!(
+                async {
+                    client.write_all(&body).await.unwrap();
+                    client.shutdown().await.unwrap();
+                    let mut answer = Vec::new();
+                    client.read_to_end(&mut answer).await.unwrap();
+                    answer
+                },
+                async {
+                    let mut got = Vec::new();
+                    upstream.read_to_end(&mut got).await.unwrap();
+                    upstream.write_all(b"thanks").await.unwrap();
+                    upstream.shutdown().await.unwrap();
+                    got
+                }
+            );
+            assert_eq!(sent, b"thanks");
+            assert_eq!(got.len(), 3_000_005);
+        };
+        let (end, ()) = tokio::join!(forwarded, talk);
+        assert_eq!(end, End::Finished);
+        assert_eq!((moved.received.get(), moved.sent.get()), (3_000_005, 6));
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_passed_on_as_a_reset() {
+        let (client, proxy_client) = pair().await;
+        let (proxy_upstream, mut upstream) = pair().await;
+        let moved = Moved::default();
+        let forwarded = forward(Leg::Tcp(proxy_client), Leg::Tcp(proxy_upstream), Bytes::new(), Limits::default(), &moved);
+        let talk = async {
+            client.set_zero_linger().unwrap();
+            drop(client);
+            upstream.read_u8().await.unwrap_err().kind()
+        };
+        let (end, seen) = tokio::join!(forwarded, talk);
+        assert_eq!(end, End::Client(io::ErrorKind::ConnectionReset));
+        assert_eq!(seen, io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_closed_after_the_limit() {
+        let (_client, proxy_client) = tokio::io::duplex(64);
+        let (proxy_upstream, _upstream) = tokio::io::duplex(64);
+        let limits = Limits { idle: Some(Duration::from_secs(3600)), max: None };
+        let moved = Moved::default();
+        let end = forward(Leg::Other(Box::new(proxy_client)), Leg::Other(Box::new(proxy_upstream)), Bytes::new(), limits, &moved).await;
+        assert_eq!(end, End::Idle);
+    }
+}
