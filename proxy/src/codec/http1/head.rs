@@ -204,8 +204,7 @@ pub(super) fn parse_trailers(block: &Bytes, max_fields: usize) -> Result<HeaderM
 
 /// Fields that mean nothing, or harm, behind a body (RFC 9110, 6.5.1).
 pub(super) fn is_framing(name: &HeaderName) -> bool {
-    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::HOST, header::TRAILER, header::UPGRADE]
-        .contains(name)
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::HOST, header::TRAILER, header::UPGRADE].contains(name)
 }
 
 /// Runs `parse` with room for `max` fields, on the stack where that is enough.
@@ -216,9 +215,7 @@ pub(super) fn with_slots<'b, T>(
     let mut stack = [const { MaybeUninit::uninit() }; STACK_FIELDS];
     let parsed = parse(stack.get_mut(..max.min(STACK_FIELDS)).unwrap_or_default());
     match parsed {
-        Err(httparse::Error::TooManyHeaders) if max > STACK_FIELDS => {
-            parse(&mut vec![MaybeUninit::uninit(); max.min(MAX_FIELDS)])
-        }
+        Err(httparse::Error::TooManyHeaders) if max > STACK_FIELDS => parse(&mut vec![MaybeUninit::uninit(); max.min(MAX_FIELDS)]),
         other => other,
     }
 }

@@ -66,12 +66,7 @@ where
     }
     link.decide(tunnel);
     let arrived = tunnel || poll_fn(|cx| Poll::Ready(link.has_arrived(cx))).await;
-    let answering = Answering {
-        http_10: facts.http_10,
-        head: facts.head,
-        tunnel,
-        keep_alive: facts.keep_alive && arrived && !closing(),
-    };
+    let answering = Answering { http_10: facts.http_10, head: facts.head, tunnel, keep_alive: facts.keep_alive && arrived && !closing() };
     let keep_alive = answer(link, outgoing, answering, clock).await?;
     if tunnel {
         end_tunnel(link).await?;
@@ -150,12 +145,7 @@ where
 }
 
 /// Writes an answer; whether the connection stays open.
-async fn answer<IO, B>(
-    link: &Link<IO>,
-    outgoing: Outgoing<B>,
-    answering: Answering,
-    clock: &mut Clock,
-) -> Result<bool, ServeError>
+async fn answer<IO, B>(link: &Link<IO>, outgoing: Outgoing<B>, answering: Answering, clock: &mut Clock) -> Result<bool, ServeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
     B: http_body::Body<Data = Bytes, Error = BodyError>,
