@@ -32,3 +32,5 @@ pub mod balance;
 pub mod connect;
 /// Configuration in: wire types to model.
 pub mod xds;
+/// Handshakes with clients and servers.
+pub mod tls;
