@@ -6,6 +6,8 @@
 pub mod access_log;
 /// Addresses, address ranges, socket settings.
 pub mod address;
+/// What a proxy starts from.
+pub mod bootstrap;
 /// Clusters: balancing policy, limits, protocol, names to resolve.
 pub mod cluster;
 /// Endpoints, their localities, priorities and weights.
@@ -105,6 +107,21 @@ impl Fraction {
     /// `parts` of a million; more than a million is everything.
     pub fn per_million(parts: u32) -> Self {
         Self(parts.min(1_000_000))
+    }
+
+    /// A percentage; `None` if it is not between 0 and 100.
+    pub fn percent(percent: f64) -> Option<Self> {
+        if !(0.0..=100.0).contains(&percent) {
+            return None;
+        }
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number from 0 to a million"
+        )]
+        let parts = (percent * 10_000.0).round() as u32;
+        Some(Self(parts))
     }
 
     /// Whether a draw (any u64, evenly distributed) falls inside.

@@ -22,5 +22,15 @@ pub mod stream;
 pub mod task;
 /// What operators see.
 pub mod telemetry;
+/// What all workers share of a cluster.
+pub mod upstream;
+/// Names to addresses, on the control thread.
+pub mod resolve;
+/// A cluster to one of its endpoints.
+pub mod balance;
+/// An endpoint to a usable connection.
+pub mod connect;
+/// Configuration in: wire types to model.
+pub mod xds;
 /// Handshakes with clients and servers.
 pub mod tls;

@@ -1,1 +1,35 @@
-//! .
+//! What the suites share: real sockets on both sides of a real proxy process, and a comparison of what both saw.
+//!
+//! The differential suite (`differential.rs`) runs each case of `differential/<topic>/<name>.yaml` against Envoy and against
+//! `ninon-proxy`, with the same bootstrap and the same script, and compares. `differential/README.md` tells how to write one.
+
+/// A case's configuration fragment becomes a whole Envoy bootstrap.
+pub mod bootstrap;
+/// Small YAML files that say what to send and what to compare.
+pub mod case;
+/// Clients: bytes as the case spells them, HTTP/2, raw TCP.
+pub mod client;
+/// What counts as equal, and the reasons.
+pub mod compare;
+/// How Envoy is found and started.
+pub mod envoy;
+/// The only waiting loop.
+pub mod eventually;
+/// Cases with one field of their configuration taken away.
+pub mod mutate;
+/// What a client or an upstream saw.
+pub mod observe;
+/// Ports that nobody else in this run is given.
+pub mod ports;
+/// Starts a process, and stops it on drop.
+pub mod process;
+/// How ninon-proxy is found and started.
+pub mod proxy;
+/// Runs one case against one proxy.
+pub mod run;
+/// The environment variables of the suites.
+pub mod settings;
+/// Servers that answer, delay, reset and record.
+pub mod upstream;
+/// HTTP/1 messages as they stand on the wire.
+pub mod wire;

@@ -1,19 +1,28 @@
-use std::pin::Pin;
-use std::task::{Context, Poll};
+//! HTTP/1.0 and HTTP/1.1, both sides, on one thread and without tasks of its own.
+//!
+//! The server side answers each request before it begins the next; the client side sends one request over a connection
+//! and hands it back when both messages have ended. A body that did not arrive with its head is read from the
+//! connection as it is polled. Whatever two readers could understand differently is refused, not repaired.
 
-use bytes::Bytes;
-use http_body::{Body, Frame};
+mod chunked;
+mod client;
+mod decode;
+mod encode;
+/// Ways in for fuzzing.
+pub mod fuzz;
+mod head;
+mod incoming;
+mod recycle;
+mod request;
+mod response;
+mod server;
+mod spelling;
+mod wire;
 
-use crate::codec::BodyError;
+pub use self::client::{ClientOptions, Connection, Reuse, SendError, SendFailed};
+pub use self::head::UNSUPPORTED_CODING;
+pub use self::incoming::IncomingBody;
+pub use self::server::{ServeError, Side, serve};
 
-/// A body as it is read.
-#[derive(Debug)]
-pub struct IncomingBody {}
-
-impl Body for IncomingBody {
-    type Data = Bytes;
-    type Error = BodyError;
-    fn poll_frame(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(None)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -172,7 +172,7 @@ pub struct Dns {
 }
 
 /// Which address families a look-up wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DnsFamily {
     /// IPv6, else IPv4.
     Auto,

@@ -174,6 +174,8 @@ pub struct QueryMatch {
     pub name: String,
     /// Its value; `None`: any.
     pub value: Option<StringMatch>,
+    /// It must not be there; then `value` is `None`.
+    pub absent: bool,
 }
 
 /// A cookie that must fit.

@@ -1,0 +1,214 @@
+//! The server side: requests in order, one at a time, each answered before the next is begun.
+
+mod clock;
+mod exchange;
+mod link;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use self::clock::Clock;
+use self::exchange::Informer;
+use self::link::Link;
+use super::head::Scan;
+use super::request::{self, RequestHead};
+use crate::codec::{Drain, Http1Options, RequestFault, Service};
+
+/// How long a client may take to read the last answer while it still sends.
+const LINGER: Duration = Duration::from_secs(1);
+/// What is read and forgotten in that time.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Why a connection ended otherwise than between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServeError {
+    /// Who ended it.
+    pub side: Side,
+    /// How.
+    pub reason: &'static str,
+}
+
+/// An end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The peer that sends requests.
+    Client,
+    /// The layer above, or what it forwards.
+    Service,
+}
+
+impl ServeError {
+    const fn client(reason: &'static str) -> Self {
+        Self { side: Side::Client, reason }
+    }
+
+    const fn service(reason: &'static str) -> Self {
+        Self { side: Side::Service, reason }
+    }
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// Serves a connection until either side ends it. `prefix` is what detection has read of it.
+pub async fn serve<IO, S>(io: IO, prefix: Bytes, options: Rc<Http1Options>, drain: Drain, service: S) -> Result<(), ServeError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Service,
+{
+    let link = Rc::new(Link::new(io, &prefix, &options));
+    drop(prefix);
+    let mut waiting = drain.clone();
+    let mut server = Server { link: &link, options: &options, drain: &drain, draining: pin!(waiting.draining()), clock: Clock::default() };
+    let mut informer = Informer::default();
+    let mut requests = 0_u32;
+    loop {
+        match server.next().await? {
+            Next::Request(head) => {
+                requests = requests.saturating_add(1);
+                let last = options.max_requests.is_some_and(|most| requests >= most);
+                match exchange::serve(&link, &service, head, || last || drain.is_draining(), &mut informer).await? {
+                    After::Next => {}
+                    After::Close => return close(&link, &mut server.clock, false).await,
+                    After::Linger => return close(&link, &mut server.clock, true).await,
+                }
+            }
+            Next::Fault(fault) => {
+                exchange::reject(&link, service.reject(fault)).await?;
+                close(&link, &mut server.clock, true).await?;
+                return Err(ServeError::client("the request could not be taken"));
+            }
+            Next::Closed => return close(&link, &mut server.clock, false).await,
+        }
+    }
+}
+
+/// What follows an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Next,
+    Close,
+    /// The client may still be sending: closing at once could take the answer from it.
+    Linger,
+}
+
+/// What the client does next.
+#[expect(clippy::large_enum_variant, reason = "moved once, straight to where it is used")]
+enum Next {
+    Request(RequestHead),
+    Fault(RequestFault),
+    Closed,
+}
+
+struct Server<'a, IO, D> {
+    link: &'a Rc<Link<IO>>,
+    options: &'a Http1Options,
+    drain: &'a Drain,
+    draining: Pin<&'a mut D>,
+    clock: Clock,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static, D: Future<Output = ()>> Server<'_, IO, D> {
+    /// Waits for a request's head.
+    async fn next(&mut self) -> Result<Next, ServeError> {
+        let mut scan = Scan::default();
+        let mut idle_since = None;
+        let mut begun = None;
+        poll_fn(|cx| {
+            loop {
+                match self.parse(&mut scan) {
+                    Ok(Some(head)) => return Poll::Ready(Ok(Next::Request(head))),
+                    Err(fault) => return Poll::Ready(Ok(Next::Fault(fault))),
+                    Ok(None) => {}
+                }
+                let mut state = self.link.0.borrow_mut();
+                match state.wire.poll_fill(false, cx) {
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(Ok(false)) if state.wire.read.is_empty() => return Poll::Ready(Ok(Next::Closed)),
+                    Poll::Ready(Ok(false)) => return Poll::Ready(Err(ServeError::client("the client closed within a head"))),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(ServeError::client("reading from the client failed"))),
+                    Poll::Pending => {
+                        let empty = state.wire.read.is_empty();
+                        drop(state);
+                        return if empty { self.poll_idle(&mut idle_since, cx) } else { self.poll_begun(&mut begun, cx) }.map(Ok);
+                    }
+                }
+            }
+        })
+        .await
+    }
+
+    fn parse(&self, scan: &mut Scan) -> Result<Option<RequestHead>, RequestFault> {
+        let mut state = self.link.0.borrow_mut();
+        let read = &mut state.wire.read;
+        scan.skip_empty_lines(read).map_err(RequestFault::Malformed)?;
+        let limit = self.options.max_head_bytes;
+        match scan.scan(read).map_err(RequestFault::Malformed)? {
+            Some(length) if length > limit => Err(RequestFault::HeadTooLarge("the head is too large")),
+            None if read.len() > limit => Err(RequestFault::HeadTooLarge("the head is too large")),
+            Some(length) => request::parse(read.split_to(length).freeze(), self.options).map(Some),
+            None => {
+                if scan.probe(read.len()) {
+                    request::probe(read, self.options)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn poll_idle(&mut self, since: &mut Option<Instant>, cx: &mut Context<'_>) -> Poll<Next> {
+        if self.drain.is_draining() || self.draining.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Next::Closed);
+        }
+        let since = *since.get_or_insert_with(Instant::now);
+        let deadline = self.options.idle_timeout.and_then(|limit| since.checked_add(limit));
+        self.clock.poll(deadline, cx).map(|()| Next::Closed)
+    }
+
+    fn poll_begun(&mut self, begun: &mut Option<Instant>, cx: &mut Context<'_>) -> Poll<Next> {
+        let begun = *begun.get_or_insert_with(Instant::now);
+        let deadline = self.options.head_timeout.and_then(|limit| begun.checked_add(limit));
+        self.clock.poll(deadline, cx).map(|()| Next::Fault(RequestFault::HeadTimeout))
+    }
+}
+
+/// Ends the connection: our direction first, then, where the client may still be sending, what it sends is read and
+/// forgotten for a while.
+async fn close<IO: AsyncRead + AsyncWrite + Unpin>(link: &Link<IO>, clock: &mut Clock, linger: bool) -> Result<(), ServeError> {
+    let deadline = Instant::now().checked_add(LINGER);
+    let mut left = LINGER_BYTES;
+    let mut down = false;
+    poll_fn(|cx| {
+        let mut state = link.0.borrow_mut();
+        if !down {
+            match state.wire.poll_shutdown(cx) {
+                Poll::Ready(Ok(())) => down = true,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return clock.poll(deadline, cx),
+            }
+        }
+        while linger && left > 0 {
+            match state.wire.poll_discard(cx) {
+                Poll::Ready(Ok(Some(count))) => left = left.saturating_sub(count),
+                Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return clock.poll(deadline, cx),
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+    Ok(())
+}

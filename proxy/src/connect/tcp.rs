@@ -1,0 +1,240 @@
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::config::address::{Address, SocketState};
+use crate::config::cluster::Cluster;
+use crate::config::route::Priority;
+use crate::connect::guard::ConnectionGuard;
+use crate::connect::io::{CountedIo, UpstreamIo};
+use crate::connect::socket_option;
+use crate::connect::{TlsSource, TlsTarget};
+use crate::upstream::{ClusterState, EndpointState};
+
+/// A connection that could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialError {
+    /// Where to.
+    pub address: Address,
+    /// Why.
+    pub cause: DialCause,
+}
+
+/// Why a connection could not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialCause {
+    /// Nobody listens there.
+    Refused,
+    /// It took longer than `connect_timeout`.
+    TimedOut(Duration),
+    /// No way there.
+    Unreachable,
+    /// This process, or the system, has no file descriptor left.
+    NoFileDescriptors,
+    /// No local port is free, or the source address is not ours.
+    NoLocalAddress,
+    /// A socket option that the cluster wants cannot be set.
+    SocketOption,
+    /// TLS was not agreed on; a plain sentence.
+    Tls(String),
+    /// HTTP/2 could not begin; a plain sentence.
+    Http(String),
+    /// Anything else.
+    Io(io::ErrorKind),
+}
+
+impl DialError {
+    fn new(address: &Address, cause: DialCause) -> Self {
+        Self { address: address.clone(), cause }
+    }
+
+    /// Whether it took too long, rather than failed.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.cause, DialCause::TimedOut(_))
+    }
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = &self.address;
+        match &self.cause {
+            DialCause::Refused => write!(f, "connecting to {address}: connection refused"),
+            DialCause::TimedOut(limit) => {
+                write!(f, "connecting to {address} took longer than {}", humantime::format_duration(*limit))
+            }
+            DialCause::Unreachable => write!(f, "connecting to {address}: no route to it"),
+            DialCause::NoFileDescriptors => write!(f, "connecting to {address}: no file descriptor left"),
+            DialCause::NoLocalAddress => write!(f, "connecting to {address}: no local address or port to connect from"),
+            DialCause::SocketOption => write!(f, "connecting to {address}: a socket option cannot be set"),
+            DialCause::Tls(why) => write!(f, "connecting to {address}: TLS: {why}"),
+            DialCause::Http(why) => write!(f, "connecting to {address}: HTTP/2: {why}"),
+            DialCause::Io(kind) => write!(f, "connecting to {address}: {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for DialError {}
+
+impl From<&io::Error> for DialCause {
+    fn from(error: &io::Error) -> Self {
+        match (error.raw_os_error(), error.kind()) {
+            (Some(EMFILE | ENFILE), _) => Self::NoFileDescriptors,
+            (_, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Self::Refused,
+            (_, io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse) => Self::NoLocalAddress,
+            (_, io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => Self::Unreachable,
+            (_, kind) => Self::Io(kind),
+        }
+    }
+}
+
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
+
+/// A connection just made.
+#[derive(Debug)]
+pub struct Dialed {
+    /// Its bytes.
+    pub io: UpstreamIo,
+    /// Our end.
+    pub local: Option<Address>,
+    /// Protocol that TLS agreed on.
+    pub alpn: Option<Vec<u8>>,
+}
+
+/// Connects, with TLS if `tls` says so, within the cluster's `connect_timeout`.
+pub async fn dial(address: &Address, cluster: &Cluster, tls: Option<TlsTarget>) -> Result<Dialed, DialError> {
+    let connecting = async {
+        let (io, local) = plain(address, cluster).await?;
+        match tls {
+            None => Ok(Dialed { io, local, alpn: None }),
+            Some(target) => handshake(io, local, target).await,
+        }
+    };
+    let limit = cluster.connect_timeout;
+    let result = timeout(limit, connecting).await.unwrap_or(Err(DialCause::TimedOut(limit)));
+    result.map_err(|cause| DialError::new(address, cause))
+}
+
+async fn plain(address: &Address, cluster: &Cluster) -> Result<(UpstreamIo, Option<Address>), DialCause> {
+    match address {
+        Address::Ip(remote) => {
+            let stream = tcp(*remote, cluster).await?;
+            let local = stream.local_addr().ok().map(Address::Ip);
+            Ok((UpstreamIo::Tcp(stream), local))
+        }
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(socket_name(path)).await.map_err(|error| DialCause::from(&error))?;
+            Ok((UpstreamIo::Unix(stream), Some(address.clone())))
+        }
+    }
+}
+
+/// A name that begins with `@` is in the abstract namespace, which the system writes with a zero byte.
+fn socket_name(path: &Path) -> PathBuf {
+    let text = path.to_str().and_then(|text| text.strip_prefix('@'));
+    text.map_or_else(|| path.to_path_buf(), |name| PathBuf::from(format!("\0{name}")))
+}
+
+async fn tcp(remote: SocketAddr, cluster: &Cluster) -> Result<TcpStream, DialCause> {
+    let socket = if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(|error| DialCause::from(&error))?;
+    prepare(&socket, remote, cluster)?;
+    socket.connect(remote).await.map_err(|error| DialCause::from(&error))
+}
+
+fn prepare(socket: &TcpSocket, remote: SocketAddr, cluster: &Cluster) -> Result<(), DialCause> {
+    // Small writes go out at once; the codecs write whole messages where they can.
+    socket.set_nodelay(true).map_err(|error| DialCause::from(&error))?;
+    let reference = SockRef::from(socket);
+    let set = |state: SocketState| {
+        let mut options = cluster.socket_options.iter().filter(|option| option.state == state);
+        options.try_for_each(|option| socket_option::set(&reference, option)).map_err(|_| DialCause::SocketOption)
+    };
+    if let Some(probes) = &cluster.keepalive {
+        socket_option::set_keepalive(&reference, probes).map_err(|_| DialCause::SocketOption)?;
+    }
+    set(SocketState::Prebind)?;
+    if let Some(source) = cluster.source_address.filter(|source| source.is_ipv4() == remote.is_ipv4()) {
+        socket.bind(source).map_err(|error| DialCause::from(&error))?;
+    }
+    set(SocketState::Bound)
+}
+
+async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) -> Result<Dialed, DialCause> {
+    let stream = TlsConnector::from(target.config)
+        .connect(target.server_name, io)
+        .await
+        .map_err(|error| DialCause::Tls(error.to_string()))?;
+    let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+    Ok(Dialed { io: UpstreamIo::Tls(Box::new(stream)), local, alpn })
+}
+
+/// What TLS to this cluster needs; `None` where it speaks plain text. Without a source, TLS fails rather than falls back.
+pub(super) fn tls_target(
+    cluster: &Cluster,
+    source: Option<&TlsSource>,
+    server_name: Option<&str>,
+) -> Result<Option<TlsTarget>, DialCause> {
+    match (&cluster.tls, source) {
+        (None, _) => Ok(None),
+        (Some(_), Some(source)) => source(cluster, server_name).map(Some).map_err(DialCause::Tls),
+        (Some(_), None) => Err(DialCause::Tls(String::from("not set up"))),
+    }
+}
+
+/// Why there is no connection for a TCP proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The cluster has as many connections as it may have.
+    Overflow,
+    /// It could not be made.
+    Dial(DialError),
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Overflow => f.write_str("the cluster's limit of connections is reached"),
+            Self::Dial(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// A connection for a TCP proxy.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its bytes; counts against the limit until dropped.
+    pub io: CountedIo,
+    /// Our end.
+    pub local: Option<Address>,
+}
+
+/// Connects for a TCP proxy: one attempt, counted against the cluster's limit.
+pub async fn open(
+    endpoint: &EndpointState,
+    cluster: &Arc<ClusterState>,
+    tls: Option<&TlsSource>,
+) -> Result<Opened, OpenError> {
+    let guard = ConnectionGuard::acquire(cluster, Priority::Default).ok_or(OpenError::Overflow)?;
+    let address = endpoint.current_address();
+    let result = match tls_target(cluster.config(), tls, None) {
+        Ok(target) => dial(&address, cluster.config(), target).await,
+        Err(cause) => Err(DialError::new(&address, cause)),
+    };
+    guard.count_dial(&result);
+    let dialed = result.map_err(OpenError::Dial)?;
+    Ok(Opened { io: CountedIo::new(dialed.io, guard), local: dialed.local })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The story of a connection: detect -> chain -> tls -> HTTP or TCP. Calls the stages, holds no logic of theirs.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Bytes, BytesMut};
+use tokio::time::Instant;
+
+use crate::accept::chain::{self, Facts};
+use crate::accept::original_dst::original_dst;
+use crate::config::address::Address;
+use crate::config::http::CodecChoice;
+use crate::config::listener::{ChainHandler, TransportProtocol};
+use crate::detect::{self, DetectError, Detected};
+use crate::exchange::{ConnectionInfo, TlsInfo};
+use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
+use crate::stream::{Rewind, Socket};
+use crate::worker::Worker;
+use crate::{request, tunnel};
+
+/// Connections get numbers, unique in this process.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Serves one connection from its first byte to its last.
+pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket: Socket, peer: Address) {
+    let local = prepare(&listener, &socket);
+    let mut seen = BytesMut::new();
+    let detected = match detect::detect(&mut socket, &mut seen, &listener.config.detection).await {
+        Ok(detected) => detected,
+        Err(error) => return refuse(&listener, &peer, &error),
+    };
+    let info = describe(&listener, local, peer, &detected);
+    let Some(chain) = choose_chain(&listener, &info, &detected) else {
+        listener.stats.no_filter_chain_match.inc();
+        tracing::debug!(listener = %listener.config.name, client = %info.client, "no filter chain fits");
+        return;
+    };
+    let stream = Rewind::new(seen.freeze(), socket);
+    match &chain.tls {
+        None => handle_plain(worker, chain, info, stream).await,
+        Some(config) => {
+            let limit = chain.config.handshake_timeout;
+            match crate::tls::server::accept(stream, Arc::clone(config), limit).await {
+                Ok((stream, tls)) => {
+                    listener.stats.ssl_handshake.inc();
+                    handle_tls(worker, chain, ConnectionInfo { tls: Some(tls), ..info }, stream).await;
+                }
+                Err(error) => {
+                    listener.stats.ssl_connection_error.inc();
+                    tracing::debug!(listener = %listener.config.name, client = %info.client, %error, "TLS handshake");
+                }
+            }
+        }
+    }
+}
+
+/// Socket settings; returns where the connection arrived, or was going before it was redirected.
+fn prepare(listener: &ActiveListener, socket: &Socket) -> Address {
+    let fallback = || listener.config.addresses.first().map_or_else(|| Address::Unix("".into()), |address| address.address.clone());
+    let Socket::Tcp(stream) = socket else { return fallback() };
+    // Refused only on a socket that has failed already; the first read will tell.
+    let _failed = stream.set_nodelay(true).is_err();
+    if let Some(keepalive) = listener.config.keepalive {
+        crate::stream::set_keepalive(stream, keepalive);
+    }
+    let redirected = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
+    redirected.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::Ip)
+}
+
+fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
+    match error {
+        DetectError::TimedOut => listener.stats.downstream_pre_cx_timeout.inc(),
+        DetectError::ProxyProtocol(_) => listener.stats.downstream_cx_protocol_error.inc(),
+        DetectError::Closed => {}
+    }
+    tracing::debug!(listener = %listener.config.name, %peer, %error, "detection");
+}
+
+fn describe(listener: &ActiveListener, local: Address, peer: Address, detected: &Detected) -> ConnectionInfo {
+    let tls = detected.tls.as_ref();
+    let (client, local) = match detected.proxied {
+        Some((source, destination)) => (Address::Ip(source), Address::Ip(destination)),
+        None => (peer.clone(), local),
+    };
+    ConnectionInfo {
+        id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+        local,
+        peer,
+        client,
+        listener: listener.config.name.clone(),
+        tls: tls.map(|hello| TlsInfo { sni: hello.server_name.clone(), ..TlsInfo::default() }),
+        started: Instant::now(),
+    }
+}
+
+fn choose_chain(listener: &ActiveListener, info: &ConnectionInfo, detected: &Detected) -> Option<Arc<ActiveChain>> {
+    let offered: Vec<String> = match (&detected.tls, detected.http) {
+        (Some(hello), _) => hello.alpn.clone(),
+        (None, Some(version)) => vec![version.application_protocol().to_owned()],
+        (None, None) => Vec::new(),
+    };
+    let facts = Facts {
+        destination: &info.local,
+        peer: &info.peer,
+        client: &info.client,
+        server_name: detected.tls.as_ref().and_then(|hello| hello.server_name.as_deref()),
+        transport: if detected.tls.is_some() { TransportProtocol::Tls } else { TransportProtocol::RawBuffer },
+        application_protocols: &offered,
+    };
+    listener.chain(chain::select(&listener.config, &facts)?).cloned()
+}
+
+async fn handle_plain(worker: Rc<Worker>, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>) {
+    let (prefix, socket) = stream.into_parts();
+    match (&chain.config.handler, &chain.stats) {
+        (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
+            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info);
+            serve_http(connection, manager.codec, prefix, socket).await;
+        }
+        (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => tunnel::serve(&worker, tcp, stats, info, tunnel::plain(socket), prefix).await,
+        (ChainHandler::Http(_), ChainStats::Tcp(_)) | (ChainHandler::Tcp(_), ChainStats::Http(_)) => {}
+    }
+}
+
+async fn handle_tls(
+    worker: Rc<Worker>,
+    chain: Arc<ActiveChain>,
+    info: ConnectionInfo,
+    stream: tokio_rustls::server::TlsStream<Rewind<Socket>>,
+) {
+    match (&chain.config.handler, &chain.stats) {
+        (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
+            let agreed = info.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
+            let codec = match (manager.codec, agreed) {
+                (CodecChoice::Auto, Some("h2")) => CodecChoice::Http2,
+                (CodecChoice::Auto, Some(_)) => CodecChoice::Http1,
+                (codec, _) => codec,
+            };
+            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info);
+            serve_http(connection, codec, Bytes::new(), stream).await;
+        }
+        (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
+            tunnel::serve(&worker, tcp, stats, info, crate::forward::tcp::Leg::Other(Box::new(stream)), Bytes::new()).await;
+        }
+        (ChainHandler::Http(_), ChainStats::Tcp(_)) | (ChainHandler::Tcp(_), ChainStats::Http(_)) => {}
+    }
+}
+
+async fn serve_http<IO>(connection: request::Connection, codec: CodecChoice, prefix: Bytes, mut io: IO)
+where
+    IO: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + 'static,
+{
+    let mut seen = BytesMut::from(prefix);
+    let http2 = match codec {
+        CodecChoice::Http1 => false,
+        CodecChoice::Http2 => true,
+        CodecChoice::Auto => connection.within_idle_limit(detect::is_http2(&mut io, &mut seen)).await.unwrap_or(false),
+    };
+    if http2 {
+        connection.serve_http2(Rewind::new(seen.freeze(), io)).await;
+    } else {
+        connection.serve_http1(io, seen.freeze()).await;
+    }
+}

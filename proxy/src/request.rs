@@ -1,0 +1,287 @@
+//! The story of a request: normalize -> route -> balance -> connect -> forward. Calls the stages, holds no logic of theirs.
+
+/// Sends a request to its cluster, again where that is allowed.
+mod attempt;
+/// A request from its beginning to its log line.
+mod live;
+/// Copies of requests.
+mod mirror;
+/// What the route and the caller allow in time.
+mod limits;
+/// Answers made here.
+mod local;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{StatusCode, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::codec::{Abort, Body, Http1Options, Http2Options, Incoming, Outgoing, RequestFault, Service, http1, http2};
+use crate::config::http::{HttpConnectionManager, RouteSource};
+use crate::config::route::{RouteAction, RouteTable};
+use crate::exchange::{ConnectionInfo, ResponseFlag, StreamInfo};
+use crate::normalize::{self, NormalizeError};
+use crate::reply::LocalReply;
+use crate::route::{self, MatchContext, Selection};
+use crate::stream::Rewind;
+use crate::telemetry::metrics::HttpStats;
+use crate::worker::Worker;
+
+use live::{Live, ResponseBody};
+
+/// One client's HTTP connection. Cheap to clone.
+#[derive(Clone)]
+pub struct Connection(Rc<Inner>);
+
+struct Inner {
+    worker: Rc<Worker>,
+    manager: Arc<HttpConnectionManager>,
+    stats: Arc<HttpStats>,
+    info: Rc<ConnectionInfo>,
+}
+
+/// How a request ends other than by an upstream's answer.
+enum Stop {
+    /// It is answered here.
+    Reply(Box<LocalReply>),
+    /// The stream is reset.
+    Reset(h2::Reason),
+}
+
+impl From<LocalReply> for Stop {
+    fn from(reply: LocalReply) -> Self {
+        Self::Reply(Box::new(reply))
+    }
+}
+
+impl Connection {
+    /// A connection that a filter chain gave to HTTP.
+    pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo) -> Self {
+        stats.downstream_cx_total.inc();
+        stats.downstream_cx_active.inc();
+        Self(Rc::new(Inner { worker, manager, stats, info: Rc::new(info) }))
+    }
+
+    /// Waits no longer than a connection may be idle.
+    pub async fn within_idle_limit<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        match self.0.manager.timeouts.idle {
+            Some(limit) => tokio::time::timeout(limit, future).await.ok(),
+            None => Some(future.await),
+        }
+    }
+
+    /// Serves HTTP/1.
+    pub async fn serve_http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: IO, prefix: Bytes) {
+        let inner = Rc::clone(&self.0);
+        inner.stats.downstream_cx_http1_total.inc();
+        let served = http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.worker.drain.http(), self);
+        let served = limited(inner.manager.timeouts.max_connection, served).await;
+        if let Err(error) = served {
+            tracing::debug!(client = %inner.info.client, %error, "HTTP/1 connection");
+        }
+    }
+
+    /// Serves HTTP/2.
+    pub async fn serve_http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: Rewind<IO>) {
+        let inner = Rc::clone(&self.0);
+        inner.stats.downstream_cx_http2_total.inc();
+        let served = http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.worker.drain.http(), self);
+        let served = limited(inner.manager.timeouts.max_connection, served).await;
+        if let Err(error) = served {
+            tracing::debug!(client = %inner.info.client, %error, "HTTP/2 connection");
+        }
+    }
+}
+
+async fn limited<E>(limit: Option<Duration>, served: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, served).await.unwrap_or(Ok(())),
+        None => served.await,
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stats.downstream_cx_active.dec();
+        self.stats.downstream_cx_destroy.inc();
+        self.stats.downstream_cx_length_ms.record(self.info.started.elapsed());
+    }
+}
+
+impl Service for Connection {
+    type ResponseBody = ResponseBody;
+
+    async fn call(&self, incoming: Incoming) -> Result<Outgoing<ResponseBody>, Abort> {
+        let mut live = Live::begin(self, incoming.request.version());
+        match answer(self, &mut live, incoming).await {
+            Ok(outgoing) => Ok(live.answer(outgoing)),
+            Err(Stop::Reply(reply)) => Ok(local::answer(live, &reply)),
+            Err(Stop::Reset(reason)) => {
+                live.info.flags.set(ResponseFlag::LocalReset);
+                Err(Abort { reason })
+            }
+        }
+    }
+
+    fn reject(&self, fault: RequestFault) -> Outgoing<ResponseBody> {
+        let mut live = Live::begin(self, Version::HTTP_11);
+        live.closing = true;
+        local::answer(live, &fault_reply(fault))
+    }
+}
+
+/// The answer to a head that could not be read.
+fn fault_reply(fault: RequestFault) -> LocalReply {
+    let protocol_error = |status, body: &'static str, details: &'static str, rule: &str| {
+        LocalReply::new(status, body, details).because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", rule)
+    };
+    match fault {
+        RequestFault::Malformed(rule) => protocol_error(StatusCode::BAD_REQUEST, "Bad Request", "http1.codec_error", rule),
+        RequestFault::Version(rule) => protocol_error(StatusCode::UPGRADE_REQUIRED, "", "low_version", rule),
+        RequestFault::HeadTooLarge(rule) => {
+            protocol_error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large", "http1.headers_too_large", rule)
+        }
+        RequestFault::HeadTimeout => {
+            let reply = LocalReply::new(StatusCode::REQUEST_TIMEOUT, "request header timeout", "request_header_timeout");
+            reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request's head did not arrive in time")
+        }
+    }
+}
+
+/// From a request as it was sent to the answer's head.
+async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incoming) -> Result<Outgoing<Body>, Stop> {
+    let Incoming { request, spelling, informational } = incoming;
+    let (parts, body) = request.into_parts();
+    live.body_pending = !http_body::Body::is_end_stream(&body);
+    let inner = &connection.0;
+    let normalized = normalize::normalize(&inner.manager, &inner.info, inner.worker.shared.local_ip, parts);
+    let normalized = normalized.map_err(|error| refused(&error))?;
+    live.accept(normalized);
+    check(inner, live)?;
+    let generation = inner.worker.shared.current.load_full();
+    let table = match &inner.manager.routes {
+        RouteSource::Inline(table) => Some(table),
+        RouteSource::Named(name) => generation.snapshot.route_tables.get(name),
+    };
+    let table = Arc::clone(table.ok_or_else(no_route)?);
+    select(inner, live, &table)?;
+    let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
+    match &route.action {
+        RouteAction::Redirect(redirect) => Err(local::redirect(live, redirect).into()),
+        RouteAction::Direct(direct) => Err(local::direct(live, direct).into()),
+        RouteAction::NonForwarding => Err(no_route().into()),
+        RouteAction::Forward(forward) => {
+            attempt::forward(attempt::Job { connection, generation: &generation, table: &table, forward }, live, body, spelling, informational).await
+        }
+    }
+}
+
+/// Finds the route and notes it.
+fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), LocalReply> {
+    live.table = Some(Arc::clone(table));
+    let context = MatchContext { tls: inner.info.tls.as_ref(), internal: live.info.internal, draw: fastrand::u64(..) };
+    match route::select(table, &live.head, &context) {
+        Selection::Route { virtual_host, route } => {
+            live.info.virtual_host = Some(Arc::clone(virtual_host));
+            live.info.route = Some(Arc::clone(route));
+            Ok(())
+        }
+        Selection::RedirectToTls { .. } => Err(local::redirect_to_tls(live)),
+        Selection::NoVirtualHost | Selection::NoRoute { .. } => {
+            inner.stats.no_route.inc();
+            Err(no_route())
+        }
+    }
+}
+
+fn no_route() -> LocalReply {
+    LocalReply::new(StatusCode::NOT_FOUND, "", "route_not_found").because(
+        Some(ResponseFlag::NoRouteFound),
+        "destination_not_found",
+        "no route matches the request",
+    )
+}
+
+fn refused(error: &NormalizeError) -> LocalReply {
+    match error {
+        NormalizeError::Refused(rule) => LocalReply::new(StatusCode::BAD_REQUEST, "", "path_normalization_failed").because(
+            Some(ResponseFlag::DownstreamProtocolError),
+            "http_request_error",
+            *rule,
+        ),
+        NormalizeError::Redirect(path) => {
+            let mut reply = LocalReply::new(StatusCode::TEMPORARY_REDIRECT, "", "path_normalization_failed");
+            if let Ok(location) = http::HeaderValue::try_from(path.as_str()) {
+                reply.headers.insert(http::header::LOCATION, location);
+            }
+            reply
+        }
+    }
+}
+
+/// What any request must satisfy, whatever its route.
+fn check(inner: &Inner, live: &Live) -> Result<(), LocalReply> {
+    let head = &live.head;
+    if head.authority.is_empty() {
+        let reply = LocalReply::new(StatusCode::BAD_REQUEST, "", "missing_host_header");
+        return Err(reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request has no host"));
+    }
+    let protocol = match (&head.upgrade, &head.path) {
+        (Some(protocol), _) => protocol.as_str(),
+        (None, None) => "connect",
+        (None, Some(_)) => return Ok(()),
+    };
+    // A route may allow or forbid it; that is seen once the route is known.
+    let known = inner.manager.upgrades.iter().any(|(name, _)| name == protocol);
+    if known {
+        return Ok(());
+    }
+    let reply = LocalReply::new(StatusCode::FORBIDDEN, "", "upgrade_failed");
+    Err(reply.because(None, "http_protocol_error", "the listener does not allow this upgrade"))
+}
+
+fn http1_options(manager: &HttpConnectionManager) -> Http1Options {
+    Http1Options {
+        max_head_bytes: manager.max_request_headers_bytes,
+        max_headers: manager.max_headers_count,
+        head_timeout: manager.timeouts.request_headers,
+        idle_timeout: manager.timeouts.idle,
+        accept_http_10: manager.http1.accept_http_10,
+        default_host_for_http_10: manager.http1.default_host_for_http_10.clone(),
+        allow_absolute_url: manager.http1.allow_absolute_url,
+        allow_chunked_length: manager.http1.allow_chunked_length,
+        enable_trailers: manager.http1.enable_trailers,
+        max_requests: manager.max_requests_per_connection,
+        buffer_limit: STREAM_BUFFER,
+    }
+}
+
+fn http2_options(manager: &HttpConnectionManager) -> Http2Options {
+    Http2Options {
+        max_concurrent_streams: manager.http2.max_concurrent_streams,
+        initial_stream_window: manager.http2.initial_stream_window,
+        initial_connection_window: manager.http2.initial_connection_window,
+        max_header_list_bytes: u32::try_from(manager.max_request_headers_bytes).unwrap_or(u32::MAX),
+        max_headers: manager.max_headers_count,
+        allow_connect: manager.http2.allow_connect,
+        idle_timeout: manager.timeouts.idle,
+        keepalive_interval: manager.http2.keepalive_interval,
+        keepalive_timeout: manager.http2.keepalive_timeout,
+        max_reset_streams: MAX_RESET_STREAMS,
+        max_requests: manager.max_requests_per_connection,
+    }
+}
+
+/// Bytes read ahead of a slow upstream, for one HTTP/1 connection.
+const STREAM_BUFFER: usize = 64 * 1024;
+
+/// Streams that a client may open and reset at once: more than any client cancels by accident, far fewer than an attack needs.
+const MAX_RESET_STREAMS: usize = 500;
+
+/// The new name of `StreamInfo` at the beginning of a request.
+fn begin_info(connection: &Connection) -> StreamInfo {
+    StreamInfo::new(Rc::clone(&connection.0.info))
+}

@@ -1,0 +1,487 @@
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::header::{EXPECT, HeaderValue};
+use http::{StatusCode, Version};
+use tokio::time::Instant;
+
+use crate::balance::{PickContext, Picked};
+use crate::codec::{Body, Informational, Outgoing, Spelling};
+use crate::config::address::Address;
+use crate::config::cluster::UpstreamProtocol;
+use crate::config::http::HeaderCase;
+use crate::config::route::{Forward, HostRewrite, RouteTable};
+use crate::connect::pool::{Exchange, ExchangeError, Failure as ExchangeFailure, Sending, Target};
+use crate::exchange::ResponseFlag;
+use crate::forward::headers;
+use crate::forward::replay::Replay;
+use crate::forward::retry::{Decision, Failure, Retries};
+use crate::forward::timeout::Expired;
+use crate::reply::LocalReply;
+use crate::request::limits::{self, Allowed};
+use crate::request::live::{Held, Live};
+use crate::request::{Connection, Stop, mirror};
+use crate::route;
+use crate::runtime::Generation;
+use crate::upstream::{ClusterState, EndpointState, LimitKind, Permit};
+
+/// A request that goes to a cluster.
+pub(super) struct Job<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) generation: &'a Arc<Generation>,
+    pub(super) table: &'a Arc<RouteTable>,
+    pub(super) forward: &'a Forward,
+}
+
+/// What stays the same over the attempts of one request.
+struct Attempts<'a> {
+    job: &'a Job<'a>,
+    cluster: Arc<ClusterState>,
+    retries: Retries,
+    allowed: Allowed,
+    body: Option<Replay>,
+    spelling: Spelling,
+    informational: Informational,
+    tried: Vec<Arc<EndpointState>>,
+    retry_permit: Option<Permit>,
+}
+
+/// Sends the request, again where that is allowed, and brings back the head of the answer.
+pub(super) async fn forward(
+    job: Job<'_>,
+    live: &mut Box<Live>,
+    body: Body,
+    spelling: Spelling,
+    informational: Informational,
+) -> Result<Outgoing<Body>, Stop> {
+    let cluster = choose_cluster(&job, live)?;
+    prepare(&job, live);
+    let virtual_host = live.info.virtual_host.clone();
+    let policy = job.forward.retry.clone().or_else(|| virtual_host.as_ref().and_then(|host| host.retry.clone()));
+    let retries = Retries::new(policy, &mut live.head);
+    let allowed = limits::apply(job.forward, &retries, live);
+    let mirrors = job.forward.mirrors.as_deref().or_else(|| virtual_host.as_ref().map(|host| host.mirrors.as_slice())).unwrap_or(&[]);
+    let keep = if retries.is_possible() || !mirrors.is_empty() { replay_limit(live, &cluster) } else { 0 };
+    let body = live.body_pending.then(|| Replay::new(body, keep, live.deadlines.activity.clone()));
+    live.progress = body.as_ref().map(|body| Rc::clone(body.progress()));
+    live.cluster = Some(Arc::clone(&cluster));
+    live.info.upstream.cluster = Some(cluster.config().name.clone());
+    let informational = if job.connection.0.manager.proxy_100_continue {
+        informational
+    } else {
+        // The client's expectation is met here.
+        live.head.headers.remove(EXPECT);
+        without_100(informational)
+    };
+    let mut attempts = Attempts { job: &job, cluster, retries, allowed, body, spelling, informational, tried: Vec::new(), retry_permit: None };
+    let answered = attempts.run(live).await;
+    if !mirrors.is_empty() {
+        let worker = &job.connection.0.worker;
+        let copy = || attempts.body.as_ref().map_or(Some(Body::Empty), |body| body.progress().ended().and_then(|_| body.attempt()));
+        mirror::send(worker, job.generation, mirrors, &live.head, attempts.allowed.route, copy);
+    }
+    answered
+}
+
+/// Early 100s were answered here; the client would take another for the final answer's forerunner.
+fn without_100(informational: Informational) -> Informational {
+    match informational.0 {
+        None => Informational(None),
+        Some(send) => Informational(Some(Rc::new(move |response: http::Response<()>| {
+            if response.status() != StatusCode::CONTINUE {
+                send(response);
+            }
+        }))),
+    }
+}
+
+fn choose_cluster(job: &Job<'_>, live: &mut Live) -> Result<Arc<ClusterState>, LocalReply> {
+    let missing = |what: String| {
+        live_stats(job).no_cluster.inc();
+        let reply = LocalReply::new(job.forward.cluster_not_found, "", "cluster_not_found");
+        reply.because(Some(ResponseFlag::NoClusterFound), "destination_not_found", what)
+    };
+    let chosen = route::action::cluster(job.forward, &live.head, fastrand::u64(..));
+    let chosen = chosen.map_err(|header| missing(format!("the request has no header {header} to name its cluster")))?;
+    live.weighted = chosen.weighted.clone();
+    let found = job.generation.clusters.get(chosen.name.as_str());
+    found.cloned().ok_or_else(|| missing(format!("there is no cluster \"{}\"", chosen.name)))
+}
+
+fn live_stats<'a>(job: &Job<'a>) -> &'a crate::telemetry::metrics::HttpStats {
+    &job.connection.0.stats
+}
+
+/// Mutations and rewrites of the request: the same for all attempts.
+fn prepare(job: &Job<'_>, live: &mut Live) {
+    let (virtual_host, route) = (live.info.virtual_host.clone(), live.info.route.clone());
+    let levels = route::mutate::Levels {
+        table: Some(job.table),
+        virtual_host: virtual_host.as_deref(),
+        route: route.as_deref(),
+        weighted: live.weighted.as_deref(),
+    };
+    route::mutate::request(&levels, &live.info, &mut live.head);
+    if let Some(route) = &route {
+        let suppress = job.connection.0.manager.router.suppress_envoy_headers;
+        route::action::rewrite(job.forward, &route.matches, live.weighted.as_deref(), suppress, &mut live.head);
+    }
+}
+
+/// Bytes of the body that may be kept: the route's limit, the virtual host's, or the connection's.
+fn replay_limit(live: &Live, cluster: &ClusterState) -> usize {
+    let route = live.info.route.as_ref().and_then(|route| route.replay_limit);
+    let host = live.info.virtual_host.as_ref().and_then(|host| host.replay_limit);
+    route.or(host).unwrap_or(cluster.config().buffer_limit)
+}
+
+/// What the next step of an attempt is.
+enum Next {
+    Answer(Outgoing<Body>),
+    Again(Duration),
+    Stop(Stop),
+}
+
+impl Attempts<'_> {
+    async fn run(&mut self, live: &mut Box<Live>) -> Result<Outgoing<Body>, Stop> {
+        loop {
+            let wait = match self.once(live).await {
+                Next::Answer(outgoing) => return Ok(outgoing),
+                Next::Stop(stop) => return Err(stop),
+                Next::Again(wait) => wait,
+            };
+            live.held = None;
+            self.cluster.stats().upstream_rq_retry.inc();
+            live.deadlines.per_try = None;
+            if let Err(expired) = race(live, &self.allowed, tokio::time::sleep(wait)).await {
+                return Err(self.expired(live, expired).into());
+            }
+        }
+    }
+
+    async fn once(&mut self, live: &mut Box<Live>) -> Next {
+        live.info.upstream.attempts = live.info.upstream.attempts.saturating_add(1);
+        let picked = match self.pick(live) {
+            Ok(picked) => picked,
+            Err(reply) => return Next::Stop(reply.into()),
+        };
+        self.address(live, &picked);
+        let Some(body) = self.body.as_ref().map_or(Some(Body::Empty), Replay::attempt) else {
+            return Next::Stop(give_up("the request's body is larger than may be kept for another attempt").into());
+        };
+        let version = upstream_version(&self.cluster, live.head.version);
+        let request = match headers::build(&live.head, body, version) {
+            Ok(request) => request,
+            Err(rule) => return Next::Stop(bad_request(rule).into()),
+        };
+        let sending = Sending { request, spelling: self.spelling(), informational: self.informational.clone() };
+        let server_name = self.server_name(live);
+        let target = Target {
+            cluster: &self.cluster,
+            endpoint: picked.endpoint(),
+            version: live.head.version,
+            priority: self.job.forward.priority,
+            server_name: server_name.as_deref(),
+        };
+        live.info.upstream.request_began = Some(Instant::now());
+        live.deadlines.per_try = None;
+        let pools = &self.job.connection.0.worker.pools;
+        let outcome = race(live, &self.allowed, pools.exchange(&target, sending)).await;
+        self.tried.push(Arc::clone(picked.endpoint()));
+        match outcome {
+            Ok(Ok(exchange)) => self.answered(live, picked, exchange),
+            Ok(Err(error)) => self.failed(live, &error),
+            Err(Expired::PerTry | Expired::PerTryIdle) => {
+                self.cluster.stats().upstream_rq_per_try_timeout.inc();
+                match self.decide_failure(live, Failure::PerTryTimeout) {
+                    Some(wait) => Next::Again(wait),
+                    None => Next::Stop(self.timed_out(live).into()),
+                }
+            }
+            Err(expired) => Next::Stop(self.expired(live, expired).into()),
+        }
+    }
+
+    fn pick(&self, live: &mut Live) -> Result<Picked, LocalReply> {
+        let policy = self.retries.policy();
+        let avoid = policy.is_some_and(|policy| policy.avoid_previous_hosts);
+        let original_dst = match &live.info.connection.local {
+            Address::Ip(address) => Some(*address),
+            Address::Unix(_) => None,
+        };
+        let context = PickContext {
+            tried: if avoid { &self.tried } else { &[] },
+            reselections: policy.filter(|_| avoid).map_or(0, |policy| policy.host_selection_attempts),
+            original_dst,
+        };
+        self.job.connection.0.worker.balancer.pick(&self.cluster, &context).map_err(|error| {
+            let reply = LocalReply::new(StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream", "no_healthy_upstream");
+            let explanation = format!("cluster \"{}\": {error}", self.cluster.config().name);
+            reply.because(Some(ResponseFlag::NoHealthyUpstream), "destination_unavailable", explanation).routed()
+        })
+    }
+
+    /// What depends on the attempt and its endpoint.
+    fn address(&self, live: &mut Live, picked: &Picked) {
+        let endpoint = picked.endpoint();
+        live.info.upstream.host = Some(endpoint.current_address());
+        if matches!(self.job.forward.host_rewrite, HostRewrite::Auto) && !endpoint.hostname().is_empty() {
+            route::action::rewrite_host(self.job.forward, endpoint.hostname(), &mut live.head);
+        }
+        if !self.job.connection.0.manager.router.suppress_envoy_headers {
+            let spent = live.info.started.elapsed();
+            let first = live.info.upstream.attempts <= 1;
+            let left = self.allowed.route.map(|limit| if first { limit } else { limit.saturating_sub(spent) });
+            headers::expected_timeout(&mut live.head.headers, self.allowed.per_try.or(left));
+        }
+        if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_request) {
+            live.head.headers.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));
+        }
+    }
+
+    fn spelling(&self) -> Spelling {
+        match self.cluster.config().http1.header_case {
+            HeaderCase::ProperCase => Spelling::Title,
+            HeaderCase::AsReceived => self.spelling.clone(),
+        }
+    }
+
+    fn server_name(&self, live: &Live) -> Option<String> {
+        self.cluster.config().tls.as_ref().filter(|tls| tls.auto_host_sni)?;
+        let host = live.head.authority.to_str().ok()?;
+        let (host, _port) = crate::normalize::host::split_port(host);
+        Some(host.to_owned())
+    }
+
+    fn answered(&mut self, live: &mut Box<Live>, picked: Picked, exchange: Exchange) -> Next {
+        let Exchange { mut outgoing, upstream, in_flight } = exchange;
+        let info = &mut live.info.upstream;
+        info.response_began = Some(Instant::now());
+        info.local = upstream.connection.local.clone();
+        info.protocol = Some(upstream.connection.version);
+        info.reused = upstream.reused;
+        let status = outgoing.response.status();
+        match self.decide(live, |retries| retries.after_response(status, outgoing.response.headers())) {
+            Some(wait) => return Next::Again(wait),
+            None if live.info.upstream.attempts > 1 && !status.is_server_error() => self.cluster.stats().upstream_rq_retry_success.inc(),
+            None => {}
+        }
+        live.held = Some(Held { in_flight, picked, retry: self.retry_permit.take() });
+        live.deadlines.per_try = None;
+        live.deadlines.per_try_idle = None;
+        live.info.details = Cow::Borrowed("via_upstream");
+        self.finish(live, &mut outgoing);
+        Next::Answer(outgoing)
+    }
+
+    /// Headers of the answer, and what an upgrade changes.
+    fn finish(&self, live: &mut Live, outgoing: &mut Outgoing<Body>) {
+        let manager = &self.job.connection.0.manager;
+        let upgraded = translate_upgrade(live, &mut outgoing.response);
+        if upgraded {
+            live.deadlines.route = None;
+        }
+        let fields = outgoing.response.headers_mut();
+        if !manager.router.suppress_envoy_headers {
+            let began = live.info.request_ended.unwrap_or(live.info.started);
+            headers::service_time(fields, began.elapsed());
+        }
+        if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_response) {
+            fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));
+        }
+        let levels = route::mutate::Levels {
+            table: Some(self.job.table),
+            virtual_host: live.info.virtual_host.as_deref(),
+            route: live.info.route.as_deref(),
+            weighted: live.weighted.as_deref(),
+        };
+        route::mutate::response(&levels, &live.info, &live.head, fields);
+        if manager.request_id.in_response
+            && let Some(id) = live.head.headers.get("x-request-id")
+        {
+            fields.insert("x-request-id", id.clone());
+        }
+        headers::finish_response(manager, fields, upgraded);
+        match manager.http1.header_case {
+            HeaderCase::ProperCase => outgoing.spelling = Spelling::Title,
+            HeaderCase::AsReceived => {}
+        }
+    }
+
+    fn failed(&mut self, live: &mut Live, error: &ExchangeError) -> Next {
+        if let Some(upstream) = &error.upstream {
+            live.info.upstream.local.clone_from(&upstream.connection.local);
+            live.info.upstream.protocol = Some(upstream.connection.version);
+        }
+        let failure = match &error.failure {
+            ExchangeFailure::Overflow(_) => Failure::Overflow,
+            ExchangeFailure::Connect(_) => Failure::Connect,
+            ExchangeFailure::Refused => Failure::Refused,
+            ExchangeFailure::Closed { .. } | ExchangeFailure::Reset { .. } | ExchangeFailure::Protocol(_) => {
+                Failure::Reset { sent: error.unsent.is_none() }
+            }
+            ExchangeFailure::RequestBody(_) => {
+                live.info.flags.set(ResponseFlag::DownstreamConnectionTermination);
+                return Next::Stop(Stop::Reset(h2::Reason::CANCEL));
+            }
+        };
+        match self.decide_failure(live, failure) {
+            Some(wait) => Next::Again(wait),
+            None => Next::Stop(failure_reply(&error.failure, live).into()),
+        }
+    }
+
+    fn decide_failure(&mut self, live: &mut Live, failure: Failure) -> Option<Duration> {
+        self.decide(live, |retries| retries.after_failure(failure))
+    }
+
+    /// Whether to try again, and after what wait: the policy wants it, the body can be read again, the cluster's limit
+    /// of retries is not reached.
+    fn decide(&mut self, live: &mut Live, ask: impl FnOnce(&mut Retries) -> Decision) -> Option<Duration> {
+        match ask(&mut self.retries) {
+            Decision::Accept => None,
+            Decision::LimitReached => {
+                live.info.flags.set(ResponseFlag::UpstreamRetryLimitExceeded);
+                self.cluster.stats().upstream_rq_retry_limit_exceeded.inc();
+                None
+            }
+            Decision::Retry(wait) => {
+                if self.body.as_ref().is_some_and(|body| body.attempt().is_none()) {
+                    return None;
+                }
+                self.retry_permit = None;
+                let permit = Permit::acquire(&self.cluster, LimitKind::Retries, self.job.forward.priority);
+                if permit.is_none() {
+                    self.cluster.stats().upstream_rq_retry_overflow.inc();
+                    live.info.flags.set(ResponseFlag::UpstreamOverflow);
+                    return None;
+                }
+                self.retry_permit = permit;
+                Some(wait)
+            }
+        }
+    }
+
+    fn timed_out(&self, live: &mut Live) -> LocalReply {
+        self.cluster.stats().upstream_rq_timeout.inc();
+        let endpoint = live.info.upstream.host.as_ref().map_or_else(String::new, |host| format!(" by {host}"));
+        let explanation = format!("no answer{endpoint} within the route's timeout");
+        let reply = LocalReply::new(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout", "response_timeout");
+        reply.because(Some(ResponseFlag::UpstreamRequestTimeout), "http_response_timeout", explanation).routed()
+    }
+
+    fn expired(&self, live: &mut Live, expired: Expired) -> LocalReply {
+        let stats = &self.job.connection.0.stats;
+        let incomplete = live.request_ended().is_none();
+        live.body_pending = incomplete;
+        match expired {
+            Expired::Route | Expired::PerTry | Expired::PerTryIdle => self.timed_out(live),
+            Expired::Idle => {
+                stats.downstream_rq_idle_timeout.inc();
+                let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
+                let reply = LocalReply::new(status, "stream timeout", "stream_idle_timeout");
+                reply.because(Some(ResponseFlag::StreamIdleTimeout), "connection_read_timeout", "nothing moved on the stream for too long")
+            }
+            Expired::MaxStream => {
+                stats.downstream_rq_max_duration_reached.inc();
+                let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
+                let reply = LocalReply::new(status, "downstream duration timeout", "max_duration_timeout");
+                reply.because(Some(ResponseFlag::DurationTimeout), "http_response_timeout", "the stream lived longer than it may")
+            }
+            Expired::Request => {
+                stats.downstream_rq_timeout.inc();
+                let reply = LocalReply::new(StatusCode::REQUEST_TIMEOUT, "request timeout", "request_overall_timeout");
+                reply.because(None, "http_request_error", "the request did not arrive in whole in time")
+            }
+        }
+    }
+}
+
+/// Waits for `future` or a deadline. The route's and the attempt's time begin when the request has been read.
+async fn race<T>(live: &mut Live, allowed: &Allowed, future: impl Future<Output = T>) -> Result<T, Expired> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if let Some(ended) = live.request_ended() {
+            let deadlines = &mut live.deadlines;
+            deadlines.route = deadlines.route.or_else(|| allowed.route.and_then(|limit| ended.checked_add(limit)));
+            let began = live.info.upstream.request_began.map_or(ended, |began| began.max(ended));
+            deadlines.per_try = deadlines.per_try.or_else(|| allowed.per_try.and_then(|limit| began.checked_add(limit)));
+        }
+        live.deadlines.poll_expired(cx).map(Err)
+    })
+    .await
+}
+
+/// The HTTP version to write a request for. TLS may agree on another one; the pool's codec translates then.
+pub(super) fn upstream_version(cluster: &ClusterState, client: Version) -> Version {
+    match cluster.config().protocol {
+        UpstreamProtocol::Http2 => Version::HTTP_2,
+        UpstreamProtocol::UseDownstream if client == Version::HTTP_2 => Version::HTTP_2,
+        UpstreamProtocol::Http1 | UpstreamProtocol::UseDownstream | UpstreamProtocol::Auto => Version::HTTP_11,
+    }
+}
+
+/// Turns the answer to an upgrade into the client's version (RFC 8441); tells whether it was accepted.
+fn translate_upgrade(live: &Live, response: &mut http::Response<Body>) -> bool {
+    let Some(protocol) = &live.head.upgrade else {
+        return live.head.path.is_none() && response.status().is_success();
+    };
+    let accepted = response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || (live.info.upstream.protocol == Some(Version::HTTP_2) && response.status().is_success());
+    if !accepted {
+        return false;
+    }
+    if live.head.version == Version::HTTP_2 {
+        *response.status_mut() = StatusCode::OK;
+        response.headers_mut().remove(http::header::CONNECTION);
+        response.headers_mut().remove(http::header::UPGRADE);
+    } else {
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let fields = response.headers_mut();
+        fields.insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
+        if !fields.contains_key(http::header::UPGRADE)
+            && let Ok(protocol) = HeaderValue::try_from(protocol.as_str())
+        {
+            fields.insert(http::header::UPGRADE, protocol);
+        }
+    }
+    true
+}
+
+fn bad_request(rule: &'static str) -> LocalReply {
+    let reply = LocalReply::new(StatusCode::BAD_REQUEST, "", "invalid_request_target");
+    reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", rule)
+}
+
+fn give_up(why: &'static str) -> LocalReply {
+    let reply = LocalReply::new(StatusCode::INTERNAL_SERVER_ERROR, "", "request_payload_too_large_for_retry");
+    reply.because(None, "proxy_internal_error", why)
+}
+
+/// The answer where the upstream gave none, in Envoy's words.
+fn failure_reply(failure: &ExchangeFailure, live: &mut Live) -> LocalReply {
+    let (reason, flag, error) = match failure {
+        ExchangeFailure::Overflow(_) => ("overflow", ResponseFlag::UpstreamOverflow, "connection_limit_reached"),
+        ExchangeFailure::Connect(dial) if dial.is_timeout() => {
+            ("connection timeout", ResponseFlag::UpstreamConnectionFailure, "connection_timeout")
+        }
+        ExchangeFailure::Connect(_) => ("remote connection failure", ResponseFlag::UpstreamConnectionFailure, "connection_refused"),
+        ExchangeFailure::Refused => ("remote refused stream reset", ResponseFlag::UpstreamRemoteReset, "connection_terminated"),
+        ExchangeFailure::Reset { .. } => ("remote reset", ResponseFlag::UpstreamRemoteReset, "connection_terminated"),
+        ExchangeFailure::Protocol(_) => ("protocol error", ResponseFlag::UpstreamProtocolError, "http_protocol_error"),
+        ExchangeFailure::Closed { .. } | ExchangeFailure::RequestBody(_) => {
+            ("connection termination", ResponseFlag::UpstreamConnectionTermination, "connection_terminated")
+        }
+    };
+    live.info.upstream.failure = Some(failure.to_string());
+    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+    let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
+    let status = if matches!(failure, ExchangeFailure::Protocol(_)) { StatusCode::BAD_GATEWAY } else { StatusCode::SERVICE_UNAVAILABLE };
+    LocalReply::new(status, body, details).because(Some(flag), error, failure.to_string()).routed()
+}

@@ -1,0 +1,90 @@
+use std::time::Duration;
+
+use http::header::HeaderMap;
+
+use crate::config::route::Forward;
+use crate::forward::retry::Retries;
+use crate::request::live::Live;
+
+/// What the route and the caller allow in time.
+pub(super) struct Allowed {
+    /// From the request's end to the response's end.
+    pub(super) route: Option<Duration>,
+    /// For one attempt.
+    pub(super) per_try: Option<Duration>,
+}
+
+/// Reads the route's limits, and those that a trusted caller asks for (outsiders' `x-envoy-*` fields are gone by now).
+pub(super) fn apply(forward: &Forward, retries: &Retries, live: &mut Live) -> Allowed {
+    let timeouts = &forward.timeouts;
+    let policy = retries.policy();
+    let mut allowed = Allowed { route: timeouts.response, per_try: policy.and_then(|policy| policy.per_try_timeout) };
+    if let Some(grpc_max) = timeouts.grpc_max
+        && live.head.is_grpc()
+        && let Some(asked) = grpc_timeout(&live.head.headers)
+    {
+        let bounded = if grpc_max.is_zero() { asked } else { asked.min(grpc_max) };
+        allowed.route = Some(bounded.saturating_sub(timeouts.grpc_offset)).filter(|limit| !limit.is_zero());
+    }
+    if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-timeout-ms") {
+        allowed.route = asked;
+    }
+    if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-per-try-timeout-ms") {
+        allowed.per_try = asked;
+    }
+    // A per-try limit that is not shorter than the whole does nothing.
+    if let (Some(per_try), Some(route)) = (allowed.per_try, allowed.route)
+        && per_try >= route
+    {
+        allowed.per_try = None;
+    }
+    live.deadlines.per_try_idle = policy.and_then(|policy| policy.per_try_idle_timeout);
+    if let Some(idle) = timeouts.idle {
+        live.deadlines.idle = idle;
+    }
+    if let Some(max_stream) = timeouts.max_stream {
+        live.deadlines.max_stream = max_stream.and_then(|limit| live.info.started.checked_add(limit));
+    }
+    allowed
+}
+
+/// `Some(None)` is "no limit"; what is not a number is removed and does not count.
+fn take_millis(headers: &mut HeaderMap, name: &str) -> Option<Option<Duration>> {
+    let value = headers.remove(name)?;
+    let millis: u64 = value.to_str().ok()?.trim().parse().ok()?;
+    Some((millis > 0).then(|| Duration::from_millis(millis)))
+}
+
+/// Source: gRPC over HTTP/2, "Timeout": at most 8 digits and a unit.
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if number.len() > 8 || !number.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = number.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_are_read() {
+        let read = |text: &str| grpc_timeout(&HeaderMap::from_iter([("grpc-timeout".parse().unwrap(), text.parse().unwrap())]));
+        assert_eq!(read("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for bad in ["", "m", "1", "1x", "123456789m", "-1m", "1.5S"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}

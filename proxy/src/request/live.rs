@@ -1,0 +1,293 @@
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderValue};
+use http::{Method, StatusCode, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::time::Instant;
+
+use crate::balance::Picked;
+use crate::codec::{Body, BodyError, Outgoing};
+use crate::config::route::{RouteTable, WeightedCluster};
+use crate::connect::pool::InFlight;
+use crate::exchange::{RequestHead, ResponseFlag, StreamInfo};
+use crate::forward::replay::Progress;
+use crate::forward::timeout::{Activity, Deadlines, Expired};
+use crate::normalize::Normalized;
+use crate::request::{Connection, begin_info};
+use crate::telemetry::substitution::Exchange;
+use crate::upstream::{ClusterState, Permit};
+
+/// A request from its beginning to its log line, which is written when this is dropped.
+pub(super) struct Live {
+    pub(super) connection: Connection,
+    pub(super) info: StreamInfo,
+    pub(super) head: RequestHead,
+    /// What was answered; kept only where a log line may want it.
+    pub(super) response_headers: Option<HeaderMap>,
+    pub(super) response_trailers: Option<HeaderMap>,
+    pub(super) table: Option<Arc<RouteTable>>,
+    /// The part of a split that was chosen: the route, whose action holds it, and its place there.
+    pub(super) weighted: Option<Arc<WeightedCluster>>,
+    pub(super) deadlines: Deadlines,
+    pub(super) progress: Option<Rc<Progress>>,
+    pub(super) cluster: Option<Arc<ClusterState>>,
+    /// What counts the request where it was sent.
+    pub(super) held: Option<Held>,
+    /// The request had a body that was not read when the answer began.
+    pub(super) body_pending: bool,
+    /// The codec closes the connection after this answer.
+    pub(super) closing: bool,
+    /// The answer's last byte was handed over.
+    pub(super) complete: bool,
+}
+
+/// What counts a request where it was sent; freed in this order.
+pub(super) struct Held {
+    pub(super) in_flight: InFlight,
+    pub(super) picked: Picked,
+    pub(super) retry: Option<Permit>,
+}
+
+impl Live {
+    /// A request whose head has arrived.
+    pub(super) fn begin(connection: &Connection, version: Version) -> Box<Self> {
+        let stats = &connection.0.stats;
+        stats.downstream_rq_total.inc();
+        stats.downstream_rq_active.inc();
+        if version == Version::HTTP_2 {
+            stats.downstream_rq_http2_total.inc();
+        } else {
+            stats.downstream_rq_http1_total.inc();
+        }
+        let mut info = begin_info(connection);
+        info.protocol = Some(version);
+        let timeouts = &connection.0.manager.timeouts;
+        let mut deadlines = Deadlines::new(Activity::new());
+        deadlines.idle = timeouts.stream_idle;
+        deadlines.max_stream = timeouts.max_stream.and_then(|limit| info.started.checked_add(limit));
+        deadlines.request = timeouts.request.and_then(|limit| info.started.checked_add(limit));
+        Box::new(Self {
+            connection: connection.clone(),
+            info,
+            head: RequestHead::unknown(version),
+            response_headers: None,
+            response_trailers: None,
+            table: None,
+            weighted: None,
+            deadlines,
+            progress: None,
+            cluster: None,
+            held: None,
+            body_pending: false,
+            closing: false,
+            complete: false,
+        })
+    }
+
+    /// Takes over what normalisation found.
+    pub(super) fn accept(&mut self, normalized: Normalized) {
+        self.head = normalized.head;
+        self.info.remote = normalized.remote;
+        self.info.internal = normalized.internal;
+        if !self.body_pending {
+            self.info.request_ended = Some(Instant::now());
+            self.deadlines.request = None;
+        }
+    }
+
+    /// Whether the request's last byte has been read; notes when.
+    pub(super) fn request_ended(&mut self) -> Option<Instant> {
+        if self.info.request_ended.is_none() {
+            self.info.request_ended = self.progress.as_ref().and_then(|progress| progress.ended());
+            if self.info.request_ended.is_some() {
+                self.deadlines.request = None;
+            }
+        }
+        self.info.request_ended
+    }
+
+    /// Turns an upstream's answer into the client's.
+    pub(super) fn answer(mut self: Box<Self>, outgoing: Outgoing<Body>) -> Outgoing<ResponseBody> {
+        let (parts, body) = outgoing.response.into_parts();
+        self.info.status = Some(parts.status);
+        self.info.response_began = Some(Instant::now());
+        self.deadlines.activity.touch();
+        self.complete = body.is_end_stream();
+        if !self.connection.0.manager.access_log.is_empty() {
+            self.response_headers = Some(parts.headers.clone());
+        }
+        let body = ResponseBody { body, live: self };
+        Outgoing { response: http::Response::from_parts(parts, body), spelling: outgoing.spelling }
+    }
+
+    fn count(&self, status: StatusCode) {
+        let stats = &self.connection.0.stats;
+        stats.downstream_rq_completed.inc();
+        match status.as_u16() {
+            100..=199 => stats.downstream_rq_1xx.inc(),
+            200..=299 => stats.downstream_rq_2xx.inc(),
+            300..=399 => stats.downstream_rq_3xx.inc(),
+            400..=499 => stats.downstream_rq_4xx.inc(),
+            _ => stats.downstream_rq_5xx.inc(),
+        }
+        let Some(cluster) = &self.cluster else { return };
+        let stats = cluster.stats();
+        stats.upstream_rq_completed.inc();
+        match status.as_u16() {
+            100..=199 => stats.upstream_rq_1xx.inc(),
+            200..=299 => stats.upstream_rq_2xx.inc(),
+            300..=399 => stats.upstream_rq_3xx.inc(),
+            400..=499 => stats.upstream_rq_4xx.inc(),
+            _ => stats.upstream_rq_5xx.inc(),
+        }
+        if let (Some(began), Some(ended)) = (self.info.request_ended, self.info.ended) {
+            stats.upstream_rq_time.record(ended.saturating_duration_since(began));
+        }
+    }
+
+    /// A deadline passed while the answer's body was on its way.
+    fn expired(&mut self, which: Expired) -> BodyError {
+        let stats = &self.connection.0.stats;
+        match which {
+            Expired::Idle => {
+                stats.downstream_rq_idle_timeout.inc();
+                self.info.flags.set(ResponseFlag::StreamIdleTimeout);
+                BodyError::TimedOut("stream_idle_timeout")
+            }
+            Expired::MaxStream => {
+                stats.downstream_rq_max_duration_reached.inc();
+                self.info.flags.set(ResponseFlag::DurationTimeout);
+                BodyError::TimedOut("max_stream_duration")
+            }
+            Expired::Request => {
+                stats.downstream_rq_timeout.inc();
+                BodyError::TimedOut("request_timeout")
+            }
+            Expired::Route | Expired::PerTry | Expired::PerTryIdle => {
+                if let Some(cluster) = &self.cluster {
+                    cluster.stats().upstream_rq_timeout.inc();
+                }
+                self.info.flags.set(ResponseFlag::UpstreamRequestTimeout);
+                BodyError::TimedOut("the route's timeout")
+            }
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let now = Instant::now();
+        self.request_ended();
+        self.info.ended = Some(now);
+        if let Some(progress) = &self.progress {
+            self.info.bytes_received = progress.bytes();
+        }
+        let stats = &self.connection.0.stats;
+        stats.downstream_rq_active.dec();
+        stats.downstream_rq_time.record(now.saturating_duration_since(self.info.started));
+        if !self.complete && self.info.flags.is_empty() {
+            self.info.flags.set(ResponseFlag::DownstreamConnectionTermination);
+            if self.info.details.is_empty() || self.info.status.is_none() {
+                self.info.details = "downstream_remote_disconnect".into();
+            }
+            stats.downstream_rq_rx_reset.inc();
+        }
+        if let Some(status) = self.info.status {
+            self.count(status);
+        }
+        drop(self.held.take());
+        let logs = &self.connection.0.manager.access_log;
+        if !logs.is_empty() {
+            let worker = &self.connection.0.worker;
+            let exchange = Exchange {
+                info: &self.info,
+                request: Some(&self.head),
+                response: self.response_headers.as_ref(),
+                trailers: self.response_trailers.as_ref(),
+                ..Exchange::of_connection(&self.info, &worker.shared.hostname)
+            };
+            worker.log.log(logs, &exchange);
+        }
+    }
+}
+
+impl RequestHead {
+    /// Before anything is known.
+    fn unknown(version: Version) -> Self {
+        let nothing = HeaderValue::from_static("");
+        Self {
+            method: Method::GET,
+            scheme: nothing.clone(),
+            authority: nothing,
+            path: None,
+            version,
+            upgrade: None,
+            headers: HeaderMap::new(),
+        }
+    }
+}
+
+/// An answer's body on its way to the client; what counts the request ends with it.
+pub struct ResponseBody {
+    body: Body,
+    live: Box<Live>,
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let Poll::Ready(polled) = Pin::new(&mut this.body).poll_frame(cx) else {
+            this.live.request_ended();
+            return this.live.deadlines.poll_expired(cx).map(|which| Some(Err(this.live.expired(which))));
+        };
+        let live = &mut this.live;
+        match &polled {
+            Some(Ok(frame)) => {
+                live.deadlines.activity.touch();
+                if let Some(data) = frame.data_ref() {
+                    let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                    live.info.bytes_sent = live.info.bytes_sent.saturating_add(length);
+                }
+                if let Some(trailers) = frame.trailers_ref() {
+                    live.response_trailers = Some(trailers.clone());
+                }
+                live.complete = this.body.is_end_stream();
+            }
+            Some(Err(error)) => {
+                live.info.flags.set(match error {
+                    BodyError::Reset(_) => ResponseFlag::UpstreamRemoteReset,
+                    BodyError::Malformed(_) => ResponseFlag::UpstreamProtocolError,
+                    BodyError::Disconnected | BodyError::TimedOut(_) | BodyError::TooLarge => ResponseFlag::UpstreamConnectionTermination,
+                });
+                if let Some(held) = &live.held {
+                    held.in_flight.connection_lost();
+                }
+            }
+            None => live.complete = true,
+        }
+        Poll::Ready(polled)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl ResponseBody {
+    /// A body made here.
+    pub(super) fn local(body: Bytes, mut live: Box<Live>) -> Self {
+        live.complete = body.is_empty();
+        Self { body: Body::from(body), live }
+    }
+}

@@ -1,0 +1,213 @@
+//! One data-plane thread: its runtime, its listeners' sockets, its pools. Nothing here is shared with another thread but
+//! what [`Shared`] holds.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::accept::listeners::{Acceptor, Bound};
+use crate::accept::spread::Held;
+use crate::balance::Balancer;
+use crate::config::address::Address;
+use crate::connect::TlsSource;
+use crate::connect::pool::Pools;
+use crate::connection;
+use crate::drain::{DRAIN_POLL, Phase, Watcher};
+use crate::runtime::{ActiveListener, OpenConnection, Shared};
+use crate::stream::Socket;
+use crate::task::{OwnedTask, spawn_bounded_by_connection};
+use crate::telemetry::access_log::WorkerLog;
+
+/// Connections on their way from one worker to another. When it is full, a connection stays where it was accepted.
+const HANDOVER_QUEUE: usize = 256;
+
+/// How long a worker waits after the system refused a connection for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// What a worker's tasks share.
+pub struct Worker {
+    /// Shared by all workers.
+    pub shared: Arc<Shared>,
+    /// This worker's connections to endpoints.
+    pub pools: Pools,
+    /// This worker's side of balancing.
+    pub balancer: Balancer,
+    /// TLS towards endpoints.
+    pub tls: TlsSource,
+    /// This worker's access-log lines.
+    pub log: WorkerLog,
+    /// Graceful stop.
+    pub drain: Watcher,
+    connections: Cell<u64>,
+    index: usize,
+    peers: Vec<mpsc::Sender<Handover>>,
+}
+
+/// A connection on its way to the worker that serves it.
+pub struct Handover {
+    socket: Socket2,
+    peer: Address,
+    listener: Arc<ActiveListener>,
+    held: Held,
+    open: OpenConnection,
+}
+
+/// A socket that belongs to no runtime.
+enum Socket2 {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// What a worker is started with.
+pub struct Start {
+    /// Which one it is.
+    pub index: usize,
+    /// Shared by all.
+    pub shared: Arc<Shared>,
+    /// Its listening sockets.
+    pub sockets: Vec<(Arc<ActiveListener>, Vec<Bound>)>,
+    /// Graceful stop.
+    pub drain: Watcher,
+    /// Ways to the other workers.
+    pub peers: Vec<mpsc::Sender<Handover>>,
+    /// Connections from the other workers.
+    pub incoming: mpsc::Receiver<Handover>,
+}
+
+/// The ways between workers: a sender to each, and each one's receiver.
+pub fn handover_channels(workers: usize) -> (Vec<mpsc::Sender<Handover>>, Vec<mpsc::Receiver<Handover>>) {
+    (0..workers).map(|_| mpsc::channel(HANDOVER_QUEUE)).unzip()
+}
+
+/// Serves until the drain is over.
+///
+/// # Errors
+/// When the runtime or a listening socket cannot be set up.
+pub fn run(start: Start) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, serve(start))
+}
+
+async fn serve(start: Start) -> io::Result<()> {
+    let Start { index, shared, sockets, drain, peers, incoming } = start;
+    let tls = crate::tls::client::source();
+    let log = shared.logs.worker();
+    let worker = Rc::new(Worker {
+        pools: Pools::new(Some(Rc::clone(&tls))),
+        balancer: Balancer::new(),
+        tls,
+        log,
+        drain,
+        connections: Cell::new(0),
+        index,
+        peers,
+        shared,
+    });
+    let mut acceptors = Vec::new();
+    for (listener, bound) in sockets {
+        for socket in bound {
+            let acceptor = socket.into_acceptor()?;
+            acceptors.push(OwnedTask::spawn(accept(Rc::clone(&worker), Arc::clone(&listener), acceptor)));
+        }
+    }
+    acceptors.push(OwnedTask::spawn(take_over(Rc::clone(&worker), incoming)));
+    let mut drain = worker.drain.clone();
+    drain.reached(Phase::Draining).await;
+    drop(acceptors);
+    let idle = async {
+        while worker.connections.get() > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    };
+    tokio::select! {
+        () = idle => {}
+        () = drain.reached(Phase::Stopping) => {}
+    }
+    worker.log.flush();
+    Ok(())
+}
+
+async fn accept(worker: Rc<Worker>, listener: Arc<ActiveListener>, acceptor: Acceptor) {
+    loop {
+        match acceptor.accept().await {
+            Ok((socket, peer)) => place(&worker, &listener, socket, peer),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(listener = %listener.config.name, %error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The connection failed before it was accepted; the listener is good.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
+}
+
+/// Serves the connection here, or hands it to the worker that has the fewest.
+fn place(worker: &Rc<Worker>, listener: &Arc<ActiveListener>, socket: Socket, peer: Address) {
+    let Some(open) = listener.admit() else { return };
+    let held = worker.shared.spread.place(worker.index);
+    let target = held.worker();
+    let Some(way) = worker.peers.get(target).filter(|_| target != worker.index) else {
+        return begin(worker, listener, socket, (peer, held, open));
+    };
+    let Ok(permit) = way.try_reserve() else {
+        return begin(worker, listener, socket, (peer, held, open));
+    };
+    let socket = match socket {
+        Socket::Tcp(stream) => stream.into_std().map(Socket2::Tcp),
+        Socket::Unix(stream) => stream.into_std().map(Socket2::Unix),
+    };
+    match socket {
+        Ok(socket) => permit.send(Handover { socket, peer, listener: Arc::clone(listener), held, open }),
+        Err(error) => tracing::warn!(%error, "a connection was lost between workers"),
+    }
+}
+
+async fn take_over(worker: Rc<Worker>, mut incoming: mpsc::Receiver<Handover>) {
+    while let Some(Handover { socket, peer, listener, held, open }) = incoming.recv().await {
+        let socket = match socket {
+            Socket2::Tcp(stream) => tokio::net::TcpStream::from_std(stream).map(Socket::Tcp),
+            Socket2::Unix(stream) => tokio::net::UnixStream::from_std(stream).map(Socket::Unix),
+        };
+        match socket {
+            Ok(socket) => begin(&worker, &listener, socket, (peer, held, open)),
+            Err(error) => tracing::warn!(%error, "a connection was lost between workers"),
+        }
+    }
+}
+
+fn begin(worker: &Rc<Worker>, listener: &Arc<ActiveListener>, socket: Socket, (peer, held, open): (Address, Held, OpenConnection)) {
+    let counted = Counted::new(worker);
+    let listener = Arc::clone(listener);
+    spawn_bounded_by_connection(async move {
+        let mut drain = counted.0.drain.clone();
+        tokio::select! {
+            () = connection::serve(Rc::clone(&counted.0), listener, socket, peer) => {}
+            () = drain.reached(Phase::Stopping) => {}
+        }
+        drop((held, open, counted));
+    });
+}
+
+/// One connection of this worker's; counts until dropped.
+struct Counted(Rc<Worker>);
+
+impl Counted {
+    fn new(worker: &Rc<Worker>) -> Self {
+        worker.connections.set(worker.connections.get().saturating_add(1));
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get().saturating_sub(1));
+    }
+}

@@ -1,0 +1,199 @@
+//! The servers behind the proxy: they answer as the case says and write down what they got.
+
+mod http1;
+mod http2;
+mod tcp;
+
+use crate::case::{Case, Protocol, Respond, Upstream};
+use crate::observe::{Connection, Event};
+use crate::ports;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+
+/// All upstreams of a case; they end when this is dropped.
+pub struct Upstreams {
+    running: Vec<(String, u16, Record)>,
+    _tasks: JoinSet<()>,
+    _blackholes: Vec<Blackhole>,
+}
+
+/// Never accepted from; open for as long as this lives.
+struct Blackhole {
+    _listener: std::net::TcpListener,
+    _filled: Vec<TcpStream>,
+}
+
+/// What one upstream saw, shared with its tasks.
+#[derive(Clone, Default)]
+struct Record(Arc<Mutex<Vec<(u16, Connection)>>>);
+
+impl Record {
+    fn open(&self, peer: u16) -> usize {
+        let mut connections = self.0.lock().expect("no panic while locked");
+        let connection = Connection {
+            end: "left open".to_owned(),
+            ..Connection::default()
+        };
+        connections.push((peer, connection));
+        connections.len() - 1
+    }
+
+    fn event(&self, connection: usize, event: Event) {
+        self.0.lock().expect("no panic while locked")[connection]
+            .1
+            .events
+            .push(event);
+    }
+
+    /// Joins bytes that follow one another: how they were cut into reads means nothing.
+    fn bytes(&self, connection: usize, bytes: &[u8]) {
+        let mut connections = self.0.lock().expect("no panic while locked");
+        let events = &mut connections[connection].1.events;
+        if let Some(Event::Bytes(known)) = events.last_mut() {
+            known.extend_from_slice(bytes);
+        } else {
+            events.push(Event::Bytes(bytes.to_vec()));
+        }
+    }
+
+    fn end(&self, connection: usize, how: &str) {
+        how.clone_into(
+            &mut self.0.lock().expect("no panic while locked")[connection]
+                .1
+                .end,
+        );
+    }
+}
+
+/// The answers of one upstream, in order over all its connections.
+struct Script {
+    name: String,
+    spec: Upstream,
+    next: AtomicUsize,
+}
+
+impl Script {
+    fn next(&self) -> Respond {
+        let index = self.next.fetch_add(1, Ordering::Relaxed);
+        let answers = &self.spec.respond;
+        answers
+            .get(index)
+            .or(answers.last())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn body(&self, answer: &Respond) -> Vec<u8> {
+        if let Some(size) = answer.size {
+            return vec![b'x'; size];
+        }
+        crate::wire::to_bytes(answer.body.as_deref().unwrap_or(&self.name))
+    }
+}
+
+impl Upstreams {
+    /// Starts all of them.
+    pub async fn start(case: &Case) -> Result<Self, String> {
+        let mut all = Self {
+            running: Vec::new(),
+            _tasks: JoinSet::new(),
+            _blackholes: Vec::new(),
+        };
+        for (name, spec) in &case.upstreams {
+            let record = Record::default();
+            let port = all
+                .start_one(name, spec, record.clone())
+                .await
+                .map_err(|e| format!("upstream {name}: {e}"))?;
+            all.running.push((name.clone(), port, record));
+        }
+        Ok(all)
+    }
+
+    async fn start_one(
+        &mut self,
+        name: &str,
+        spec: &Upstream,
+        record: Record,
+    ) -> std::io::Result<u16> {
+        let (mut port, mut bound) = (ports::free(), None);
+        // Another program may take the port between the choice and here.
+        while spec.protocol != Protocol::Refuse && bound.is_none() {
+            bound = bind(port).ok();
+            port = if bound.is_some() { port } else { ports::free() };
+        }
+        match (spec.protocol, bound) {
+            (Protocol::Refuse, _) | (_, None) => {}
+            (Protocol::Blackhole, Some(socket)) => self._blackholes.push(blackhole(socket).await?),
+            (Protocol::Http1 | Protocol::Http2 | Protocol::Tcp, Some(socket)) => {
+                let listener = socket.listen(1024)?;
+                let script = Script {
+                    name: name.to_owned(),
+                    spec: spec.clone(),
+                    next: AtomicUsize::new(0),
+                };
+                self._tasks.spawn(serve(listener, Arc::new(script), record));
+            }
+        }
+        Ok(port)
+    }
+
+    /// Name and port of each.
+    pub fn ports(&self) -> impl Iterator<Item = (&str, u16)> {
+        self.running
+            .iter()
+            .map(|(name, port, _)| (name.as_str(), *port))
+    }
+
+    /// What each saw until now.
+    pub fn seen(&self) -> Vec<(String, Vec<(u16, Connection)>)> {
+        let copy = |record: &Record| record.0.lock().expect("no panic while locked").clone();
+        self.running
+            .iter()
+            .map(|(name, _, record)| (name.clone(), copy(record)))
+            .collect()
+    }
+}
+
+async fn serve(listener: TcpListener, script: Arc<Script>, record: Record) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, peer)) = listener.accept().await {
+        let index = record.open(peer.port());
+        let (script, record) = (Arc::clone(&script), record.clone());
+        connections.spawn(async move {
+            match script.spec.protocol {
+                Protocol::Http2 => http2::serve(stream, &script, &record, index).await,
+                Protocol::Tcp => tcp::serve(stream, &script, &record, index).await,
+                Protocol::Http1 | Protocol::Refuse | Protocol::Blackhole => {
+                    http1::serve(stream, &script, &record, index).await;
+                }
+            }
+        });
+    }
+}
+
+fn bind(port: u16) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
+    Ok(socket)
+}
+
+/// A port whose queue is full: the kernel drops further SYNs, so that connecting takes for ever.
+async fn blackhole(socket: TcpSocket) -> std::io::Result<Blackhole> {
+    let address = socket.local_addr()?;
+    let listener = socket.listen(1)?.into_std()?;
+    let mut filled = Vec::new();
+    for _ in 0..4 {
+        let limit = std::time::Duration::from_millis(50);
+        if let Ok(Ok(stream)) = tokio::time::timeout(limit, TcpStream::connect(address)).await {
+            filled.push(stream);
+        }
+    }
+    Ok(Blackhole {
+        _listener: listener,
+        _filled: filled,
+    })
+}
