@@ -105,6 +105,11 @@ impl Source {
         Ok((config, name.map_err(|error| error.to_string())?))
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.kept.borrow().len()
+    }
+
     fn config(&self, cluster: &Cluster, settings: &Arc<ClientTls>) -> Result<Arc<ClientConfig>, String> {
         let mut kept = self.kept.borrow_mut();
         if let Some(found) = kept.get(&cluster.name).filter(|kept| kept.is_of(settings, &cluster.protocol)) {

@@ -10,9 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
-use crate::config::identity::{
-    CertificatePem, CertificateSource, ClientTls, SanKind, SanMatch, ServerTls, TlsVersion, Validation,
-};
+use crate::config::identity::{CertificatePem, CertificateSource, ClientTls, SanKind, SanMatch, ServerTls, TlsVersion, Validation};
 use crate::config::matcher::{StringMatch, StringPattern, full_match_regex};
 use crate::exchange::info::TlsInfo;
 use crate::tls::{HandshakeError, HandshakeFailure, Peer, TlsError, client, server};
@@ -21,6 +19,7 @@ mod chains;
 mod clients;
 mod servers;
 mod settings;
+mod source;
 
 /// An authority that tests issue certificates with.
 struct Authority {

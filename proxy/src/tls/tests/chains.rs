@@ -9,7 +9,13 @@ async fn call(server: CertificateSource, client: &ClientTls) -> Met {
 async fn refused(server: CertificateSource, validation: Validation) -> String {
     let mut told = Vec::new();
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
-        let tls = ClientTls { validation: Some(validation.clone()), sni: Some("wanted.test".into()), min_version: version, max_version: version, ..client_tls() };
+        let tls = ClientTls {
+            validation: Some(validation.clone()),
+            sni: Some("wanted.test".into()),
+            min_version: version,
+            max_version: version,
+            ..client_tls()
+        };
         let met = call(server.clone(), &tls).await;
         assert_eq!(met.server.unwrap_err().reason(), "alert");
         told.push(met.client.unwrap_err().to_string());

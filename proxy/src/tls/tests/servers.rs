@@ -35,12 +35,9 @@ async fn a_client_that_is_too_old_is_refused() {
 async fn the_servers_order_of_protocols_decides() {
     let alpn = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>();
     let server = ServerTls { alpn: alpn(&["h2", "http/1.1"]), ..server_tls(vec![Authority::new("ca").issue(&["a.test"])]) };
-    for (offered, agreed) in [
-        (vec!["http/1.1", "h2"], Some("h2")),
-        (vec!["http/1.1"], Some("http/1.1")),
-        (vec!["acme"], None),
-        (vec![], None),
-    ] {
+    for (offered, agreed) in
+        [(vec!["http/1.1", "h2"], Some("h2")), (vec!["http/1.1"], Some("http/1.1")), (vec!["acme"], None), (vec![], None)]
+    {
         let met = meet(&server, &ClientTls { alpn: alpn(&offered), ..client_tls() }).await;
         assert_eq!(met.client.unwrap().alpn.as_deref(), agreed.map(str::as_bytes), "{offered:?}");
         assert_eq!(met.server.unwrap().alpn.as_deref(), agreed, "{offered:?}");
@@ -167,7 +164,8 @@ async fn the_key_that_the_client_can_use_is_chosen() {
     let only: &'static [_] =
         Vec::leak(algorithms.mapping.iter().filter(|(scheme, _)| format!("{scheme:?}").starts_with("ECDSA")).copied().collect());
     let algorithms = rustls::crypto::WebPkiSupportedAlgorithms { mapping: only, ..algorithms };
-    let provider = rustls::crypto::CryptoProvider { signature_verification_algorithms: algorithms, ..like.crypto_provider().as_ref().clone() };
+    let provider =
+        rustls::crypto::CryptoProvider { signature_verification_algorithms: algorithms, ..like.crypto_provider().as_ref().clone() };
     let servers = crate::tls::verify::of_nobody(&provider);
     let builder = ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions().unwrap();
     let client = builder.dangerous().with_custom_certificate_verifier(servers).with_no_client_auth();
