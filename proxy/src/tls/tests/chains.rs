@@ -119,3 +119,48 @@ async fn a_chain_with_an_intermediate_authority_is_accepted() {
     let told = call(pem(&leaf.pem(), &key.serialize_pem()), &client).await.client.unwrap_err().to_string();
     assert_eq!(told, "the server's certificate was refused: no trusted authority issued it");
 }
+
+/// What `openssl req -x509` makes: an authority that is its own server.
+fn own_authority(change: impl FnOnce(&mut CertificateParams)) -> (CertificateSource, Validation) {
+    let mut params = CertificateParams::new(vec!["own.test".to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "own.test");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let trusted_ca = Some(Arc::from(certificate.pem().into_bytes()));
+    let trust = Validation { trusted_ca, secret: None, subject_alt_names: Vec::new(), crl: None };
+    (pem(&certificate.pem(), &key.serialize_pem()), trust)
+}
+
+#[tokio::test]
+async fn an_authority_that_is_its_own_server_is_accepted_where_it_is_trusted() {
+    let (server, trust) = own_authority(|_| {});
+    let client = ClientTls { validation: Some(trust.clone()), sni: Some("wanted.test".into()), ..client_tls() };
+    call(server.clone(), &client).await.client.unwrap();
+    // The same as a client.
+    let tls = ServerTls { validation: Some(trust.clone()), require_client_certificate: true, ..server_tls(vec![server.clone()]) };
+    let info = meet(&tls, &ClientTls { certificate: Some(server.clone()), ..client_tls() }).await.server.unwrap();
+    assert!(info.peer_validated);
+    let named = Validation { subject_alt_names: vec![san(SanKind::Dns, exact("other.test"))], ..trust };
+    let told = refused(server, named).await;
+    assert_eq!(told, "the server's certificate was refused: it is for own.test, which is not accepted here");
+}
+
+#[tokio::test]
+async fn such_an_authority_is_refused_otherwise() {
+    let (stranger, _) = own_authority(|_| {});
+    let (_, trust) = own_authority(|_| {});
+    let told = refused(stranger, trust).await;
+    assert!(told.starts_with("the server's certificate was refused: "), "{told}");
+    let (expired, trust) = own_authority(|params| params.not_after = date_time_ymd(2020, 1, 1));
+    assert_eq!(refused(expired, trust).await, "the server's certificate was refused: it has expired");
+    let (early, trust) = own_authority(|params| params.not_before = date_time_ymd(4000, 1, 1));
+    assert_eq!(refused(early, trust).await, "the server's certificate was refused: it is not valid yet");
+    let (for_clients, trust) = own_authority(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
+    let told = refused(for_clients, trust).await;
+    assert_eq!(told, "the server's certificate was refused: it is not for this use (extended key usage)");
+    let (server, trust) = own_authority(|_| {});
+    let told = refused(server, Validation { crl: Some(Authority::new("ca").crl(&[], 4000)), ..trust }).await;
+    assert!(told.starts_with("the server's certificate was refused: "), "{told}");
+}

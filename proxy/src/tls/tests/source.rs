@@ -69,7 +69,7 @@ fn a_cluster_keeps_its_configuration_until_its_settings_change() {
     let source = Source::new();
     let shop = cluster("shop", client_tls());
     let first = config(&source, &shop);
-    assert!(Arc::ptr_eq(&first, &config(&source, &shop.clone())));
+    assert!(Arc::ptr_eq(&first, &config(&source, &shop)));
     let changed = cluster("shop", ClientTls { min_version: TlsVersion::Tls13, ..client_tls() });
     let second = config(&source, &changed);
     assert!(!Arc::ptr_eq(&first, &second));
