@@ -168,7 +168,7 @@ pub(super) fn request(out: &mut Output, request: &Request<Body>, hint: &SizeHint
         if let Some(authority) = request.uri().authority().filter(|_| !headers.contains_key(header::HOST)) {
             push_field(flat, &header::HOST, authority.as_str().as_bytes(), spelling);
         }
-        push_fields(flat, headers, spelling, true);
+        push_fields(flat, headers, spelling, tunnel);
         push_framing(flat, framing, spelling);
         if tunnel && headers.contains_key(header::UPGRADE) {
             push_tunnel_connection(flat, headers, spelling);

@@ -159,8 +159,10 @@ impl Fields {
         } else if *name == header::HOST {
             self.hosts = self.hosts.saturating_add(1);
         } else if *name == header::UPGRADE {
-            // RFC 9113 removed the upgrade to HTTP/2; the request is served as it is.
-            self.upgrade |= !value.eq_ignore_ascii_case(b"h2c");
+            // RFC 9113 removed the upgrade to HTTP/2; the message goes on without asking for it.
+            let obsolete = value.eq_ignore_ascii_case(b"h2c");
+            self.upgrade |= !obsolete;
+            return Ok(!obsolete);
         } else if *name == header::EXPECT {
             self.expects_continue |= value.eq_ignore_ascii_case(b"100-continue");
         }

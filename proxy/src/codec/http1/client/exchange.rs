@@ -177,7 +177,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
         let mut state = self.0.borrow_mut();
         let body = std::mem::take(&mut state.body);
         let early = std::mem::take(&mut state.early);
-        let untouched = !state.is_touched() && !state.seen && !state.early_lost;
+        let whole = !matches!(error, SendError::RequestBody(_)) && !state.early_lost;
+        let untouched = whole && !state.is_touched() && !state.seen;
         let unsent = request.filter(|_| untouched).map(|request| request.map(|()| rest::rest(early, body)));
         SendFailed { error, unsent, response_bytes_seen: state.seen }
     }

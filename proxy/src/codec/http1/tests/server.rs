@@ -666,3 +666,40 @@ async fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_be_read_by_another_task() {
+    let service = Handler(|incoming: Incoming| async move {
+        let reading = crate::task::OwnedTask::spawn(incoming.request.into_body().collect());
+        let body = reading.join().await.unwrap().unwrap().to_bytes();
+        Ok(Outgoing::from(Response::new(Body::from(body))))
+    });
+    local(async {
+        let (mut client, _task) = start(options(), service);
+        for _ in 0..2 {
+            client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 6\r\n\r\n").await.unwrap();
+            assert_eq!(read_all(&mut client).await, "HTTP/1.1 100 Continue\r\n\r\n");
+            for piece in [b"ab", b"cd", b"ef"] {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                client.write_all(piece).await.unwrap();
+            }
+            assert_eq!(read_all(&mut client).await, "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabcdef");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_obsolete_upgrade_to_http2_is_not_passed_on() {
+    let service = Handler(|incoming: Incoming| {
+        let asks = incoming.request.headers().contains_key("upgrade");
+        std::future::ready(Ok(answer(if asks { 500 } else { 200 }, "")))
+    });
+    local(async {
+        let (mut client, _task) = start(options(), service);
+        let head = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AA\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        assert!(read_all(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    })
+    .await;
+}
