@@ -281,23 +281,3 @@ pub enum DurationUnit {
     /// `ns`.
     Nanoseconds,
 }
-
-/// Why a text is not a format.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormatError(String);
-
-impl std::fmt::Display for FormatError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Format {
-    /// Parses a text without commands; commands come with their parser.
-    pub fn parse(text: &str) -> Result<Self, FormatError> {
-        if text.contains('%') {
-            return Err(FormatError(format!("{text:?} has commands, which are not parsed yet")));
-        }
-        Ok(Self { items: vec![FormatItem::Literal(text.to_owned())] })
-    }
-}
