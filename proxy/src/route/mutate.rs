@@ -75,10 +75,7 @@ fn apply_to_request(mutations: &HeaderMutations, source: Source<'_>, request: &m
         return;
     }
     remove(mutations, &mut request.headers);
-    let exchange = Exchange {
-        request: Some(request),
-        ..Exchange::of_connection(source.info, source.hostname)
-    };
+    let exchange = Exchange { request: Some(request), ..Exchange::of_connection(source.info, source.hostname) };
     let changes = evaluate(mutations, &exchange, &request.headers);
     write(changes, &mut request.headers);
 }
@@ -89,11 +86,7 @@ pub fn apply(mutations: &HeaderMutations, source: Source<'_>, request: &RequestH
         return;
     }
     remove(mutations, response);
-    let exchange = Exchange {
-        request: Some(request),
-        response: Some(response),
-        ..Exchange::of_connection(source.info, source.hostname)
-    };
+    let exchange = Exchange { request: Some(request), response: Some(response), ..Exchange::of_connection(source.info, source.hostname) };
     let changes = evaluate(mutations, &exchange, response);
     write(changes, response);
 }

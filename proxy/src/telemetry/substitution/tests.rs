@@ -97,7 +97,10 @@ fn times_are_written_as_envoy_writes_them() {
     for (format, expected) in [
         ("%START_TIME%", "2026-11-21T12:31:16.508Z"),
         ("%START_TIME(%s)%", "1795264276"),
-        ("%START_TIME(%s.%3f|%6f|%9f|%f|%1f|%Y-%m-%dT%H:%M:%S%z %Z)%", "1795264276.508|508101|508101000|508101000|5|2026-11-21T12:31:16+0000 UTC"),
+        (
+            "%START_TIME(%s.%3f|%6f|%9f|%f|%1f|%Y-%m-%dT%H:%M:%S%z %Z)%",
+            "1795264276.508|508101|508101000|508101000|5|2026-11-21T12:31:16+0000 UTC",
+        ),
         ("%START_TIME(%E3S %E6S %Ez %j %a %b %T %F %e %I %p %%)%", "16.508 16.508101 +00:00 325 Sat Nov 12:31:16 2026-11-21 21 12 PM %"),
         ("%START_TIME(%E*S %E*f %A %B %D %R %u %w %y %C)%", "16.508101 508101 Saturday November 11/21/26 12:31 6 6 26 20"),
     ] {
@@ -168,7 +171,8 @@ fn tls_is_told_of() {
 #[test]
 fn a_grpc_status_comes_from_trailers_headers_or_the_http_status() {
     let (mut info, mut request) = (info(), request());
-    let fields = |status: &'static str| HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static(status))]);
+    let fields =
+        |status: &'static str| HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from_static(status))]);
     let (headers, trailers, strange) = (fields("5"), fields("8"), fields("42"));
     let format = "%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS_NUMBER%";
     let eval = |info: &StreamInfo, request: &RequestHead, response, trailers| {
