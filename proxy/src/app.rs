@@ -19,9 +19,9 @@ use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::resolve::{Resolvers, Watch, all_warm};
 use crate::runtime::{ActiveListener, Generation, Shared};
+use crate::task::OwnedTask;
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::Registry;
-use crate::task::OwnedTask;
 use crate::upstream::ClusterState;
 use crate::worker::{self, Start};
 

@@ -91,7 +91,8 @@ impl ActiveListener {
     /// Counts one connection more; `None` when the listener has as many as it may.
     pub fn admit(self: &Arc<Self>) -> Option<OpenConnection> {
         let limit = self.config.max_connections.unwrap_or(u64::MAX);
-        let admitted = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open.saturating_add(1)));
+        let admitted =
+            self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open.saturating_add(1)));
         if admitted.is_err() {
             self.stats.downstream_cx_overflow.inc();
             return None;

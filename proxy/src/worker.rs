@@ -13,8 +13,8 @@ use crate::accept::listeners::{Acceptor, Bound};
 use crate::accept::spread::Held;
 use crate::balance::Balancer;
 use crate::config::address::Address;
-use crate::connect::{TlsSource, TlsTarget};
 use crate::connect::pool::Pools;
+use crate::connect::{TlsSource, TlsTarget};
 use crate::connection;
 use crate::drain::{DRAIN_POLL, Phase, Watcher};
 use crate::runtime::{ActiveListener, OpenConnection, Shared};
@@ -95,9 +95,8 @@ pub fn run(start: Start) -> io::Result<()> {
 async fn serve(start: Start) -> io::Result<()> {
     let Start { index, shared, sockets, drain, peers, incoming } = start;
     let source = crate::tls::client::Source::new();
-    let tls: TlsSource = Rc::new(move |cluster, asked| {
-        source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name })
-    });
+    let tls: TlsSource =
+        Rc::new(move |cluster, asked| source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name }));
     let log = shared.logs.worker();
     let worker = Rc::new(Worker {
         pools: Pools::new(Some(Rc::clone(&tls))),

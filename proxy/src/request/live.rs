@@ -127,8 +127,12 @@ impl Live {
 
     /// Applies the route's mutations of responses.
     pub(super) fn mutate_response(&self, fields: &mut HeaderMap) {
-        let (Some(table), Some(virtual_host), Some(route)) = (&self.table, &self.info.virtual_host, &self.info.route) else { return };
-        let levels = route::mutate::Levels { table, virtual_host, route, weighted: self.weighted.as_deref() };
+        let levels = route::mutate::Levels {
+            table: self.table.as_deref(),
+            virtual_host: self.info.virtual_host.as_deref(),
+            route: self.info.route.as_deref(),
+            weighted: self.weighted.as_deref(),
+        };
         let source = route::mutate::Source { info: &self.info, hostname: &self.connection.0.worker.shared.hostname };
         route::mutate::response(&levels, source, &self.head, fields);
     }

@@ -75,19 +75,22 @@ fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, b
         }
         let hostname = live.connection.0.worker.shared.hostname.as_str();
         let source = route::mutate::Source { info: &live.info, hostname };
-        route::mutate::apply_to_response(&mapper.headers, source, &live.head, response.headers_mut());
+        route::mutate::apply(&mapper.headers, source, &live.head, response.headers_mut());
     }
     let format = mapper.and_then(|mapper| mapper.body_format.as_ref()).or(manager.local_reply.body_format.as_ref());
-    if let Some(format) = format {
-        let mut rendered = String::new();
+    let body = if let Some(format) = format {
+        let mut rendered = Vec::new();
         substitution::log_line(&format.format, &of_reply(live, response.headers(), &text), &mut rendered);
-        text = rendered;
         response.headers_mut().insert(CONTENT_TYPE, format.content_type.clone());
-    } else if !text.is_empty() && !response.headers().contains_key(CONTENT_TYPE) {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    }
-    response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(text.len()));
-    Bytes::from(text)
+        Bytes::from(rendered)
+    } else {
+        if !text.is_empty() && !response.headers().contains_key(CONTENT_TYPE) {
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        }
+        Bytes::from(text)
+    };
+    response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    body
 }
 
 fn of_reply<'a>(live: &'a Live, response: &'a http::HeaderMap, text: &'a str) -> Exchange<'a> {
@@ -99,14 +102,14 @@ fn of_reply<'a>(live: &'a Live, response: &'a http::HeaderMap, text: &'a str) ->
 pub(super) fn redirect(live: &Live, redirect: &Redirect) -> LocalReply {
     live.connection.0.stats.rq_redirect.inc();
     let location =
-        live.info.route.as_deref().map(|route| route::redirect::location(redirect, &route.matches, &live.head)).unwrap_or_default();
+        live.info.route.as_deref().map(|route| route::action::redirect(redirect, &route.matches, &live.head)).unwrap_or_default();
     with_location(LocalReply::new(redirect.status, "", "direct_response"), &location)
 }
 
 /// A virtual host that is served over TLS only.
 pub(super) fn redirect_to_tls(live: &Live) -> LocalReply {
     live.connection.0.stats.rq_redirect.inc();
-    let location = route::redirect::to_tls(&live.head);
+    let location = route::action::https_location(&live.head);
     with_location(LocalReply::new(StatusCode::MOVED_PERMANENTLY, "", "direct_response"), &location)
 }
 
@@ -134,4 +137,3 @@ pub(super) fn direct(live: &Live, direct: &DirectResponse) -> LocalReply {
     }
     reply.routed()
 }
-
