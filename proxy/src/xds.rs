@@ -9,8 +9,12 @@ pub mod access_log;
 pub mod address;
 /// The bootstrap file.
 pub mod bootstrap;
+/// From what is known to what serves.
+pub mod cascade;
 /// Clusters.
 pub mod cluster;
+/// Where resources come from.
+pub mod config_source;
 /// Bytes from files or in place.
 pub mod data_source;
 /// Endpoints.
@@ -21,12 +25,20 @@ pub mod headers;
 pub mod http;
 /// What is wrong with a resource, and where.
 pub mod invalid;
+/// All resources that are known.
+pub mod inventory;
 /// Listeners and filter chains.
 pub mod listener;
 /// Matchers of strings, headers and shares.
 pub mod matcher;
+/// Fields outside of the slice.
+pub mod outside;
+/// Types of resources.
+pub mod resource;
 /// Virtual hosts and routes.
 pub mod route;
+/// What is asked of a server, and answered to it.
+pub mod subscription;
 /// TCP proxy.
 pub mod tcp;
 /// TLS contexts.

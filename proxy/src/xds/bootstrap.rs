@@ -31,7 +31,7 @@ use crate::config::endpoint::Locality;
 use crate::config::listener::Listener;
 use crate::config::snapshot::Snapshot;
 use crate::xds::invalid::{Faults, Invalid, Parser};
-use crate::xds::{address, cluster, listener, tls};
+use crate::xds::{address, cluster, listener, outside, tls};
 
 /// Parses a bootstrap file that was read as JSON. What is accepted without effect is told beside; under `strict`, a field
 /// outside of what Ninon has is a fault wherever it stands.
@@ -48,7 +48,7 @@ pub fn parse(file: &Json, strict: bool) -> Result<(Bootstrap, Vec<Invalid>), Fau
         }
     };
     let parsed = parse_message(bootstrap, &mut parser);
-    policy::apply(&unknown, strict, &mut parser);
+    outside::apply(&unknown, strict, &mut parser);
     parser.finish(parsed)
 }
 
