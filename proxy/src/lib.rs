@@ -2,10 +2,14 @@
 
 /// 1. Take a connection.
 pub mod accept;
+/// A cluster to one of its endpoints.
+pub mod balance;
 /// HTTP on the wire.
 pub mod codec;
 /// The model that the data path reads.
 pub mod config;
+/// An endpoint to a usable connection.
+pub mod connect;
 /// 2. Which protocol is it.
 pub mod detect;
 /// What is known of one request or connection.
@@ -16,21 +20,17 @@ pub mod forward;
 pub mod normalize;
 /// Answers that the proxy makes itself.
 pub mod reply;
+/// Names to addresses, on the control thread.
+pub mod resolve;
 /// Byte streams handed from stage to stage.
 pub mod stream;
 /// Tasks with an owner.
 pub mod task;
 /// What operators see.
 pub mod telemetry;
-/// What all workers share of a cluster.
-pub mod upstream;
-/// Names to addresses, on the control thread.
-pub mod resolve;
-/// A cluster to one of its endpoints.
-pub mod balance;
-/// An endpoint to a usable connection.
-pub mod connect;
-/// Configuration in: wire types to model.
-pub mod xds;
 /// Handshakes with clients and servers.
 pub mod tls;
+/// What all workers share of a cluster.
+pub mod upstream;
+/// Configuration in: wire types to model.
+pub mod xds;

@@ -31,10 +31,7 @@ pub(super) fn of_clients(
 }
 
 /// Checks servers likewise. Which host was asked for decides nothing (as Envoy): who must be there says the configuration.
-pub(super) fn of_servers(
-    validation: &Validation,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+pub(super) fn of_servers(validation: &Validation, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let chain = WebPkiServerVerifier::builder_with_provider(pem::roots(validation)?, Arc::clone(provider))
         .with_crls(pem::revocation_lists(validation)?)
         .enforce_revocation_expiration()

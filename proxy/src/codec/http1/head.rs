@@ -203,8 +203,7 @@ pub(super) fn parse_trailers(block: &Bytes, max_fields: usize) -> Result<HeaderM
 
 /// Fields that mean nothing, or harm, behind a body (RFC 9110, 6.5.1).
 pub(super) fn is_framing(name: &HeaderName) -> bool {
-    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::HOST, header::TRAILER, header::UPGRADE]
-        .contains(name)
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::HOST, header::TRAILER, header::UPGRADE].contains(name)
 }
 
 /// Runs `parse` with room for `max` fields, on the stack where that is enough.

@@ -56,10 +56,8 @@ pub(super) fn parse(head: Bytes, options: &Http1Options) -> Result<RequestHead, 
 
 /// Whether an unfinished head is wrong already.
 pub(super) fn probe(head: &[u8], options: &Http1Options) -> Result<(), RequestFault> {
-    head::with_slots(options.max_headers, |slots| {
-        httparse::Request::new(&mut []).parse_with_uninit_headers(head, slots).map(|_| ())
-    })
-    .map_err(fault)
+    head::with_slots(options.max_headers, |slots| httparse::Request::new(&mut []).parse_with_uninit_headers(head, slots).map(|_| ()))
+        .map_err(fault)
 }
 
 const fn fault(error: httparse::Error) -> RequestFault {
@@ -70,13 +68,7 @@ const fn fault(error: httparse::Error) -> RequestFault {
     }
 }
 
-fn check(
-    method: Method,
-    target: Bytes,
-    http_10: bool,
-    mut fields: Fields,
-    options: &Http1Options,
-) -> Result<RequestHead, RequestFault> {
+fn check(method: Method, target: Bytes, http_10: bool, mut fields: Fields, options: &Http1Options) -> Result<RequestHead, RequestFault> {
     if http_10 && !options.accept_http_10 {
         return Err(RequestFault::Version("HTTP/1.0 is not accepted"));
     }

@@ -58,12 +58,7 @@ where
     }
     link.decide(tunnel);
     let arrived = tunnel || poll_fn(|cx| Poll::Ready(link.has_arrived(cx))).await;
-    let answering = Answering {
-        http_10: facts.http_10,
-        head: facts.head,
-        tunnel,
-        keep_alive: facts.keep_alive && arrived && !closing(),
-    };
+    let answering = Answering { http_10: facts.http_10, head: facts.head, tunnel, keep_alive: facts.keep_alive && arrived && !closing() };
     let keep_alive = answer(link, outgoing, answering).await?;
     if tunnel {
         end_tunnel(link).await?;

@@ -214,11 +214,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> State<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Source for Link<IO> {
     fn poll_body(&self, exchange: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.0.borrow_mut();
-        if state.exchange == exchange {
-            state.poll_body(cx)
-        } else {
-            Poll::Ready(Some(Err(BodyError::Disconnected)))
-        }
+        if state.exchange == exchange { state.poll_body(cx) } else { Poll::Ready(Some(Err(BodyError::Disconnected))) }
     }
 
     fn size_hint(&self, exchange: u64) -> SizeHint {
