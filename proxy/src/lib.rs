@@ -22,6 +22,8 @@ pub mod normalize;
 pub mod reply;
 /// Names to addresses, on the control thread.
 pub mod resolve;
+/// 4. Which virtual host, route, cluster.
+pub mod route;
 /// Byte streams handed from stage to stage.
 pub mod stream;
 /// Tasks with an owner.

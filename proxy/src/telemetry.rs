@@ -8,5 +8,7 @@ pub mod exposition;
 pub mod logging;
 /// Counters, gauges and histograms, in one place.
 pub mod metrics;
+/// Values for the commands of a format.
+pub mod substitution;
 /// Trace context in and out, spans, their way to a collector.
 pub mod trace;

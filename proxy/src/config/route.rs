@@ -1,5 +1,8 @@
 //! Virtual hosts, routes, actions, retry and timeout policy.
 
+/// From a host to its virtual host.
+pub mod domains;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +17,7 @@ use crate::config::Fraction;
 use crate::config::RouteTableName;
 use crate::config::headers::HeaderMutations;
 use crate::config::matcher::{HeaderMatch, StringMatch};
+use crate::config::route::domains::DomainIndex;
 
 /// `RouteConfiguration`.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub struct RouteTable {
     pub name: RouteTableName,
     /// In the order written; domains are unique over all.
     pub virtual_hosts: Vec<Arc<VirtualHost>>,
+    /// Which of them serves a host.
+    pub domains: DomainIndex,
     /// Ports in the host are ignored when a virtual host is sought.
     pub ignore_port: bool,
     /// Mutations of requests, least specific.
@@ -265,8 +271,8 @@ pub enum ClusterChoice {
 /// `WeightedCluster`.
 #[derive(Clone, Debug)]
 pub struct WeightedClusters {
-    /// The parts.
-    pub split: Split<WeightedCluster>,
+    /// The parts; shared, because an exchange keeps its own until the response.
+    pub split: Split<Arc<WeightedCluster>>,
     /// A request header that gives the draw, for stable splits.
     pub draw_header: Option<HeaderName>,
 }
@@ -359,7 +365,7 @@ pub struct RegexRewrite {
 pub enum TemplatePart {
     /// As it is.
     Literal(String),
-    /// The capture of this index.
+    /// The value of the variable of this index.
     Capture(usize),
 }
 
