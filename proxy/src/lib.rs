@@ -2,6 +2,8 @@
 
 /// 1. Take a connection.
 pub mod accept;
+/// Pages for operators.
+pub mod admin;
 /// A cluster to one of its endpoints.
 pub mod balance;
 /// HTTP on the wire.

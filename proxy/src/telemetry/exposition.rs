@@ -63,6 +63,11 @@ impl fmt::Display for InvalidFilter {
 impl std::error::Error for InvalidFilter {}
 
 impl Selection {
+    /// Whatever its name.
+    pub fn new(format: PageFormat, used_only: bool, kind: Option<Kind>) -> Self {
+        Self { format, used_only, kind, filter: None }
+    }
+
     /// Only those whose name matches, somewhere.
     ///
     /// # Errors

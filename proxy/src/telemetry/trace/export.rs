@@ -187,3 +187,6 @@ fn span_data(span: &Span) -> SpanData {
 fn span_id(id: u64) -> SpanId {
     SpanId::from_bytes(id.to_be_bytes())
 }
+
+#[cfg(test)]
+mod tests;
