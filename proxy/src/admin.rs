@@ -31,6 +31,7 @@ use crate::task::spawn_bounded_by_connection;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::Registry;
 use crate::upstream::ClusterState;
+use crate::xds::dump::{DumpError, DumpRequest};
 
 pub use listeners::ListenerView;
 
@@ -106,15 +107,6 @@ pub enum Access {
     ReadOnly,
 }
 
-/// What `/config_dump` is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DumpRequest {
-    /// Endpoints, too (`?include_eds`).
-    pub include_endpoints: bool,
-    /// Only this part (`?resource=dynamic_listeners`).
-    pub resource: Option<String>,
-}
-
 /// What the pages are made of. Lives on the control thread.
 pub struct AdminState {
     /// All metrics.
@@ -131,8 +123,10 @@ pub struct AdminState {
     pub options: Value,
     /// Worker threads.
     pub workers: usize,
+    /// Connections of clients that are open.
+    pub connections: Box<dyn Fn() -> usize>,
     /// The current configuration.
-    pub config_dump: Box<dyn Fn(&DumpRequest) -> Value>,
+    pub config_dump: Box<dyn Fn(&DumpRequest) -> Result<Value, DumpError>>,
     /// Live clusters.
     pub clusters: Box<dyn Fn() -> Vec<Arc<ClusterState>>>,
     /// Open listeners.

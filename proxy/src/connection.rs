@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::accept::chain::{self, Facts};
 use crate::accept::original_dst::original_dst;
+use crate::codec::Drain;
 use crate::config::address::Address;
 use crate::config::http::CodecChoice;
 use crate::config::listener::{ChainHandler, TransportProtocol};
@@ -18,6 +19,9 @@ use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
 use crate::stream::{Rewind, Socket};
 use crate::worker::Worker;
 use crate::{request, tunnel};
+
+/// How long a handshake may take where the chain does not say: slow clients have time, silent ones are let go.
+const HANDSHAKE_LIMIT: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// Connections get numbers, unique in this process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -38,13 +42,13 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
     };
     let stream = Rewind::new(seen.freeze(), socket);
     match &chain.tls {
-        None => handle_plain(worker, chain, info, stream).await,
+        None => handle_plain(worker, chain, info, stream, listener.gate.http()).await,
         Some(config) => {
             let limit = chain.config.handshake_timeout;
-            match crate::tls::server::accept(stream, Arc::clone(config), limit).await {
+            match crate::tls::server::accept(stream, Arc::clone(config), limit.unwrap_or(HANDSHAKE_LIMIT)).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
-                    handle_tls(worker, chain, ConnectionInfo { tls: Some(tls), ..info }, stream).await;
+                    handle_tls(worker, chain, ConnectionInfo { tls: Some(tls), ..info }, stream, listener.gate.http()).await;
                 }
                 Err(error) => {
                     listener.stats.ssl_connection_error.inc();
@@ -62,7 +66,7 @@ fn prepare(listener: &ActiveListener, socket: &Socket) -> Address {
     // Refused only on a socket that has failed already; the first read will tell.
     let _failed = stream.set_nodelay(true).is_err();
     if let Some(keepalive) = listener.config.keepalive {
-        crate::stream::set_keepalive(stream, keepalive);
+        crate::stream::set_keepalive(stream, &keepalive);
     }
     let redirected = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
     redirected.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::Ip)
@@ -71,8 +75,7 @@ fn prepare(listener: &ActiveListener, socket: &Socket) -> Address {
 fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
     match error {
         DetectError::TimedOut => listener.stats.downstream_pre_cx_timeout.inc(),
-        DetectError::ProxyProtocol(_) => listener.stats.downstream_cx_protocol_error.inc(),
-        DetectError::Closed => {}
+        DetectError::ProxyProtocol(_) | DetectError::Closed => {}
     }
     tracing::debug!(listener = %listener.config.name, %peer, %error, "detection");
 }
@@ -111,11 +114,11 @@ fn choose_chain(listener: &ActiveListener, info: &ConnectionInfo, detected: &Det
     listener.chain(chain::select(&listener.config, &facts)?).cloned()
 }
 
-async fn handle_plain(worker: Rc<Worker>, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>) {
+async fn handle_plain(worker: Rc<Worker>, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>, drain: Drain) {
     let (prefix, socket) = stream.into_parts();
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info);
+            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, drain);
             serve_http(connection, manager.codec, prefix, socket).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => tunnel::serve(&worker, tcp, stats, info, tunnel::plain(socket), prefix).await,
@@ -128,6 +131,7 @@ async fn handle_tls(
     chain: Arc<ActiveChain>,
     info: ConnectionInfo,
     stream: tokio_rustls::server::TlsStream<Rewind<Socket>>,
+    drain: Drain,
 ) {
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
@@ -137,7 +141,7 @@ async fn handle_tls(
                 (CodecChoice::Auto, Some(_)) => CodecChoice::Http1,
                 (codec, _) => codec,
             };
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info);
+            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, drain);
             serve_http(connection, codec, Bytes::new(), stream).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {

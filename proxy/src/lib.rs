@@ -2,8 +2,10 @@
 
 /// 1. Take a connection.
 pub mod accept;
-/// Pages for operators.
+/// What operators ask.
 pub mod admin;
+/// The only wiring.
+pub mod app;
 /// A cluster to one of its endpoints.
 pub mod balance;
 /// HTTP on the wire.
@@ -12,8 +14,12 @@ pub mod codec;
 pub mod config;
 /// An endpoint to a usable connection.
 pub mod connect;
+/// The story of a connection.
+pub mod connection;
 /// 2. Which protocol is it.
 pub mod detect;
+/// Graceful stop.
+pub mod drain;
 /// What is known of one request or connection.
 pub mod exchange;
 /// 6. Send the request, bring back the answer.
@@ -22,10 +28,16 @@ pub mod forward;
 pub mod normalize;
 /// Answers that the proxy makes itself.
 pub mod reply;
+/// The story of a request.
+pub mod request;
 /// Names to addresses, on the control thread.
 pub mod resolve;
 /// 4. Which virtual host, route, cluster.
 pub mod route;
+/// What all workers share.
+pub mod runtime;
+/// Flags, environment and bootstrap file.
+pub mod settings;
 /// Byte streams handed from stage to stage.
 pub mod stream;
 /// Tasks with an owner.
@@ -34,7 +46,11 @@ pub mod task;
 pub mod telemetry;
 /// Handshakes with clients and servers.
 pub mod tls;
+/// The story of a TCP connection.
+pub mod tunnel;
 /// What all workers share of a cluster.
 pub mod upstream;
+/// One data-plane thread.
+pub mod worker;
 /// Configuration in: wire types to model.
 pub mod xds;

@@ -9,8 +9,14 @@ pub mod access_log;
 pub mod address;
 /// The bootstrap file.
 pub mod bootstrap;
+/// Clusters.
+pub mod cluster;
 /// Bytes from files or in place.
 pub mod data_source;
+/// The configuration in use, for `/config_dump`.
+pub mod dump;
+/// Endpoints.
+pub mod endpoint;
 /// Names of headers, and what is added to and removed from headers.
 pub mod headers;
 /// HTTP connection managers.
@@ -21,12 +27,11 @@ pub mod invalid;
 pub mod listener;
 /// Matchers of strings, headers and shares.
 pub mod matcher;
+/// Virtual hosts and routes.
+pub mod route;
 /// TCP proxy.
 pub mod tcp;
 /// TLS contexts.
 pub mod tls;
 /// Tracing.
 pub mod trace;
-
-mod pending;
-use pending::{cluster, route};

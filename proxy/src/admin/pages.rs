@@ -6,8 +6,9 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::admin::query::Query;
-use crate::admin::{Access, Action, AdminState, DumpRequest, ServerState, clusters, guard, listeners};
+use crate::admin::{Access, Action, AdminState, ServerState, clusters, guard, listeners};
 use crate::telemetry::exposition::{Kind, PageFormat, Selection, render};
+use crate::xds::dump::{DumpError, DumpRequest};
 
 const TEXT: &str = "text/plain; charset=UTF-8";
 const HTML: &str = "text/html; charset=UTF-8";
@@ -131,13 +132,15 @@ pub(super) fn answer(state: &AdminState, access: Access, request: &Parts) -> Res
 }
 
 fn checked(state: &AdminState, access: Access, request: &Parts) -> Answer {
+    let query = Query::parse(request.uri.query().unwrap_or(""));
+    let page = Page::at(request.uri.path()).filter(|page| access == Access::Full || page.is_public());
+    // What anybody may see is also asked for through listeners that route to the admin page, by name.
     if access == Access::Full
+        && !page.is_some_and(Page::is_public)
         && let Some(why) = guard::refusal(request)
     {
         return Answer::refused(StatusCode::FORBIDDEN, why);
     }
-    let query = Query::parse(request.uri.query().unwrap_or(""));
-    let page = Page::at(request.uri.path()).filter(|page| access == Access::Full || page.is_public());
     let Some(page) = page else {
         return Answer::new(StatusCode::NOT_FOUND, TEXT, format!("invalid path. {}", help(access)));
     };
@@ -164,10 +167,7 @@ fn show(state: &AdminState, access: Access, page: Page, query: &Query) -> Answer
             state.registry.reset_counters();
             Answer::ok(TEXT, "OK\n")
         }
-        Page::ConfigDump => {
-            let resource = query.get("resource").map(str::to_owned);
-            Answer::json(&(state.config_dump)(&DumpRequest { include_endpoints: query.has("include_eds"), resource }))
-        }
+        Page::ConfigDump => config_dump(state, query),
         Page::Clusters if wants_json(query) => Answer::json(&clusters::json(&(state.clusters)())),
         Page::Clusters => Answer::ok(TEXT, clusters::text(&(state.clusters)())),
         Page::Listeners if wants_json(query) => Answer::json(&listeners::json(&(state.listeners)())),
@@ -203,6 +203,15 @@ fn ready(state: &AdminState) -> Answer {
     let now = *state.state.borrow();
     let status = if now == ServerState::Live { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     Answer::new(status, TEXT, format!("{}\n", now.name()))
+}
+
+fn config_dump(state: &AdminState, query: &Query) -> Answer {
+    let resource = query.get("resource").map(str::to_owned);
+    match (state.config_dump)(&DumpRequest { include_endpoints: query.has("include_eds"), resource }) {
+        Ok(page) => Answer::json(&page),
+        Err(error @ DumpError::NoResource(_)) => Answer::refused(StatusCode::NOT_FOUND, error),
+        Err(error @ DumpError::Unwritable(_)) => Answer::refused(StatusCode::INTERNAL_SERVER_ERROR, error),
+    }
 }
 
 fn stats(state: &AdminState, query: &Query, default: PageFormat) -> Answer {
@@ -242,6 +251,7 @@ fn refresh(state: &AdminState) {
     server.uptime.set(state.started.elapsed().as_secs());
     server.live.set(u64::from(now == ServerState::Live));
     server.state.set(now.number());
+    server.total_connections.set(u64::try_from((state.connections)()).unwrap_or(u64::MAX));
     server.concurrency.set(u64::try_from(state.workers).unwrap_or(u64::MAX));
     if let Some(kilobytes) = std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(resident_kilobytes) {
         server.memory_physical_size.set(kilobytes.saturating_mul(1024));

@@ -34,7 +34,11 @@ impl Admin {
             node: serde_json::json!({ "id": "sidecar-1" }),
             options: serde_json::json!({ "concurrency": 2 }),
             workers: 2,
-            config_dump: Box::new(|request| serde_json::json!({ "configs": [], "eds": request.include_endpoints })),
+            connections: Box::new(|| 3),
+            config_dump: Box::new(|request| match &request.resource {
+                None => Ok(serde_json::json!({ "configs": [], "eds": request.include_endpoints })),
+                Some(name) => Err(DumpError::NoResource(name.clone())),
+            }),
             clusters: Box::new(Vec::new),
             listeners: Box::new(move || vec![ListenerView { name: "in".into(), addresses: vec![Address::Ip(address)] }]),
             actions: wishes,
@@ -118,6 +122,8 @@ async fn pages_show_what_the_process_is_made_of() {
         assert_eq!((&info["state"], &info["node"]["id"]), (&"PRE_INITIALIZING".into(), &"sidecar-1".into()));
         let dump: Value = serde_json::from_str(&admin.get("/config_dump?include_eds").await.1).unwrap();
         assert_eq!(dump["eds"], true);
+        assert_eq!(admin.get("/config_dump?resource=x").await, (404, "x not found in config dump\n".into()));
+        assert_eq!(admin.get("/stats?filter=total_connections").await.1, "server.total_connections: 3\n");
         assert_eq!(admin.get("/listeners").await.1, format!("in::{}\n", admin.address));
         let listeners: Value = serde_json::from_str(&admin.get("/listeners?format=json").await.1).unwrap();
         let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];

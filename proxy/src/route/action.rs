@@ -177,25 +177,29 @@ fn from_template(parts: &[TemplatePart], matched: &RouteMatch, request: &Request
     Some(path)
 }
 
-/// A path that can be sent. Characters that cannot stand in one are percent-encoded: what a pattern makes of a path must not
-/// begin a query, a fragment or another line. A `?` of a replacement does begin the query, as in Envoy.
-fn path_and_query(path: Vec<u8>, query: Option<&str>) -> Option<PathAndQuery> {
-    let mut out = String::with_capacity(path.len().saturating_add(query.map_or(0, str::len)).saturating_add(2));
+/// A path that can be sent. What a pattern makes of a path must not begin a fragment or another line: where it is not a path, it is
+/// percent-encoded. A `?` of a replacement does begin the query, as in Envoy.
+fn path_and_query(mut path: Vec<u8>, query: Option<&str>) -> Option<PathAndQuery> {
     if !path.starts_with(b"/") {
-        out.push('/');
-    }
-    for byte in path {
-        match byte {
-            b'#' | b'<' | b'>' | b'`' | b'"' | b'\\' | b'^' | b'{' | b'}' | b'|' | 0..=b' ' | 0x7f.. => {
-                // Writing to a string cannot fail.
-                let _ = fmt::Write::write_fmt(&mut out, format_args!("%{byte:02X}"));
-            }
-            byte => out.push(char::from(byte)),
-        }
+        path.insert(0, b'/');
     }
     if let Some(query) = query {
-        out.push('?');
-        out.push_str(query);
+        path.push(b'?');
+        path.extend_from_slice(query.as_bytes());
     }
-    PathAndQuery::try_from(out).ok()
+    let as_it_is = if path.contains(&b'#') { None } else { PathAndQuery::try_from(path.as_slice()).ok() };
+    as_it_is.or_else(|| PathAndQuery::try_from(percent_encoded(&path)).ok())
+}
+
+fn percent_encoded(path: &[u8]) -> String {
+    let mut out = String::with_capacity(path.len().saturating_mul(3));
+    for byte in path {
+        if byte.is_ascii_alphanumeric() || b"/?%:@-._~!$&'()*+,;=[]".contains(byte) {
+            out.push(char::from(*byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = fmt::Write::write_fmt(&mut out, format_args!("%{byte:02X}"));
+        }
+    }
+    out
 }

@@ -80,7 +80,7 @@ fn apply_to_request(mutations: &HeaderMutations, source: Source<'_>, request: &m
     write(changes, &mut request.headers);
 }
 
-/// One level's mutations of a response; a local reply's mapper has its own.
+/// Applies one set of mutations to a response.
 pub fn apply(mutations: &HeaderMutations, source: Source<'_>, request: &RequestHead, response: &mut HeaderMap) {
     if mutations.is_empty() {
         return;

@@ -44,7 +44,7 @@ pub struct Exchange<'a> {
 }
 
 impl<'a> Exchange<'a> {
-    /// Without a request: a TCP connection, or the base of what is known so far.
+    /// Of a connection, or of a request of which nothing is known yet.
     pub fn of_connection(info: &'a StreamInfo, hostname: &'a str) -> Self {
         Self { info, request: None, response: None, trailers: None, local_reply_body: None, hostname }
     }

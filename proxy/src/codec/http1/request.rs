@@ -64,7 +64,11 @@ const fn fault(error: httparse::Error) -> RequestFault {
     match error {
         httparse::Error::TooManyHeaders => RequestFault::HeadTooLarge("too many fields"),
         httparse::Error::Version => RequestFault::Version("the version is neither HTTP/1.0 nor HTTP/1.1"),
-        other => RequestFault::Malformed(head::rule(other)),
+        httparse::Error::HeaderName
+        | httparse::Error::HeaderValue
+        | httparse::Error::NewLine
+        | httparse::Error::Status
+        | httparse::Error::Token => RequestFault::Malformed(head::rule(error)),
     }
 }
 

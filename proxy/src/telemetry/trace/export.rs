@@ -73,14 +73,28 @@ pub fn channel(stats: Arc<NinonStats>) -> (Exporter, ExportTask) {
 }
 
 impl ExportTask {
-    /// Exports until all senders are gone and all is sent. `endpoint` tells the URI of a provider's cluster as it is now
-    /// (`http://127.0.0.1:4317`), if it is known.
-    pub async fn run(mut self, endpoint: impl Fn(&OpenTelemetry) -> Option<String>) {
+    /// Exports until all senders are gone, or `last` is over, and all is sent. `endpoint` tells the URI of a provider's cluster
+    /// as it is now (`http://127.0.0.1:4317`), if it is known.
+    pub async fn run(mut self, endpoint: impl Fn(&OpenTelemetry) -> Option<String>, last: impl Future<Output = ()>) {
         let mut batch = Vec::new();
-        while self.queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let mut last = std::pin::pin!(last);
+        loop {
+            let received = tokio::select! {
+                received = self.queue.recv_many(&mut batch, MAX_BATCH) => received,
+                () = &mut last, if !self.queue.is_closed() => {
+                    self.queue.close();
+                    continue;
+                }
+            };
+            if received == 0 {
+                return;
+            }
             if batch.len() < MAX_BATCH && !self.queue.is_closed() {
                 // Others come: one message for all, and one wake-up.
-                tokio::time::sleep(GATHER).await;
+                tokio::select! {
+                    () = tokio::time::sleep(GATHER) => {}
+                    () = &mut last => self.queue.close(),
+                }
                 while batch.len() < MAX_BATCH
                     && let Ok(span) = self.queue.try_recv()
                 {
