@@ -10,6 +10,8 @@ mod live;
 mod local;
 /// Copies of requests.
 mod mirror;
+/// What a request tells its collector.
+mod traced;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -168,7 +170,9 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
         RouteSource::Named(name) => generation.snapshot.route_tables.get(name),
     };
     let table = Arc::clone(table.ok_or_else(no_route)?);
-    select(inner, live, &table)?;
+    let selected = select(inner, live, &table);
+    live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
+    selected?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
     match &route.action {
         RouteAction::Redirect(redirect) => Err(local::redirect(live, redirect).into()),

@@ -1,5 +1,4 @@
 use super::*;
-use crate::settings;
 
 const FILE: &str = r#"
 static_resources:
@@ -33,7 +32,9 @@ static_resources:
 "#;
 
 fn dump() -> Dump {
-    Dump::new(settings::load(FILE, false).unwrap().bootstrap.source)
+    let file: Json = serde_saphyr::from_str(FILE).unwrap();
+    let (bootstrap, _unknown) = json::from_json::<Bootstrap>(&xds_proto::descriptor_pool().unwrap(), &file).unwrap();
+    Dump::new(bootstrap.encode_to_vec())
 }
 
 fn page(include_endpoints: bool, resource: Option<&str>) -> Result<Json, DumpError> {
