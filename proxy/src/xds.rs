@@ -3,6 +3,8 @@
 //! This is the only module that names `xds_proto`. Whatever leaves it is valid: each parser refuses what cannot work, with
 //! the path of the field and the rule, and says what it accepts without effect.
 
+/// What is wrong with a resource, and where.
+pub mod invalid;
 /// Access logs and format strings.
 pub mod access_log;
 /// Addresses, ranges, socket settings.
@@ -15,12 +17,12 @@ pub mod data_source;
 pub mod headers;
 /// HTTP connection managers.
 pub mod http;
-/// What is wrong with a resource, and where.
-pub mod invalid;
 /// Listeners and filter chains.
 pub mod listener;
 /// Matchers of strings, headers and shares.
 pub mod matcher;
+/// Virtual hosts and routes.
+pub mod route;
 /// TCP proxy.
 pub mod tcp;
 /// TLS contexts.
@@ -29,4 +31,4 @@ pub mod tls;
 pub mod trace;
 
 mod pending;
-use pending::{cluster, route};
+use pending::cluster;

@@ -135,6 +135,16 @@ impl Parser {
         self.secrets.get(name).cloned()
     }
 
+    /// Accepts any name of a cluster until [`Parser::recall_clusters`].
+    pub fn forget_clusters(&mut self) -> Option<HashSet<String>> {
+        self.clusters.take()
+    }
+
+    /// Knows again what [`Parser::forget_clusters`] returned.
+    pub fn recall_clusters(&mut self, clusters: Option<HashSet<String>>) {
+        self.clusters = clusters;
+    }
+
     /// The value, if nothing was wrong, and what is to be told all the same.
     pub fn finish<T>(self, value: Option<T>) -> Result<(T, Vec<Invalid>), Faults> {
         match value {

@@ -7,6 +7,8 @@ pub mod field;
 /// Regular expressions and substitutions.
 pub mod regex;
 
+pub use field::header;
+
 use xds_proto::envoy::config::core::v3::RuntimeFractionalPercent;
 use xds_proto::envoy::r#type::matcher::v3 as wire;
 use xds_proto::envoy::r#type::v3::fractional_percent::DenominatorType;
