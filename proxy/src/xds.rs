@@ -3,20 +3,24 @@
 //! This is the only module that names `xds_proto`. Whatever leaves it is valid: each parser refuses what cannot work, with
 //! the path of the field and the rule, and says what it accepts without effect.
 
-/// What is wrong with a resource, and where.
-pub mod invalid;
 /// Access logs and format strings.
 pub mod access_log;
 /// Addresses, ranges, socket settings.
 pub mod address;
 /// The bootstrap file.
 pub mod bootstrap;
+/// Clusters.
+pub mod cluster;
 /// Bytes from files or in place.
 pub mod data_source;
+/// Endpoints.
+pub mod endpoint;
 /// Names of headers, and what is added to and removed from headers.
 pub mod headers;
 /// HTTP connection managers.
 pub mod http;
+/// What is wrong with a resource, and where.
+pub mod invalid;
 /// Listeners and filter chains.
 pub mod listener;
 /// Matchers of strings, headers and shares.
@@ -29,6 +33,3 @@ pub mod tcp;
 pub mod tls;
 /// Tracing.
 pub mod trace;
-
-mod pending;
-use pending::cluster;

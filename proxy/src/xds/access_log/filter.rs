@@ -35,7 +35,7 @@ pub fn filter(wire: &wire::AccessLogFilter, parser: &mut Parser) -> Option<LogFi
         }
         Some(Kind::HeaderFilter(filter)) => parser.at("header_filter", |parser| {
             let header = parser.required("header", filter.header.as_ref())?;
-            parser.at("header", |parser| matcher::field::header(header, parser)).map(LogFilter::Header)
+            parser.at("header", |parser| matcher::header(header, parser)).map(LogFilter::Header)
         }),
         Some(Kind::ResponseFlagFilter(filter)) => parser.at("response_flag_filter", |parser| {
             let flags = parser.each("flags", &filter.flags, |flag, parser| {
