@@ -34,3 +34,5 @@ pub mod connect;
 pub mod xds;
 /// Flags, environment and bootstrap file.
 pub mod settings;
+/// Handshakes with clients and servers.
+pub mod tls;

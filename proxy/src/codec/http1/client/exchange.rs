@@ -48,6 +48,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
 
     /// Writes the head into the buffer. Gives the request back without its body, for the case that it must be sent again.
     pub(super) fn begin(&self, request: Request<Body>, spelling: Spelling, reuse: Rc<dyn Reuse<IO>>) -> Request<()> {
+        let hint = request.body().size_hint();
         let mut state = self.0.borrow_mut();
         let state = &mut *state;
         let headers = request.headers();
@@ -62,7 +63,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
         state.wire.out.touched = false;
         state.early.clear();
         state.early_lost = false;
-        let hint = request.body().size_hint();
         state.encoder = encode::request(&mut state.wire.out, &request, &hint, &spelling, connect || upgrade);
         state.asked.upgrade &= state.encoder != Encoder::Chunked;
         state.hold = (state.expects && !state.encoder.is_ended()).then(|| Box::pin(sleep(CONTINUE_LIMIT)));

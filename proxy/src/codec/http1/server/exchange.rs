@@ -155,10 +155,12 @@ where
     B: http_body::Body<Data = Bytes, Error = BodyError>,
 {
     let Outgoing { response, spelling } = outgoing;
+    // The body may be the request's: ask it before the connection is borrowed.
+    let hint = response.body().size_hint();
     let (encoder, keep_alive) = {
         let mut state = link.0.borrow_mut();
         state.answering = true;
-        encode::response(&mut state.wire.out, &response, &response.body().size_hint(), &spelling, answering)
+        encode::response(&mut state.wire.out, &response, &hint, &spelling, answering)
     };
     let (parts, body) = response.into_parts();
     recycle::give(parts.headers);
