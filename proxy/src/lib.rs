@@ -16,6 +16,8 @@ pub mod forward;
 pub mod normalize;
 /// Answers that the proxy makes itself.
 pub mod reply;
+/// 4. Which virtual host, route, cluster.
+pub mod route;
 /// Byte streams handed from stage to stage.
 pub mod stream;
 /// Tasks with an owner.
@@ -32,7 +34,7 @@ pub mod balance;
 pub mod connect;
 /// Configuration in: wire types to model.
 pub mod xds;
-/// Flags, environment and bootstrap file.
-pub mod settings;
 /// Handshakes with clients and servers.
 pub mod tls;
+/// Flags, environment and bootstrap file.
+pub mod settings;

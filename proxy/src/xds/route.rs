@@ -55,7 +55,12 @@ pub fn parse(table: &wire::RouteConfiguration, parser: &mut Parser) -> Option<Ro
     if let Some(clusters) = unchecked {
         parser.recall_clusters(clusters);
     }
+    let domains = match crate::config::route::domains::DomainIndex::new(&virtual_hosts) {
+        Ok(domains) => domains,
+        Err(duplicate) => return parser.refuse_at("virtual_hosts", duplicate.to_string()),
+    };
     Some(RouteTable {
+        domains,
         name: RouteTableName::from(table.name.as_str()),
         virtual_hosts,
         ignore_port: table.ignore_port_in_host_matching,
