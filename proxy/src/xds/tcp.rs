@@ -102,3 +102,6 @@ fn tell_ignored(proxy: &wire::TcpProxy, parser: &mut Parser) {
     parser.ignored("downstream_idle_timeout", proxy.downstream_idle_timeout.is_some(), one_timeout);
     parser.ignored("upstream_idle_timeout", proxy.upstream_idle_timeout.is_some(), one_timeout);
 }
+
+#[cfg(test)]
+mod tests;

@@ -205,3 +205,6 @@ fn version(field: &'static str, wire: i32, default: TlsVersion, parser: &mut Par
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

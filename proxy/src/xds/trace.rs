@@ -106,3 +106,6 @@ fn open_telemetry(provider: &provider::tracing::Http, parser: &mut Parser) -> Op
         Some(OpenTelemetry { cluster: cluster?, service_name: service.to_owned() })
     })
 }
+
+#[cfg(test)]
+mod tests;
