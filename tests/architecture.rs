@@ -22,22 +22,11 @@ const PROXY: &[(&str, &[&str])] = &[
     ("filter", STAGE),
     ("balance", STAGE),
     ("connect", &["config", "stream", "telemetry", "task", "tls"]),
-    (
-        "forward",
-        &["config", "stream", "telemetry", "task", "connect"],
-    ),
-    (
-        "error",
-        &[
-            "accept", "detect", "tls", "route", "filter", "balance", "connect", "forward", "config",
-        ],
-    ),
+    ("forward", &["config", "stream", "telemetry", "task", "connect"]),
+    ("error", &["accept", "detect", "tls", "route", "filter", "balance", "connect", "forward", "config"]),
     ("inbound", ALL),
     ("outbound", ALL),
-    (
-        "admin",
-        &["config", "telemetry", "drain", "settings", "task", "xds"],
-    ),
+    ("admin", &["config", "telemetry", "drain", "settings", "task", "xds"]),
     ("settings", &["config", "xds"]),
     ("drain", &["task", "telemetry"]),
     ("worker", ALL),
@@ -71,22 +60,14 @@ const CONTROL_PLANE: &[(&str, &[&str])] = &[
 /// A name, and the only files of a crate's `src/` that may say it (a folder goes with its front file).
 const NAMES: &[(&str, &str, &[&str])] = &[
     ("../proxy/src", "xds_proto", &["xds"]),
-    (
-        "../control-plane/src",
-        "xds_proto",
-        &["translate", "snapshot", "push"],
-    ),
+    ("../control-plane/src", "xds_proto", &["translate", "snapshot", "push"]),
     ("../proxy/src", "std::env", &["settings"]),
     ("../control-plane/src", "std::env", &["settings"]),
     ("../proxy/src", "tokio::spawn", &["task"]),
     ("../control-plane/src", "tokio::spawn", &["task"]),
     ("../proxy/src", "spawn_local", &["task"]),
     ("../proxy/src", "serde_saphyr", &["xds", "settings"]),
-    (
-        "../control-plane/src",
-        "serde_saphyr",
-        &["source", "inject"],
-    ),
+    ("../control-plane/src", "serde_saphyr", &["source", "inject"]),
     ("../proxy/src", "ninon_control_plane", &[]),
     ("../control-plane/src", "ninon_proxy", &[]),
 ];
@@ -105,10 +86,7 @@ fn control_plane_modules_import_only_what_they_may() {
 
 #[test]
 fn some_names_are_said_in_few_places() {
-    let broken: Vec<_> = NAMES
-        .iter()
-        .flat_map(|(src, name, places)| said_elsewhere(Path::new(src), name, places))
-        .collect();
+    let broken: Vec<_> = NAMES.iter().flat_map(|(src, name, places)| said_elsewhere(Path::new(src), name, places)).collect();
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
@@ -116,53 +94,26 @@ fn some_names_are_said_in_few_places() {
 fn plain_data_imports_no_runtime_and_no_wire_format() {
     let crates = ["tokio", "tonic", "prost", "kube", "hyper", "h2", "axum"];
     let of = |src: &str, module: &str| -> Vec<String> {
-        let files = rust_files(Path::new(src))
-            .into_iter()
-            .filter(|file| module_of(Path::new(src), file) == module);
+        let files = rust_files(Path::new(src)).into_iter().filter(|file| module_of(Path::new(src), file) == module);
         let lines = files.flat_map(|file| {
             let code = code_of(&fs::read_to_string(&file).unwrap());
-            let used = crates
-                .iter()
-                .filter(|name| code.contains(&format!("{name}::")))
-                .map(|name| name.to_string());
-            used.map(|name| format!("{}: plain data names `{name}`", file.display()))
-                .collect::<Vec<_>>()
+            let used = crates.iter().filter(|name| code.contains(&format!("{name}::"))).map(|name| name.to_string());
+            used.map(|name| format!("{}: plain data names `{name}`", file.display())).collect::<Vec<_>>()
         });
         lines.collect()
     };
-    let broken = [
-        of("../proxy/src", "config"),
-        of("../control-plane/src", "model"),
-    ]
-    .concat();
+    let broken = [of("../proxy/src", "config"), of("../control-plane/src", "model")].concat();
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
 }
 
 #[test]
 fn files_keep_to_their_length() {
-    let folders = [
-        "../proxy/src",
-        "../control-plane/src",
-        "../xds-proto/src",
-        "src",
-    ];
-    let files = folders
-        .iter()
-        .flat_map(|folder| rust_files(Path::new(folder)));
+    let folders = ["../proxy/src", "../control-plane/src", "../xds-proto/src", "src"];
+    let files = folders.iter().flat_map(|folder| rust_files(Path::new(folder)));
     let long = files.filter_map(|file| {
         let text = fs::read_to_string(&file).unwrap();
-        let lines = text
-            .split("\n#[cfg(test)]\nmod ")
-            .next()
-            .unwrap()
-            .lines()
-            .count();
-        (lines > 400 && !file.ends_with("tests.rs")).then(|| {
-            format!(
-                "{}: {lines} lines without tests, 400 at most",
-                file.display()
-            )
-        })
+        let lines = text.split("\n#[cfg(test)]\nmod ").next().unwrap().lines().count();
+        (lines > 400 && !file.ends_with("tests.rs")).then(|| format!("{}: {lines} lines without tests, 400 at most", file.display()))
     });
     let long: Vec<_> = long.collect();
     assert!(long.is_empty(), "\n{}", long.join("\n"));
@@ -171,26 +122,17 @@ fn files_keep_to_their_length() {
 #[test]
 fn grouped_and_nested_imports_are_seen() {
     let code = "use crate::{config, route::{Route, Match}, xds};\nlet x = crate::balance::pick();";
-    assert_eq!(
-        imported_modules(code),
-        ["config", "route", "xds", "balance"]
-    );
+    assert_eq!(imported_modules(code), ["config", "route", "xds", "balance"]);
 }
 
 #[test]
 fn comments_are_not_code() {
-    assert_eq!(
-        imported_modules("//! See [`crate::xds`].\nuse crate::config; // not crate::xds"),
-        ["config"]
-    );
+    assert_eq!(imported_modules("//! See [`crate::xds`].\nuse crate::config; // not crate::xds"), ["config"]);
 }
 
 #[test]
 fn tests_beside_the_code_are_not_held_to_the_rules() {
-    assert_eq!(
-        imported_modules("use crate::config;\n#[cfg(test)]\nmod tests { use crate::xds; }"),
-        ["config"]
-    );
+    assert_eq!(imported_modules("use crate::config;\n#[cfg(test)]\nmod tests { use crate::xds; }"), ["config"]);
 }
 
 fn forbidden_imports(src: &Path, table: &[(&str, &[&str])]) -> Vec<String> {
@@ -217,18 +159,9 @@ fn forbidden_imports(src: &Path, table: &[(&str, &[&str])]) -> Vec<String> {
 }
 
 fn said_elsewhere(src: &Path, name: &str, places: &[&str]) -> Vec<String> {
-    let files = rust_files(src)
-        .into_iter()
-        .filter(|file| !places.contains(&module_of(src, file).as_str()));
+    let files = rust_files(src).into_iter().filter(|file| !places.contains(&module_of(src, file).as_str()));
     let saying = files.filter(|file| code_of(&fs::read_to_string(file).unwrap()).contains(name));
-    saying
-        .map(|file| {
-            format!(
-                "{}: says `{name}`, which is for {places:?} only",
-                file.display()
-            )
-        })
-        .collect()
+    saying.map(|file| format!("{}: says `{name}`, which is for {places:?} only", file.display())).collect()
 }
 
 fn module_of(src: &Path, file: &Path) -> String {
@@ -237,28 +170,15 @@ fn module_of(src: &Path, file: &Path) -> String {
 }
 
 fn rust_files(dir: &Path) -> Vec<PathBuf> {
-    let paths = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let files = paths.flat_map(|path| {
-        if path.is_dir() {
-            rust_files(&path)
-        } else {
-            vec![path]
-        }
-    });
-    files
-        .filter(|path| path.extension().is_some_and(|ext| ext == "rs"))
-        .collect()
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let files = paths.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|ext| ext == "rs")).collect()
 }
 
 /// The text without comments, and without the tests at its end.
 fn code_of(source: &str) -> String {
     let code = source.split("#[cfg(test)]\nmod ").next().unwrap();
-    code.lines()
-        .map(|line| line.split("//").next().unwrap())
-        .collect::<Vec<_>>()
-        .join("\n")
+    code.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
 /// The first segment of every `crate::` path outside comments, `use crate::{a, b}` included.
@@ -271,12 +191,7 @@ fn imported_modules(source: &str) -> Vec<String> {
             continue;
         };
         let mut depth = 0;
-        for part in group
-            .split("};")
-            .next()
-            .unwrap()
-            .split_inclusive(['{', '}', ','])
-        {
+        for part in group.split("};").next().unwrap().split_inclusive(['{', '}', ',']) {
             if depth == 0 {
                 modules.push(first_segment(part));
             }
@@ -289,8 +204,5 @@ fn imported_modules(source: &str) -> Vec<String> {
 }
 
 fn first_segment(path: &str) -> String {
-    path.trim_start()
-        .chars()
-        .take_while(|c| c.is_alphanumeric() || *c == '_')
-        .collect()
+    path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }

@@ -17,34 +17,22 @@ fn main() -> ExitCode {
     let folder = settings::tests_dir().join("differential");
     let cases = case::load(&folder).unwrap_or_else(|problem| panic!("{problem}"));
     let (mode, record) = (settings::mode(), settings::record_dir());
-    let differences: Vec<String> = cases
-        .iter()
-        .filter(|case| case.differs.is_some())
-        .map(|case| case.name.clone())
-        .collect();
-    let mut trials = vec![Trial::test("differences_on_purpose_are_few", move || {
-        few(&differences)
-    })];
+    let differences: Vec<String> = cases.iter().filter(|case| case.differs.is_some()).map(|case| case.name.clone()).collect();
+    let mut trials = vec![Trial::test("differences_on_purpose_are_few", move || few(&differences))];
     for case in cases {
         let record = record.clone();
-        trials.push(Trial::test(case.name.clone(), move || {
-            run(&case, mode, record.as_deref())
-        }));
+        trials.push(Trial::test(case.name.clone(), move || run(&case, mode, record.as_deref())));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 fn run(case: &Case, mode: settings::Mode, record: Option<&std::path::Path>) -> Result<(), Failed> {
-    check(case, mode, record)
-        .map_err(|problem| Failed::from(format!("{}\n{problem}", case.description)))
+    check(case, mode, record).map_err(|problem| Failed::from(format!("{}\n{problem}", case.description)))
 }
 
 fn few(differences: &[String]) -> Result<(), Failed> {
     if differences.len() <= MOST_DIFFERENCES {
         return Ok(());
     }
-    Err(Failed::from(format!(
-        "{} cases differ on purpose, at most {MOST_DIFFERENCES} may: {differences:?}",
-        differences.len()
-    )))
+    Err(Failed::from(format!("{} cases differ on purpose, at most {MOST_DIFFERENCES} may: {differences:?}", differences.len())))
 }

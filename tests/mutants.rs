@@ -17,15 +17,9 @@ fn main() -> ExitCode {
     let filter = std::env::args().nth(1).unwrap_or_default();
     let folder = settings::tests_dir().join("differential");
     let cases = case::load(&folder).unwrap_or_else(|problem| panic!("{problem}"));
-    let wanted = cases
-        .into_iter()
-        .filter(|case| case.differs.is_none() && case.name.contains(&filter));
+    let wanted = cases.into_iter().filter(|case| case.differs.is_none() && case.name.contains(&filter));
     // Envoy's own mutants show what the cases pin, whatever the state of ninon-proxy.
-    let subject = if settings::mode() == Mode::EnvoyTwice {
-        Subject::Envoy
-    } else {
-        Subject::Ninon
-    };
+    let subject = if settings::mode() == Mode::EnvoyTwice { Subject::Envoy } else { Subject::Ninon };
     let waiting = Mutex::new(wanted.collect::<Vec<_>>());
     let totals = Mutex::new((0, 0));
     std::thread::scope(|scope| {
@@ -50,10 +44,7 @@ fn next(waiting: &Mutex<Vec<Case>>) -> Option<Case> {
 
 /// Runs the mutants of one case, prints the ones that slip through; noticed and all.
 fn report(case: &Case, subject: Subject) -> (usize, usize) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let rules = Rules::from(&case.compare);
     let Ok(envoy) = runtime.block_on(run(case, &case.config, Subject::Envoy)) else {
         println!("{}: Envoy does not run it", case.name);

@@ -13,11 +13,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accept::listeners::{self, BindError, Bound};
 use crate::accept::spread::Spread;
+use crate::admin;
 use crate::config::bootstrap::Bootstrap;
 use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::resolve::{Resolvers, Watch, all_warm};
 use crate::runtime::{ActiveListener, Generation, Shared};
+use crate::task::OwnedTask;
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::Registry;
 use crate::upstream::ClusterState;
@@ -89,8 +91,8 @@ pub fn run(bootstrap: Bootstrap, options: &Options) -> Result<(), StartError> {
 
 async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(system("watching signals"))?;
-    let registry = Arc::new(Registry::new());
-    let logs = Arc::new(AccessLogs::new(&registry));
+    let registry = Registry::new();
+    let logs = Arc::new(AccessLogs::new(Arc::clone(&registry.ninon)));
     let generation = generation(bootstrap.snapshot, &registry)?;
     let watches = watch_names(&generation).await;
     let (announcer, watcher) = drain::channel();
@@ -98,12 +100,16 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
         current: ArcSwap::from_pointee(generation),
         registry,
         logs: Arc::clone(&logs),
-        spans: None,
         spread: Spread::new(options.workers),
         local_ip: local_ip(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     });
+    let admin = match &bootstrap.admin {
+        Some(address) => Some(admin::open(address).await.map_err(system("opening the admin address"))?),
+        None => None,
+    };
     let workers = start_workers(&shared, options.workers, &watcher)?;
+    let _admin = admin.map(|listener| OwnedTask::spawn(admin::serve(listener, watcher.clone())));
     tracing::info!(workers = options.workers, "ready");
     signals.until_stop(|| logs.reopen()).await;
     stop(&announcer, workers, options.drain_time, &mut signals).await;
@@ -116,9 +122,6 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
 fn generation(snapshot: Snapshot, registry: &Registry) -> Result<Generation, StartError> {
     let clusters: HashMap<_, _> =
         snapshot.clusters.iter().map(|(name, config)| (name.clone(), ClusterState::new(Arc::clone(config)))).collect();
-    for cluster in clusters.values() {
-        registry.add_cluster(cluster);
-    }
     let mut active = Vec::new();
     for config in &snapshot.listeners {
         let listener = ActiveListener::new(Arc::clone(config), registry);

@@ -2,14 +2,14 @@
 
 /// Sends a request to its cluster, again where that is allowed.
 mod attempt;
-/// A request from its beginning to its log line.
-mod live;
-/// Copies of requests.
-mod mirror;
 /// What the route and the caller allow in time.
 mod limits;
+/// A request from its beginning to its log line.
+mod live;
 /// Answers made here.
 mod local;
+/// Copies of requests.
+mod mirror;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -174,7 +174,14 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
         RouteAction::Direct(direct) => Err(local::direct(live, direct).into()),
         RouteAction::NonForwarding => Err(no_route().into()),
         RouteAction::Forward(forward) => {
-            attempt::forward(attempt::Job { connection, generation: &generation, table: &table, forward }, live, body, spelling, informational).await
+            attempt::forward(
+                attempt::Job { connection, generation: &generation, table: &table, forward },
+                live,
+                body,
+                spelling,
+                informational,
+            )
+            .await
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Matching looks at the request as it was normalised; the path is compared without the query. What is not here: which endpoint is taken.
 
-/// Cluster, rewrites of path and host.
+/// Cluster, rewrites of path and host, redirects.
 pub mod action;
 /// Why a request is routed as it is.
 pub mod explain;
@@ -10,8 +10,6 @@ pub mod explain;
 pub mod matches;
 /// Header mutations.
 pub mod mutate;
-/// Where a redirect points.
-pub mod redirect;
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +43,7 @@ pub enum Selection<'a> {
         /// The route.
         route: &'a Arc<Route>,
     },
-    /// 301 to [`redirect::to_tls`], without the virtual host's header mutations.
+    /// 301 to [`action::https_location`], without the virtual host's header mutations.
     RedirectToTls {
         /// The virtual host that asks for it.
         virtual_host: &'a Arc<VirtualHost>,

@@ -13,7 +13,6 @@ use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::snapshot::Snapshot;
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
-use crate::telemetry::trace::Exporter;
 use crate::tls::TlsError;
 use crate::upstream::ClusterState;
 
@@ -92,7 +91,8 @@ impl ActiveListener {
     /// Counts one connection more; `None` when the listener has as many as it may.
     pub fn admit(self: &Arc<Self>) -> Option<OpenConnection> {
         let limit = self.config.max_connections.unwrap_or(u64::MAX);
-        let admitted = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open.saturating_add(1)));
+        let admitted =
+            self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open.saturating_add(1)));
         if admitted.is_err() {
             self.stats.downstream_cx_overflow.inc();
             return None;
@@ -128,8 +128,6 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Access-log writer.
     pub logs: Arc<AccessLogs>,
-    /// Spans go here; `None` where nothing is traced.
-    pub spans: Option<Exporter>,
     /// How many connections each worker has.
     pub spread: Spread,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.

@@ -31,10 +31,7 @@ fn fill(text: &str, places: &Places) -> String {
 
 fn build(case: &Case, config: &Value) -> Value {
     let chains: Vec<Value> = match config.get("filter_chains") {
-        Some(Value::Array(chains)) => chains
-            .iter()
-            .map(|chain| filter_chain(case, chain))
-            .collect(),
+        Some(Value::Array(chains)) => chains.iter().map(|chain| filter_chain(case, chain)).collect(),
         _ => vec![filter_chain(case, config)],
     };
     let mut listener = json!({
@@ -43,36 +40,18 @@ fn build(case: &Case, config: &Value) -> Value {
         "filter_chains": chains,
     });
     if let Some(chain) = config.get("default_chain") {
-        set(
-            &mut listener,
-            "default_filter_chain",
-            filter_chain(case, chain),
-        );
+        set(&mut listener, "default_filter_chain", filter_chain(case, chain));
     }
     if let Some(Value::Array(names)) = config.get("listener_filters") {
-        set(
-            &mut listener,
-            "listener_filters",
-            names.iter().map(listener_filter).collect(),
-        );
+        set(&mut listener, "listener_filters", names.iter().map(listener_filter).collect());
     }
     merge(&mut listener, config.get("listener"));
     let clusters: Vec<Value> = case
         .upstreams
         .iter()
-        .map(|(name, upstream)| {
-            cluster(
-                name,
-                upstream.protocol,
-                config.get("clusters").and_then(|all| all.get(name)),
-            )
-        })
+        .map(|(name, upstream)| cluster(name, upstream.protocol, config.get("clusters").and_then(|all| all.get(name))))
         .collect();
-    let extra = config
-        .get("extra_clusters")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+    let extra = config.get("extra_clusters").and_then(Value::as_array).cloned().unwrap_or_default();
     let clusters = [clusters, extra].concat();
     let mut whole = json!({
         "node": {"id": "differential", "cluster": "differential"},
@@ -91,9 +70,7 @@ fn filter_chain(case: &Case, config: &Value) -> Value {
             set(&mut chain, field, value.clone());
         }
     }
-    let filter = config
-        .get("tcp")
-        .map_or_else(|| connection_manager(case, config), tcp_proxy);
+    let filter = config.get("tcp").map_or_else(|| connection_manager(case, config), tcp_proxy);
     set(&mut chain, "filters", json!([filter]));
     merge(&mut chain, config.get("chain"));
     chain
@@ -128,12 +105,7 @@ fn virtual_hosts(case: &Case, config: &Value) -> Value {
     if let Some(hosts) = config.get("virtual_hosts") {
         return hosts.clone();
     }
-    let first = case
-        .upstreams
-        .keys()
-        .next()
-        .cloned()
-        .unwrap_or_else(|| "none".to_owned());
+    let first = case.upstreams.keys().next().cloned().unwrap_or_else(|| "none".to_owned());
     let everything = json!([{"match": {"prefix": "/"}, "route": {"cluster": first}}]);
     let routes = config.get("routes").cloned().unwrap_or(everything);
     let mut host = json!({"name": "all", "domains": ["*"], "routes": routes});
@@ -165,10 +137,7 @@ fn access_log(typed: &mut Value, config: &Value) {
 
 fn listener_filter(filter: &Value) -> Value {
     let (name, fields) = match filter {
-        Value::Object(one) => one
-            .iter()
-            .next()
-            .map_or(("", None), |(name, fields)| (name.as_str(), Some(fields))),
+        Value::Object(one) => one.iter().next().map_or(("", None), |(name, fields)| (name.as_str(), Some(fields))),
         name => (name.as_str().unwrap_or_default(), None),
     };
     let message = match name {
@@ -187,10 +156,7 @@ fn listener_filter(filter: &Value) -> Value {
 /// A static cluster of one upstream; `endpoints: [a, b]` names others.
 fn cluster(name: &str, protocol: Protocol, config: Option<&Value>) -> Value {
     let own = vec![json!(name)];
-    let members = config
-        .and_then(|fields| fields.get("endpoints"))
-        .and_then(Value::as_array)
-        .unwrap_or(&own);
+    let members = config.and_then(|fields| fields.get("endpoints")).and_then(Value::as_array).unwrap_or(&own);
     let endpoints: Vec<_> = members.iter().map(endpoint).collect();
     let mut cluster = json!({
         "name": name,
@@ -204,11 +170,7 @@ fn cluster(name: &str, protocol: Protocol, config: Option<&Value>) -> Value {
             "explicit_http_config": {"http2_protocol_options": {}},
         });
         let key = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-        set(
-            &mut cluster,
-            "typed_extension_protocol_options",
-            json!({key: options}),
-        );
+        set(&mut cluster, "typed_extension_protocol_options", json!({key: options}));
     }
     merge(&mut cluster, config);
     if let Some(fields) = cluster.as_object_mut() {

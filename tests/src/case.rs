@@ -258,13 +258,9 @@ fn main_connection() -> String {
 pub fn load(folder: &Path) -> Result<Vec<Case>, String> {
     let mut cases = Vec::new();
     for topic in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
-        for file in entries(&topic)?
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|ext| ext == "yaml"))
-        {
+        for file in entries(&topic)?.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "yaml")) {
             let text = fs::read_to_string(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-            let mut case: Case =
-                serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+            let mut case: Case = serde_saphyr::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
             case.name = format!("{}/{}", stem(&topic), stem(&file));
             if case.expect.is_empty() {
                 return Err(format!("{}: `expect` asserts nothing", file.display()));
@@ -283,7 +279,5 @@ fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>, String> {
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default()
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }

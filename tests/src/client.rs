@@ -47,11 +47,7 @@ pub struct Seen {
 /// Runs the script against the proxy's listener.
 pub async fn play(steps: &[Step], listener: u16, settle: Duration) -> Seen {
     let mut all: Vec<Conversation> = Vec::new();
-    for step in &steps
-        .iter()
-        .map(|step| step.with_listener(listener))
-        .collect::<Vec<_>>()
-    {
+    for step in &steps.iter().map(|step| step.with_listener(listener)).collect::<Vec<_>>() {
         for _ in 0..step.repeat.unwrap_or(1) {
             sleep(Duration::from_millis(step.wait)).await;
             let index = match all.iter().position(|one| one.name == step.conn) {
@@ -65,23 +61,14 @@ pub async fn play(steps: &[Step], listener: u16, settle: Duration) -> Seen {
             if timeout(PATIENCE, all[index].act(step)).await.is_err() {
                 all[index].gave_up();
             }
-            if step
-                .within
-                .is_some_and(|limit| start.elapsed() > Duration::from_millis(limit))
-            {
-                all[index]
-                    .seen
-                    .events
-                    .push(Event::Note("took too long".to_owned()));
+            if step.within.is_some_and(|limit| start.elapsed() > Duration::from_millis(limit)) {
+                all[index].seen.events.push(Event::Note("took too long".to_owned()));
             }
         }
     }
     settle_all(&mut all, settle).await;
     Seen {
-        ports: all
-            .iter()
-            .map(|one| (one.local_port, format!("client {}", one.name)))
-            .collect(),
+        ports: all.iter().map(|one| (one.local_port, format!("client {}", one.name))).collect(),
         connections: all.into_iter().map(|one| (one.name, one.seen)).collect(),
     }
 }
@@ -104,47 +91,26 @@ impl Conversation {
         let mut local_port = 0;
         let speaks = match TcpStream::connect(("127.0.0.1", listener)).await {
             Err(error) => {
-                seen.events
-                    .push(Event::Note(format!("connect: {}", error.kind())));
+                seen.events.push(Event::Note(format!("connect: {}", error.kind())));
                 Speaks::Nothing
             }
             Ok(stream) => {
-                local_port = stream
-                    .local_addr()
-                    .map(|address| address.port())
-                    .unwrap_or_default();
-                if step
-                    .request
-                    .as_deref()
-                    .is_some_and(|line| line.ends_with(" HTTP/2"))
-                {
-                    http2::Client::connect(stream)
-                        .await
-                        .map_or(Speaks::Nothing, Speaks::Http2)
+                local_port = stream.local_addr().map(|address| address.port()).unwrap_or_default();
+                if step.request.as_deref().is_some_and(|line| line.ends_with(" HTTP/2")) {
+                    http2::Client::connect(stream).await.map_or(Speaks::Nothing, Speaks::Http2)
                 } else {
                     Speaks::Bytes(Wire::new(stream))
                 }
             }
         };
-        Self {
-            name: step.conn.clone(),
-            seen,
-            local_port,
-            speaks,
-            asked: Vec::new(),
-        }
+        Self { name: step.conn.clone(), seen, local_port, speaks, asked: Vec::new() }
     }
 
     async fn act(&mut self, step: &Step) {
         match &mut self.speaks {
-            Speaks::Nothing => self
-                .seen
-                .events
-                .push(Event::Note("not connected".to_owned())),
+            Speaks::Nothing => self.seen.events.push(Event::Note("not connected".to_owned())),
             Speaks::Http2(client) => client.act(step, &mut self.seen.events).await,
-            Speaks::Bytes(wire) => {
-                act_on_bytes(wire, step, &mut self.asked, &mut self.seen.events).await
-            }
+            Speaks::Bytes(wire) => act_on_bytes(wire, step, &mut self.asked, &mut self.seen.events).await,
         }
         if let Some(how) = step.close {
             self.close(how).await;
@@ -196,12 +162,7 @@ fn how_it_ended(ended: Option<Ended>) -> &'static str {
     }
 }
 
-async fn act_on_bytes(
-    wire: &mut Wire,
-    step: &Step,
-    asked: &mut Vec<String>,
-    events: &mut Vec<Event>,
-) {
+async fn act_on_bytes(wire: &mut Wire, step: &Step, asked: &mut Vec<String>, events: &mut Vec<Event>) {
     if let Some(hello) = &step.hello {
         let bytes = hello::client_hello(hello);
         for piece in bytes.chunks(hello.pieces.unwrap_or(bytes.len())) {
@@ -209,24 +170,14 @@ async fn act_on_bytes(
             sleep(Duration::from_millis(2)).await;
         }
     }
-    let bytes = step
-        .raw
-        .as_deref()
-        .map(to_bytes)
-        .or_else(|| step.request.as_deref().map(|line| http1::spell(line, step)));
+    let bytes = step.raw.as_deref().map(to_bytes).or_else(|| step.request.as_deref().map(|line| http1::spell(line, step)));
     if let Some(bytes) = &bytes {
         asked.push(http1::method(bytes));
         wire.send(bytes).await;
     }
-    let responses = step
-        .responses
-        .unwrap_or_else(|| usize::from(step.request.is_some()));
+    let responses = step.responses.unwrap_or_else(|| usize::from(step.request.is_some()));
     for _ in 0..responses {
-        let method = if asked.is_empty() {
-            String::new()
-        } else {
-            asked.remove(0)
-        };
+        let method = if asked.is_empty() { String::new() } else { asked.remove(0) };
         if !http1::response(wire, &method, events).await {
             break;
         }
@@ -238,9 +189,7 @@ async fn act_on_bytes(
                 let bytes = wire.to_end().await;
                 events.push(Event::Bytes(bytes));
                 let was_reset = step.tell_reset && wire.ended() == Some(Ended::Reset);
-                events.push(Event::Note(
-                    if was_reset { "reset" } else { "end" }.to_owned(),
-                ));
+                events.push(Event::Note(if was_reset { "reset" } else { "end" }.to_owned()));
             }
         },
         None if step.frames => frames::read(wire, events).await,

@@ -18,26 +18,10 @@ enum Rule {
 /// Header, rule, reason.
 const HEADERS: &[(&str, Rule, &str)] = &[
     ("date", Rule::Present, "the time of the run"),
-    (
-        "x-request-id",
-        Rule::Uuid,
-        "random by design; what is not a UUID is compared as it is",
-    ),
-    (
-        "x-envoy-upstream-service-time",
-        Rule::Present,
-        "milliseconds measured",
-    ),
-    (
-        "x-envoy-expected-rq-timeout-ms",
-        Rule::Limit,
-        "what is left of the limit; a second try has less by the random back-off",
-    ),
-    (
-        "proxy-status",
-        Rule::Absent,
-        "RFC 9209; Ninon adds it to the answers it makes itself, Envoy only when asked",
-    ),
+    ("x-request-id", Rule::Uuid, "random by design; what is not a UUID is compared as it is"),
+    ("x-envoy-upstream-service-time", Rule::Present, "milliseconds measured"),
+    ("x-envoy-expected-rq-timeout-ms", Rule::Limit, "what is left of the limit; a second try has less by the random back-off"),
+    ("proxy-status", Rule::Absent, "RFC 9209; Ninon adds it to the answers it makes itself, Envoy only when asked"),
 ];
 
 /// What is compared in one case.
@@ -70,10 +54,7 @@ pub fn shown_header(line: &str, rules: &Rules) -> Option<(String, String)> {
     if rules.without_headers.contains(&name) {
         return None;
     }
-    let rule = HEADERS
-        .iter()
-        .find(|(known, ..)| *known == name)
-        .map(|(_, rule, _)| rule);
+    let rule = HEADERS.iter().find(|(known, ..)| *known == name).map(|(_, rule, _)| rule);
     let shown = match rule {
         Some(Rule::Absent) => return None,
         Some(Rule::Present) => "<present>".to_owned(),
@@ -128,11 +109,7 @@ fn common_lengths(left: &[&str], right: &[&str]) -> Vec<Vec<usize>> {
     let mut lengths = vec![vec![0; right.len() + 1]; left.len() + 1];
     for i in (0..left.len()).rev() {
         for j in (0..right.len()).rev() {
-            lengths[i][j] = if left[i] == right[j] {
-                lengths[i + 1][j + 1] + 1
-            } else {
-                lengths[i + 1][j].max(lengths[i][j + 1])
-            };
+            lengths[i][j] = if left[i] == right[j] { lengths[i + 1][j + 1] + 1 } else { lengths[i + 1][j].max(lengths[i][j + 1]) };
         }
     }
     lengths

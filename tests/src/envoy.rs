@@ -17,17 +17,8 @@ pub fn command(bootstrap: &Path) -> Command {
 /// The program itself: what `pip` puts into `bin/` is a Python script that costs more to start than Envoy.
 fn binary() -> PathBuf {
     let found = settings::envoy_binary();
-    let lib = found
-        .parent()
-        .and_then(Path::parent)
-        .map(|venv| venv.join("lib"));
-    let pythons = lib
-        .and_then(|lib| std::fs::read_dir(lib).ok())
-        .into_iter()
-        .flatten()
-        .flatten();
-    let real = pythons
-        .map(|python| python.path().join("site-packages/envoy/_bin/envoy"))
-        .find(|path| path.exists());
+    let lib = found.parent().and_then(Path::parent).map(|venv| venv.join("lib"));
+    let pythons = lib.and_then(|lib| std::fs::read_dir(lib).ok()).into_iter().flatten().flatten();
+    let real = pythons.map(|python| python.path().join("site-packages/envoy/_bin/envoy")).find(|path| path.exists());
     real.unwrap_or(found)
 }

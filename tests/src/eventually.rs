@@ -7,10 +7,7 @@ use tokio::time::{Instant, sleep};
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// The first answer that `ask` gives within `limit`.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
-    limit: Duration,
-    mut ask: impl FnMut() -> F,
-) -> Option<T> {
+pub async fn eventually<T, F: Future<Output = Option<T>>>(limit: Duration, mut ask: impl FnMut() -> F) -> Option<T> {
     let end = Instant::now() + limit;
     loop {
         if let Some(answer) = ask().await {

@@ -6,23 +6,13 @@ use serde_json::Value;
 pub fn mutants(config: &Value) -> Vec<(String, Value)> {
     let mut pointers = Vec::new();
     collect(config, String::new(), &mut pointers);
-    pointers
-        .into_iter()
-        .filter_map(|pointer| without(config, &pointer).map(|mutant| (pointer, mutant)))
-        .collect()
+    pointers.into_iter().filter_map(|pointer| without(config, &pointer).map(|mutant| (pointer, mutant))).collect()
 }
 
 fn collect(value: &Value, at: String, pointers: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(key, child)| (escape(key), child))
-            .collect(),
-        Value::Array(entries) => entries
-            .iter()
-            .enumerate()
-            .map(|(index, child)| (index.to_string(), child))
-            .collect(),
+        Value::Object(fields) => fields.iter().map(|(key, child)| (escape(key), child)).collect(),
+        Value::Array(entries) => entries.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect(),
         _ => Vec::new(),
     };
     for (key, child) in children {
@@ -64,14 +54,8 @@ mod tests {
             removed,
             [
                 ("/routes".to_owned(), json!({"name": "kept"})),
-                (
-                    "/routes/0".to_owned(),
-                    json!({"routes": [], "name": "kept"})
-                ),
-                (
-                    "/routes/0/a".to_owned(),
-                    json!({"routes": [{}], "name": "kept"})
-                ),
+                ("/routes/0".to_owned(), json!({"routes": [], "name": "kept"})),
+                ("/routes/0/a".to_owned(), json!({"routes": [{}], "name": "kept"})),
             ]
         );
     }

@@ -26,35 +26,22 @@ impl Message {
     /// The first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         let pairs = self.headers.iter().filter_map(|line| line.split_once(':'));
-        pairs
-            .into_iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim())
+        pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 
     /// The number in a status line.
     pub fn status(&self) -> Option<u16> {
-        self.start
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
+        self.start.split(' ').nth(1).and_then(|status| status.parse().ok())
     }
 
     fn write(&self, rules: &Rules, indent: &str, out: &mut String) {
         let _ = writeln!(out, "{indent}{}", printable(self.start.as_bytes()));
         for (title, lines) in [("", &self.headers), ("trailer ", &self.trailers)] {
-            let mut shown: Vec<_> = lines
-                .iter()
-                .filter_map(|line| shown_header(line, rules))
-                .collect();
+            let mut shown: Vec<_> = lines.iter().filter_map(|line| shown_header(line, rules)).collect();
             // Stable by name only: the order of two values of one name means something.
             shown.sort_by(|one, two| one.0.cmp(&two.0));
             for (name, value) in shown {
-                let _ = writeln!(
-                    out,
-                    "{indent}  {title}{name}: {}",
-                    printable(&crate::wire::to_bytes(&value))
-                );
+                let _ = writeln!(out, "{indent}  {title}{name}: {}", printable(&crate::wire::to_bytes(&value)));
             }
         }
         if !self.framing.is_empty() && rules.framing {
@@ -123,17 +110,8 @@ pub struct Observation {
 impl Observation {
     /// Every status that the clients got, connection by connection.
     pub fn statuses(&self) -> Vec<u16> {
-        let events = self
-            .clients
-            .iter()
-            .flat_map(|(_, connection)| &connection.events);
-        let messages = events.filter_map(|event| {
-            if let Event::Message(message) = event {
-                Some(message)
-            } else {
-                None
-            }
-        });
+        let events = self.clients.iter().flat_map(|(_, connection)| &connection.events);
+        let messages = events.filter_map(|event| if let Event::Message(message) = event { Some(message) } else { None });
         messages.filter_map(Message::status).collect()
     }
 
@@ -145,11 +123,7 @@ impl Observation {
         }
         for (name, connections) in &self.upstreams {
             for (index, connection) in connections.iter().enumerate() {
-                connection.write(
-                    &format!("upstream {name} connection {index}"),
-                    rules,
-                    &mut out,
-                );
+                connection.write(&format!("upstream {name} connection {index}"), rules, &mut out);
             }
         }
         for line in self.access_log.iter().flatten() {
@@ -168,10 +142,7 @@ fn name_ports(text: &str, ports: &[(u16, String)]) -> String {
             digits.push(character);
             continue;
         }
-        let port = digits
-            .parse()
-            .ok()
-            .and_then(|number: u16| ports.iter().find(|(port, _)| *port == number));
+        let port = digits.parse().ok().and_then(|number: u16| ports.iter().find(|(port, _)| *port == number));
         match port {
             Some((_, name)) => drop(write!(out, "<{name}>")),
             None => out.push_str(&digits),
@@ -196,8 +167,6 @@ fn quoted(bytes: &[u8]) -> String {
     if bytes.len() <= 600 {
         return format!("\"{}\"", printable(bytes));
     }
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
     format!("{} bytes, hash {hash:016x}", bytes.len())
 }

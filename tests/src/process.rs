@@ -21,11 +21,8 @@ pub struct Process {
 impl Process {
     /// Starts `command` with its output going to a file of `folder`.
     pub fn start(mut command: Command, folder: Folder) -> Result<Self, String> {
-        let log = File::create(folder.path().join("output.log"))
-            .map_err(|e| format!("creating the log: {e}"))?;
-        let errors = log
-            .try_clone()
-            .map_err(|e| format!("creating the log: {e}"))?;
+        let log = File::create(folder.path().join("output.log")).map_err(|e| format!("creating the log: {e}"))?;
+        let errors = log.try_clone().map_err(|e| format!("creating the log: {e}"))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(log)
@@ -44,9 +41,7 @@ impl Process {
             }
             is_ready(admin).await.then_some(Ok(()))
         });
-        let outcome = ready
-            .await
-            .unwrap_or_else(|| Err("it was not ready in time".to_owned()));
+        let outcome = ready.await.unwrap_or_else(|| Err("it was not ready in time".to_owned()));
         outcome.map_err(|problem| format!("{problem}; it wrote:\n{}", self.log()))
     }
 
@@ -90,11 +85,7 @@ impl Folder {
     /// A new empty folder under the system's temporary one.
     pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "ninon-tests-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("ninon-tests-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         fs::create_dir_all(&path).expect("the temporary folder is writable");
         Self(path)

@@ -7,10 +7,6 @@ use std::process::Command;
 /// `ninon-proxy run -c FILE` with one worker, as Envoy gets one.
 pub fn command(bootstrap: &Path) -> Command {
     let mut command = Command::new(settings::ninon_binary());
-    command
-        .arg("run")
-        .arg("-c")
-        .arg(bootstrap)
-        .args(["--workers", "1"]);
+    command.arg("run").arg("-c").arg(bootstrap).args(["--workers", "1"]);
     command
 }

@@ -35,8 +35,7 @@ pub async fn run(case: &Case, config: &Value, subject: Subject) -> Result<Observ
     let log = folder.path().join("access.log");
     let places = places(&upstreams, listener, admin, &log);
     let file = folder.path().join("bootstrap.json");
-    fs::write(&file, bootstrap::render(case, config, &places))
-        .map_err(|e| format!("writing the bootstrap: {e}"))?;
+    fs::write(&file, bootstrap::render(case, config, &places)).map_err(|e| format!("writing the bootstrap: {e}"))?;
     let command = match subject {
         Subject::Envoy => envoy::command(&file),
         Subject::Ninon => proxy::command(&file),
@@ -49,38 +48,18 @@ pub async fn run(case: &Case, config: &Value, subject: Subject) -> Result<Observ
         return Err(format!("the proxy died; it wrote:\n{}", process.log()));
     }
     let access_log = read_log(case, config, &log).await;
-    let mut ports = vec![
-        (listener, "listener".to_owned()),
-        (admin, "admin".to_owned()),
-    ];
-    ports.extend(
-        upstreams
-            .ports()
-            .map(|(name, port)| (port, format!("upstream {name}"))),
-    );
+    let mut ports = vec![(listener, "listener".to_owned()), (admin, "admin".to_owned())];
+    ports.extend(upstreams.ports().map(|(name, port)| (port, format!("upstream {name}"))));
     ports.extend(seen.ports);
     let mut seen_upstreams = Vec::new();
     for (name, connections) in upstreams.seen() {
         let peers = connections.iter().enumerate();
-        ports.extend(
-            peers.map(|(index, (peer, _))| (*peer, format!("upstream {name} peer {index}"))),
-        );
+        ports.extend(peers.map(|(index, (peer, _))| (*peer, format!("upstream {name} peer {index}"))));
         if !case.compare.without_upstreams.contains(&name) {
-            seen_upstreams.push((
-                name,
-                connections
-                    .into_iter()
-                    .map(|(_, connection)| connection)
-                    .collect(),
-            ));
+            seen_upstreams.push((name, connections.into_iter().map(|(_, connection)| connection).collect()));
         }
     }
-    Ok(Observation {
-        clients: seen.connections,
-        upstreams: seen_upstreams,
-        access_log,
-        ports,
-    })
+    Ok(Observation { clients: seen.connections, upstreams: seen_upstreams, access_log, ports })
 }
 
 fn places(upstreams: &Upstreams, listener: u16, admin: u16, log: &Path) -> Places {
@@ -89,11 +68,7 @@ fn places(upstreams: &Upstreams, listener: u16, admin: u16, log: &Path) -> Place
         ("admin".to_owned(), admin.to_string()),
         ("log".to_owned(), log.display().to_string()),
     ]);
-    places.extend(
-        upstreams
-            .ports()
-            .map(|(name, port)| (format!("upstream.{name}"), port.to_string())),
-    );
+    places.extend(upstreams.ports().map(|(name, port)| (format!("upstream.{name}"), port.to_string())));
     places
 }
 
@@ -103,69 +78,33 @@ async fn read_log(case: &Case, config: &Value, log: &Path) -> Option<Vec<String>
     if !uses_log {
         return None;
     }
-    let wanted = case
-        .steps
-        .iter()
-        .map(|step| step.repeat.unwrap_or(1))
-        .sum::<usize>();
-    let lines = || {
-        fs::read_to_string(log)
-            .unwrap_or_default()
-            .lines()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
+    let wanted = case.steps.iter().map(|step| step.repeat.unwrap_or(1)).sum::<usize>();
+    let lines = || fs::read_to_string(log).unwrap_or_default().lines().map(str::to_owned).collect::<Vec<_>>();
     let expects_lines = case.expect.sees.iter().any(|piece| piece.contains("log: "));
-    let limit = if expects_lines {
-        LOG_LIMIT
-    } else {
-        Duration::from_millis(200)
-    };
-    let enough = case
-        .expect
-        .sees
-        .iter()
-        .filter(|piece| piece.contains("log: "))
-        .count()
-        .clamp(1, wanted.max(1));
+    let limit = if expects_lines { LOG_LIMIT } else { Duration::from_millis(200) };
+    let enough = case.expect.sees.iter().filter(|piece| piece.contains("log: ")).count().clamp(1, wanted.max(1));
     eventually(limit, || async { (lines().len() >= enough).then_some(()) }).await;
     Some(lines())
 }
 
 /// Runs a case as `mode` asks and says what is wrong with it.
 pub fn check(case: &Case, mode: Mode, record: Option<&Path>) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let rules = Rules::from(&case.compare);
     let side = |subject: Subject, expect: Option<&Expect>, title: &str| -> Result<String, String> {
-        let seen = runtime
-            .block_on(run(case, &case.config, subject))
-            .map_err(|e| format!("{title}: {e}"))?;
+        let seen = runtime.block_on(run(case, &case.config, subject)).map_err(|e| format!("{title}: {e}"))?;
         let text = seen.render(&rules);
         if let Some(folder) = record {
-            let name = format!(
-                "{}.{}.txt",
-                case.name.replace('/', "."),
-                title.to_lowercase()
-            );
-            fs::create_dir_all(folder)
-                .and_then(|()| fs::write(folder.join(name), &text))
-                .map_err(|e| e.to_string())?;
+            let name = format!("{}.{}.txt", case.name.replace('/', "."), title.to_lowercase());
+            fs::create_dir_all(folder).and_then(|()| fs::write(folder.join(name), &text)).map_err(|e| e.to_string())?;
         }
         if mode == Mode::EnvoyOnly {
             println!("== {}\n{text}", case.name);
         }
-        expect
-            .map_or(Ok(()), |expect| holds(expect, &seen, &text))
-            .map_err(|e| format!("{title}: {e}\nIt saw:\n{text}"))?;
+        expect.map_or(Ok(()), |expect| holds(expect, &seen, &text)).map_err(|e| format!("{title}: {e}\nIt saw:\n{text}"))?;
         Ok(text)
     };
-    let ours = case
-        .differs
-        .as_ref()
-        .map_or(&case.expect, |differs| &differs.ninon);
+    let ours = case.differs.as_ref().map_or(&case.expect, |differs| &differs.ninon);
     match mode {
         Mode::EnvoyOnly => side(Subject::Envoy, Some(&case.expect), "Envoy").map(drop),
         Mode::NinonOnly => side(Subject::Ninon, Some(ours), "Ninon").map(drop),
@@ -176,9 +115,7 @@ pub fn check(case: &Case, mode: Mode, record: Option<&Path>) -> Result<(), Strin
         Mode::Both => {
             let envoy = side(Subject::Envoy, Some(&case.expect), "Envoy")?;
             match &case.differs {
-                Some(differs) => {
-                    differs_as_written(differs, &envoy, &side(Subject::Ninon, Some(ours), "Ninon")?)
-                }
+                Some(differs) => differs_as_written(differs, &envoy, &side(Subject::Ninon, Some(ours), "Ninon")?),
                 // The difference tells more than the first fact that does not hold.
                 None => {
                     let ninon = side(Subject::Ninon, None, "Ninon")?;
@@ -190,17 +127,12 @@ pub fn check(case: &Case, mode: Mode, record: Option<&Path>) -> Result<(), Strin
 }
 
 fn same(envoy: &str, ninon: &str) -> Result<(), String> {
-    difference(envoy, ninon).map_or(Ok(()), |lines| {
-        Err(format!("`-` only Envoy, `+` only Ninon:\n{lines}"))
-    })
+    difference(envoy, ninon).map_or(Ok(()), |lines| Err(format!("`-` only Envoy, `+` only Ninon:\n{lines}")))
 }
 
 fn differs_as_written(differs: &Differs, envoy: &str, ninon: &str) -> Result<(), String> {
     if envoy == ninon {
-        return Err(format!(
-            "the difference is gone, remove `differs`: {}",
-            differs.what
-        ));
+        return Err(format!("the difference is gone, remove `differs`: {}", differs.what));
     }
     Ok(())
 }
@@ -209,23 +141,12 @@ fn holds(expect: &Expect, seen: &Observation, text: &str) -> Result<(), String> 
     if let Some(wanted) = &expect.status
         && *wanted != seen.statuses()
     {
-        return Err(format!(
-            "expected the statuses {wanted:?}, got {:?}",
-            seen.statuses()
-        ));
+        return Err(format!("expected the statuses {wanted:?}, got {:?}", seen.statuses()));
     }
-    if let Some(piece) = expect
-        .sees
-        .iter()
-        .find(|piece| !text.contains(piece.as_str()))
-    {
+    if let Some(piece) = expect.sees.iter().find(|piece| !text.contains(piece.as_str())) {
         return Err(format!("expected to see `{piece}`"));
     }
-    match expect
-        .never
-        .iter()
-        .find(|piece| text.contains(piece.as_str()))
-    {
+    match expect.never.iter().find(|piece| text.contains(piece.as_str())) {
         Some(piece) => Err(format!("expected never to see `{piece}`")),
         None => Ok(()),
     }

@@ -42,15 +42,8 @@ pub fn ninon_binary() -> PathBuf {
         return PathBuf::from(path);
     }
     let this = std::env::current_exe().expect("the running test has a path");
-    let folders = this
-        .ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("ninon-proxy"));
-    folders
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| PathBuf::from("ninon-proxy"))
+    let folders = this.ancestors().skip(1).take(2).map(|folder| folder.join("ninon-proxy"));
+    folders.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from("ninon-proxy"))
 }
 
 /// The folder `tests/` of the repository.
@@ -59,10 +52,7 @@ pub fn tests_dir() -> PathBuf {
 }
 
 fn repository() -> PathBuf {
-    tests_dir()
-        .parent()
-        .map(Path::to_path_buf)
-        .unwrap_or_default()
+    tests_dir().parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the suites' settings.rs")]

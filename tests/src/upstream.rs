@@ -33,19 +33,13 @@ struct Record(Arc<Mutex<Vec<(u16, Connection)>>>);
 impl Record {
     fn open(&self, peer: u16) -> usize {
         let mut connections = self.0.lock().expect("no panic while locked");
-        let connection = Connection {
-            end: "left open".to_owned(),
-            ..Connection::default()
-        };
+        let connection = Connection { end: "left open".to_owned(), ..Connection::default() };
         connections.push((peer, connection));
         connections.len() - 1
     }
 
     fn event(&self, connection: usize, event: Event) {
-        self.0.lock().expect("no panic while locked")[connection]
-            .1
-            .events
-            .push(event);
+        self.0.lock().expect("no panic while locked")[connection].1.events.push(event);
     }
 
     /// Joins bytes that follow one another: how they were cut into reads means nothing.
@@ -60,11 +54,7 @@ impl Record {
     }
 
     fn end(&self, connection: usize, how: &str) {
-        how.clone_into(
-            &mut self.0.lock().expect("no panic while locked")[connection]
-                .1
-                .end,
-        );
+        how.clone_into(&mut self.0.lock().expect("no panic while locked")[connection].1.end);
     }
 }
 
@@ -79,11 +69,7 @@ impl Script {
     fn next(&self) -> Respond {
         let index = self.next.fetch_add(1, Ordering::Relaxed);
         let answers = &self.spec.respond;
-        answers
-            .get(index)
-            .or(answers.last())
-            .cloned()
-            .unwrap_or_default()
+        answers.get(index).or(answers.last()).cloned().unwrap_or_default()
     }
 
     fn body(&self, answer: &Respond) -> Vec<u8> {
@@ -97,28 +83,16 @@ impl Script {
 impl Upstreams {
     /// Starts all of them.
     pub async fn start(case: &Case) -> Result<Self, String> {
-        let mut all = Self {
-            running: Vec::new(),
-            _tasks: JoinSet::new(),
-            _blackholes: Vec::new(),
-        };
+        let mut all = Self { running: Vec::new(), _tasks: JoinSet::new(), _blackholes: Vec::new() };
         for (name, spec) in &case.upstreams {
             let record = Record::default();
-            let port = all
-                .start_one(name, spec, record.clone())
-                .await
-                .map_err(|e| format!("upstream {name}: {e}"))?;
+            let port = all.start_one(name, spec, record.clone()).await.map_err(|e| format!("upstream {name}: {e}"))?;
             all.running.push((name.clone(), port, record));
         }
         Ok(all)
     }
 
-    async fn start_one(
-        &mut self,
-        name: &str,
-        spec: &Upstream,
-        record: Record,
-    ) -> std::io::Result<u16> {
+    async fn start_one(&mut self, name: &str, spec: &Upstream, record: Record) -> std::io::Result<u16> {
         let (mut port, mut bound) = (ports::free(), None);
         // Another program may take the port between the choice and here.
         while spec.protocol != Protocol::Refuse && bound.is_none() {
@@ -130,11 +104,7 @@ impl Upstreams {
             (Protocol::Blackhole, Some(socket)) => self._blackholes.push(blackhole(socket).await?),
             (Protocol::Http1 | Protocol::Http2 | Protocol::Tcp, Some(socket)) => {
                 let listener = socket.listen(1024)?;
-                let script = Script {
-                    name: name.to_owned(),
-                    spec: spec.clone(),
-                    next: AtomicUsize::new(0),
-                };
+                let script = Script { name: name.to_owned(), spec: spec.clone(), next: AtomicUsize::new(0) };
                 self._tasks.spawn(serve(listener, Arc::new(script), record));
             }
         }
@@ -143,18 +113,13 @@ impl Upstreams {
 
     /// Name and port of each.
     pub fn ports(&self) -> impl Iterator<Item = (&str, u16)> {
-        self.running
-            .iter()
-            .map(|(name, port, _)| (name.as_str(), *port))
+        self.running.iter().map(|(name, port, _)| (name.as_str(), *port))
     }
 
     /// What each saw until now.
     pub fn seen(&self) -> Vec<(String, Vec<(u16, Connection)>)> {
         let copy = |record: &Record| record.0.lock().expect("no panic while locked").clone();
-        self.running
-            .iter()
-            .map(|(name, _, record)| (name.clone(), copy(record)))
-            .collect()
+        self.running.iter().map(|(name, _, record)| (name.clone(), copy(record))).collect()
     }
 }
 
@@ -192,8 +157,5 @@ async fn blackhole(socket: TcpSocket) -> std::io::Result<Blackhole> {
             filled.push(stream);
         }
     }
-    Ok(Blackhole {
-        _listener: listener,
-        _filled: filled,
-    })
+    Ok(Blackhole { _listener: listener, _filled: filled })
 }

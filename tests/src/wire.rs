@@ -26,11 +26,7 @@ impl Wire {
     /// Takes over a connected socket.
     pub fn new(stream: TcpStream) -> Self {
         let _ = stream.set_nodelay(true);
-        Self {
-            stream,
-            buffer: Vec::new(),
-            ended: None,
-        }
+        Self { stream, buffer: Vec::new(), ended: None }
     }
 
     /// Sends; that the other side may be gone is seen by the reads.
@@ -102,29 +98,16 @@ impl Wire {
         let text = latin1(&head);
         let mut lines = text.split("\r\n");
         let start = lines.next().unwrap_or_default().to_owned();
-        let headers = lines
-            .filter(|line| !line.is_empty())
-            .map(str::to_owned)
-            .collect();
-        Some(Message {
-            start,
-            headers,
-            ..Message::default()
-        })
+        let headers = lines.filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        Some(Message { start, headers, ..Message::default() })
     }
 
     /// Reads the body that `message`'s header announces; `to_end` when none does and the end of the stream is the end.
     pub async fn body(&mut self, message: &mut Message, ends_with_stream: bool) {
-        if message
-            .header("transfer-encoding")
-            .is_some_and(|value| value.to_ascii_lowercase().contains("chunked"))
-        {
+        if message.header("transfer-encoding").is_some_and(|value| value.to_ascii_lowercase().contains("chunked")) {
             "chunked".clone_into(&mut message.framing);
             message.complete = self.chunks(message).await.is_some();
-        } else if let Some(length) = message
-            .header("content-length")
-            .and_then(|value| value.parse().ok())
-        {
+        } else if let Some(length) = message.header("content-length").and_then(|value| value.parse().ok()) {
             "content-length".clone_into(&mut message.framing);
             message.body = self.exactly(length).await;
             message.complete = message.body.len() == length;

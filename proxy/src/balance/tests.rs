@@ -50,12 +50,7 @@ fn any_policy() -> impl Strategy<Value = BalancingPolicy> {
 }
 
 fn any_health() -> impl Strategy<Value = Health> {
-    prop_oneof![
-        Just(Health::Healthy),
-        Just(Health::Degraded),
-        Just(Health::Unhealthy),
-        Just(Health::Draining),
-    ]
+    prop_oneof![Just(Health::Healthy), Just(Health::Degraded), Just(Health::Unhealthy), Just(Health::Draining),]
 }
 
 proptest! {
@@ -178,8 +173,7 @@ fn a_pick_counts_until_it_is_dropped() {
 
 #[test]
 fn too_few_healthy_endpoints_are_not_believed() {
-    let endpoints =
-        vec![endpoint(1, 1), with_health(2, Health::Unhealthy), with_health(3, Health::Unhealthy)];
+    let endpoints = vec![endpoint(1, 1), with_health(2, Health::Unhealthy), with_health(3, Health::Unhealthy)];
     let cluster = state(listed(vec![locality(0, endpoints)]));
     assert_eq!(tally(&cluster, 30), HashMap::from([(1, 10), (2, 10), (3, 10)]));
     assert_eq!(cluster.stats().lb_healthy_panic.value(), 30);
@@ -188,12 +182,7 @@ fn too_few_healthy_endpoints_are_not_believed() {
 #[test]
 fn the_next_priority_takes_what_the_first_cannot() {
     // 2 of 4 healthy: 2 * 140 / 4 = 70 %.
-    let first = vec![
-        endpoint(1, 1),
-        endpoint(2, 1),
-        with_health(3, Health::Unhealthy),
-        with_health(4, Health::Unhealthy),
-    ];
+    let first = vec![endpoint(1, 1), endpoint(2, 1), with_health(3, Health::Unhealthy), with_health(4, Health::Unhealthy)];
     let cluster = state(listed(vec![locality(0, first), locality(1, vec![endpoint(9, 1)])]));
     let tally = tally(&cluster, 10_000);
     assert!(tally[&9].abs_diff(3_000) < 200, "{tally:?}");

@@ -281,4 +281,3 @@ pub enum DurationUnit {
     /// `ns`.
     Nanoseconds,
 }
-

@@ -95,7 +95,7 @@ pub enum MatchedName {
 /// What a header must be.
 #[derive(Clone, Debug)]
 pub enum HeaderTest {
-    /// Its values, joined by commas, fit.
+    /// One of its values fits.
     String(StringMatch),
     /// A decimal number from `start` (included) to `end` (not included).
     Range {
@@ -125,36 +125,26 @@ pub trait RequestHeaders {
 impl HeaderMatch {
     /// Whether the request fits.
     pub fn matches(&self, request: &impl RequestHeaders) -> bool {
-        let matched = match &self.name {
-            MatchedName::Field(name) => {
-                let mut values = request.fields().get_all(name).iter();
-                match (values.next(), values.next()) {
-                    (None, _) => self.matches_value(None),
-                    (Some(value), None) => self.matches_value(Some(value.as_bytes())),
-                    (Some(_), Some(_)) => self.matches_value(Some(&joined(request.fields(), name))),
-                }
-            }
-            MatchedName::Method => self.matches_value(Some(request.method().as_bytes())),
-            MatchedName::Path => self.matches_value(Some(request.path().as_bytes())),
-            MatchedName::Authority => self.matches_value(Some(request.authority().as_bytes())),
-            MatchedName::Scheme => self.matches_value(Some(request.scheme().as_bytes())),
-        };
-        matched.unwrap_or(false)
+        match &self.name {
+            MatchedName::Field(name) => self.matches_any(request.fields().get_all(name).iter().map(HeaderValue::as_bytes)),
+            MatchedName::Method => self.matches_any([request.method().as_bytes()]),
+            MatchedName::Path => self.matches_any([request.path().as_bytes()]),
+            MatchedName::Authority => self.matches_any([request.authority().as_bytes()]),
+            MatchedName::Scheme => self.matches_any([request.scheme().as_bytes()]),
+        }
     }
 
-    /// `None` when the header is missing and that decides against the match, inverted or not (as Envoy).
-    fn matches_value(&self, value: Option<&[u8]>) -> Option<bool> {
+    /// As Envoy: of several values one must fit (inverted: none may), and a missing header fits nothing, inverted or not.
+    fn matches_any<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> bool {
+        let mut values = values.into_iter().peekable();
         if let HeaderTest::Present(wanted) = self.test {
-            let present = value.is_some() || self.treat_missing_as_empty;
-            return Some((present == wanted) != self.invert);
+            let present = values.peek().is_some() || self.treat_missing_as_empty;
+            return (present == wanted) != self.invert;
         }
-        let value = match value {
-            Some(value) => value,
-            None if self.treat_missing_as_empty => b"",
-            // Envoy: a missing header never fits, even when inverted: except that an inverted match on a missing header does.
-            None => return Some(self.invert),
-        };
-        Some(self.test.holds(value) != self.invert)
+        if values.peek().is_none() {
+            return self.treat_missing_as_empty && self.test.holds(b"") != self.invert;
+        }
+        values.any(|value| self.test.holds(value)) != self.invert
     }
 }
 
@@ -169,9 +159,4 @@ impl HeaderTest {
             Self::Present(wanted) => *wanted,
         }
     }
-}
-
-fn joined(fields: &HeaderMap, name: &HeaderName) -> Vec<u8> {
-    let values: Vec<&[u8]> = fields.get_all(name).iter().map(HeaderValue::as_bytes).collect();
-    values.join(&b',')
 }

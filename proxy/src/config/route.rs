@@ -271,8 +271,8 @@ pub enum ClusterChoice {
 /// `WeightedCluster`.
 #[derive(Clone, Debug)]
 pub struct WeightedClusters {
-    /// The parts.
-    pub split: Split<WeightedCluster>,
+    /// The parts; shared, because an exchange keeps its own until the response.
+    pub split: Split<Arc<WeightedCluster>>,
     /// A request header that gives the draw, for stable splits.
     pub draw_header: Option<HeaderName>,
 }
@@ -365,7 +365,7 @@ pub struct RegexRewrite {
 pub enum TemplatePart {
     /// As it is.
     Literal(String),
-    /// The capture of this index.
+    /// The value of the variable of this index.
     Capture(usize),
 }
 

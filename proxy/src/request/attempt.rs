@@ -13,7 +13,7 @@ use crate::codec::{Body, Informational, Outgoing, Spelling};
 use crate::config::address::Address;
 use crate::config::cluster::UpstreamProtocol;
 use crate::config::http::HeaderCase;
-use crate::config::route::{Forward, HostRewrite, RouteTable};
+use crate::config::route::{Forward, RouteTable};
 use crate::connect::pool::{Exchange, ExchangeError, Failure as ExchangeFailure, Sending, Target};
 use crate::exchange::ResponseFlag;
 use crate::forward::headers;
@@ -76,7 +76,8 @@ pub(super) async fn forward(
         live.head.headers.remove(EXPECT);
         without_100(informational)
     };
-    let mut attempts = Attempts { job: &job, cluster, retries, allowed, body, spelling, informational, tried: Vec::new(), retry_permit: None };
+    let mut attempts =
+        Attempts { job: &job, cluster, retries, allowed, body, spelling, informational, tried: Vec::new(), retry_permit: None };
     let answered = attempts.run(live).await;
     if !mirrors.is_empty() {
         let worker = &job.connection.0.worker;
@@ -105,8 +106,8 @@ fn choose_cluster(job: &Job<'_>, live: &mut Live) -> Result<Arc<ClusterState>, L
         reply.because(Some(ResponseFlag::NoClusterFound), "destination_not_found", what)
     };
     let chosen = route::action::cluster(job.forward, &live.head, fastrand::u64(..));
-    let chosen = chosen.map_err(|header| missing(format!("the request has no header {header} to name its cluster")))?;
-    live.weighted = chosen.weighted.clone();
+    let chosen = chosen.map_err(|header| missing(format!("the request has no header {} to name its cluster", header.0)))?;
+    live.weighted = chosen.weighted;
     let found = job.generation.clusters.get(chosen.name.as_str());
     found.cloned().ok_or_else(|| missing(format!("there is no cluster \"{}\"", chosen.name)))
 }
@@ -117,18 +118,18 @@ fn live_stats<'a>(job: &Job<'a>) -> &'a crate::telemetry::metrics::HttpStats {
 
 /// Mutations and rewrites of the request: the same for all attempts.
 fn prepare(job: &Job<'_>, live: &mut Live) {
-    let (virtual_host, route) = (live.info.virtual_host.clone(), live.info.route.clone());
+    let (Some(virtual_host), Some(route)) = (live.info.virtual_host.clone(), live.info.route.clone()) else { return };
+    let weighted = live.weighted.clone();
     let levels = route::mutate::Levels {
         table: Some(job.table),
-        virtual_host: virtual_host.as_deref(),
-        route: route.as_deref(),
-        weighted: live.weighted.as_deref(),
+        virtual_host: Some(&virtual_host),
+        route: Some(&route),
+        weighted: weighted.as_deref(),
     };
-    route::mutate::request(&levels, &live.info, &mut live.head);
-    if let Some(route) = &route {
-        let suppress = job.connection.0.manager.router.suppress_envoy_headers;
-        route::action::rewrite(job.forward, &route.matches, live.weighted.as_deref(), suppress, &mut live.head);
-    }
+    let source = route::mutate::Source { info: &live.info, hostname: &job.connection.0.worker.shared.hostname };
+    route::mutate::request(&levels, source, &mut live.head);
+    let suppress = job.connection.0.manager.router.suppress_envoy_headers;
+    route::action::rewrite(job.forward, &route.matches, suppress, &mut live.head);
 }
 
 /// Bytes of the body that may be kept: the route's limit, the virtual host's, or the connection's.
@@ -228,10 +229,9 @@ impl Attempts<'_> {
     fn address(&self, live: &mut Live, picked: &Picked) {
         let endpoint = picked.endpoint();
         live.info.upstream.host = Some(endpoint.current_address());
-        if matches!(self.job.forward.host_rewrite, HostRewrite::Auto) && !endpoint.hostname().is_empty() {
-            route::action::rewrite_host(self.job.forward, endpoint.hostname(), &mut live.head);
-        }
-        if !self.job.connection.0.manager.router.suppress_envoy_headers {
+        let suppress = self.job.connection.0.manager.router.suppress_envoy_headers;
+        route::action::rewrite_host(&self.job.forward, endpoint.hostname(), suppress, &mut live.head);
+        if !suppress {
             let spent = live.info.started.elapsed();
             let first = live.info.upstream.attempts <= 1;
             let left = self.allowed.route.map(|limit| if first { limit } else { limit.saturating_sub(spent) });
@@ -292,13 +292,7 @@ impl Attempts<'_> {
         if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_response) {
             fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));
         }
-        let levels = route::mutate::Levels {
-            table: Some(self.job.table),
-            virtual_host: live.info.virtual_host.as_deref(),
-            route: live.info.route.as_deref(),
-            weighted: live.weighted.as_deref(),
-        };
-        route::mutate::response(&levels, &live.info, &live.head, fields);
+        live.mutate_response(fields);
         if manager.request_id.in_response
             && let Some(id) = live.head.headers.get("x-request-id")
         {

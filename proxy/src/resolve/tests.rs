@@ -28,8 +28,7 @@ fn names(hosts: &[&str]) -> Arc<Assignment> {
 
 fn addresses(cluster: &ClusterState) -> Vec<String> {
     let set = cluster.endpoints();
-    let mut addresses: Vec<_> =
-        set.members().iter().map(|member| member.endpoint.current_address().to_string()).collect();
+    let mut addresses: Vec<_> = set.members().iter().map(|member| member.endpoint.current_address().to_string()).collect();
     addresses.sort();
     addresses
 }
@@ -205,11 +204,7 @@ fn waits_after_failures_grow_to_the_longest() {
 
 #[test]
 fn an_answer_s_addresses_count_once() {
-    let slots = super::Names::of(
-        &ClusterState::new(Arc::new(config(Discovery::StrictDns(names(&[]))))),
-        &names(&["shop.test."]),
-        false,
-    );
+    let slots = super::Names::of(&ClusterState::new(Arc::new(config(Discovery::StrictDns(names(&[]))))), &names(&["shop.test."]), false);
     let twice = vec![IpAddr::V4(A), IpAddr::V4(A)];
     assert_eq!(slots.slots[0].with_port(twice), [Address::Ip((A, 8080).into())]);
 }

@@ -1,5 +1,9 @@
+/// Where a redirect points.
+mod redirect;
+
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -10,17 +14,19 @@ use crate::config::route::{
 };
 use crate::exchange::RequestHead;
 
+pub use redirect::{https_location, redirect};
+
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The cluster that a request goes to.
 #[derive(Clone, Debug)]
-pub struct Chosen<'a> {
+pub struct Chosen {
     /// Its name.
     pub name: ClusterName,
     /// The part of a split it comes from.
-    pub weighted: Option<&'a WeightedCluster>,
+    pub weighted: Option<Arc<WeightedCluster>>,
 }
 
 /// The header that names the cluster is not there.
@@ -36,7 +42,7 @@ impl fmt::Display for MissingClusterHeader {
 impl std::error::Error for MissingClusterHeader {}
 
 /// Chooses the cluster. `draw` is that of matching.
-pub fn cluster<'a>(forward: &'a Forward, request: &RequestHead, draw: u64) -> Result<Chosen<'a>, MissingClusterHeader> {
+pub fn cluster(forward: &Forward, request: &RequestHead, draw: u64) -> Result<Chosen, MissingClusterHeader> {
     match &forward.cluster {
         ClusterChoice::Cluster(name) => Ok(Chosen { name: name.clone(), weighted: None }),
         ClusterChoice::Header(header) => Ok(Chosen { name: named(header, request)?, weighted: None }),
@@ -47,7 +53,7 @@ pub fn cluster<'a>(forward: &'a Forward, request: &RequestHead, draw: u64) -> Re
                 WeightedTarget::Cluster(name) => name.clone(),
                 WeightedTarget::Header(header) => named(header, request)?,
             };
-            Ok(Chosen { name, weighted: Some(part) })
+            Ok(Chosen { name, weighted: Some(Arc::clone(part)) })
         }
     }
 }
@@ -62,8 +68,9 @@ fn number(value: &HeaderValue) -> Option<u64> {
 }
 
 /// Rewrites host and path, after the header mutations and in this order, as Envoy does: the host may come from a header
-/// that was added, or from the path as it was. `announce` (`suppress_envoy_headers` is not set) tells upstream the old ones.
-pub fn rewrite(forward: &Forward, matched: &RouteMatch, request: &mut RequestHead, announce: bool) {
+/// that was added, or from the path as it was. Unless `suppress_envoy_headers`, upstream is told the old ones.
+pub fn rewrite(forward: &Forward, matched: &RouteMatch, suppress_envoy_headers: bool, request: &mut RequestHead) {
+    let announce = !suppress_envoy_headers;
     let host = match &forward.host_rewrite {
         HostRewrite::Keep | HostRewrite::Auto => None,
         HostRewrite::Literal(host) => Some(host.clone()),
@@ -78,8 +85,15 @@ pub fn rewrite(forward: &Forward, matched: &RouteMatch, request: &mut RequestHea
     }
 }
 
-/// Makes `host` the request's, with its marks; for `HostRewrite::Auto`, once the endpoint is known. An empty one changes nothing.
-pub fn set_host(request: &mut RequestHead, host: HeaderValue, append_x_forwarded_host: bool, announce: bool) {
+/// Makes an endpoint's host name the request's host, where the route asks for that ([`HostRewrite::Auto`]).
+pub fn rewrite_host(forward: &Forward, hostname: &str, suppress_envoy_headers: bool, request: &mut RequestHead) {
+    if let (HostRewrite::Auto, Ok(host)) = (&forward.host_rewrite, HeaderValue::from_str(hostname)) {
+        set_host(request, host, forward.append_x_forwarded_host, !suppress_envoy_headers);
+    }
+}
+
+/// An empty host changes nothing.
+fn set_host(request: &mut RequestHead, host: HeaderValue, append_x_forwarded_host: bool, announce: bool) {
     if host.is_empty() {
         return;
     }
@@ -163,25 +177,29 @@ fn from_template(parts: &[TemplatePart], matched: &RouteMatch, request: &Request
     Some(path)
 }
 
-/// A path that can be sent. Characters that cannot stand in one are percent-encoded: what a pattern makes of a path must not
-/// begin a query, a fragment or another line. A `?` of a replacement does begin the query, as in Envoy.
-fn path_and_query(path: Vec<u8>, query: Option<&str>) -> Option<PathAndQuery> {
-    let mut out = String::with_capacity(path.len().saturating_add(query.map_or(0, str::len)).saturating_add(2));
+/// A path that can be sent. What a pattern makes of a path must not begin a fragment or another line: where it is not a path, it is
+/// percent-encoded. A `?` of a replacement does begin the query, as in Envoy.
+fn path_and_query(mut path: Vec<u8>, query: Option<&str>) -> Option<PathAndQuery> {
     if !path.starts_with(b"/") {
-        out.push('/');
-    }
-    for byte in path {
-        match byte {
-            b'#' | b'<' | b'>' | b'`' | b'"' | b'\\' | b'^' | b'{' | b'}' | b'|' | 0..=b' ' | 0x7f.. => {
-                // Writing to a string cannot fail.
-                let _ = fmt::Write::write_fmt(&mut out, format_args!("%{byte:02X}"));
-            }
-            byte => out.push(char::from(byte)),
-        }
+        path.insert(0, b'/');
     }
     if let Some(query) = query {
-        out.push('?');
-        out.push_str(query);
+        path.push(b'?');
+        path.extend_from_slice(query.as_bytes());
     }
-    PathAndQuery::try_from(out).ok()
+    let as_it_is = if path.contains(&b'#') { None } else { PathAndQuery::try_from(path.as_slice()).ok() };
+    as_it_is.or_else(|| PathAndQuery::try_from(percent_encoded(&path)).ok())
+}
+
+fn percent_encoded(path: &[u8]) -> String {
+    let mut out = String::with_capacity(path.len().saturating_mul(3));
+    for byte in path {
+        if byte.is_ascii_alphanumeric() || b"/?%:@-._~!$&'()*+,;=[]".contains(byte) {
+            out.push(char::from(*byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = fmt::Write::write_fmt(&mut out, format_args!("%{byte:02X}"));
+        }
+    }
+    out
 }

@@ -7,17 +7,28 @@ use crate::exchange::{RequestHead, StreamInfo};
 use crate::route::header_value;
 use crate::telemetry::substitution::{self, Exchange};
 
-/// Whose mutations apply.
-#[derive(Clone, Copy, Debug)]
+/// Whose mutations apply; a request that found no route has fewer.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Levels<'a> {
     /// The table.
-    pub table: &'a RouteTable,
+    pub table: Option<&'a RouteTable>,
     /// The virtual host.
-    pub virtual_host: &'a VirtualHost,
+    pub virtual_host: Option<&'a VirtualHost>,
     /// The route.
-    pub route: &'a Route,
+    pub route: Option<&'a Route>,
     /// The part of a split.
     pub weighted: Option<&'a WeightedCluster>,
+}
+
+impl Levels<'_> {
+    /// In the order of application: the last one wins an overwrite. That is the least specific, unless the table says otherwise.
+    /// The part of a split comes before all of these.
+    fn in_order<'a>(&'a self, of: [Option<&'a HeaderMutations>; 3]) -> impl Iterator<Item = &'a HeaderMutations> {
+        let [route, virtual_host, table] = of;
+        let most_specific_last = self.table.is_some_and(|table| table.most_specific_mutations_win);
+        let order = if most_specific_last { [table, virtual_host, route] } else { [route, virtual_host, table] };
+        order.into_iter().flatten()
+    }
 }
 
 /// What formats are evaluated with.
@@ -38,25 +49,24 @@ pub fn request(levels: &Levels<'_>, source: Source<'_>, request: &mut RequestHea
             request.authority = host.clone();
         }
     }
-    let mutations = [&levels.route.request_headers, &levels.virtual_host.request_headers, &levels.table.request_headers];
-    in_order(levels.table, mutations, |mutations| apply_to_request(mutations, source, request));
+    let of_route = levels.route.map(|route| &route.request_headers);
+    let of_host = levels.virtual_host.map(|host| &host.request_headers);
+    let of_table = levels.table.map(|table| &table.request_headers);
+    for mutations in levels.in_order([of_route, of_host, of_table]) {
+        apply_to_request(mutations, source, request);
+    }
 }
 
 /// Mutates a response. `request` is the request as it was sent on.
 pub fn response(levels: &Levels<'_>, source: Source<'_>, request: &RequestHead, response: &mut HeaderMap) {
     if let Some(weighted) = levels.weighted {
-        apply_to_response(&weighted.response_headers, source, request, response);
+        apply(&weighted.response_headers, source, request, response);
     }
-    let mutations = [&levels.route.response_headers, &levels.virtual_host.response_headers, &levels.table.response_headers];
-    in_order(levels.table, mutations, |mutations| apply_to_response(mutations, source, request, response));
-}
-
-/// The last one wins an overwrite: the least specific, unless the table says otherwise.
-fn in_order(table: &RouteTable, most_specific_first: [&HeaderMutations; 3], mut apply: impl FnMut(&HeaderMutations)) {
-    if table.most_specific_mutations_win {
-        most_specific_first.into_iter().rev().for_each(&mut apply);
-    } else {
-        most_specific_first.into_iter().for_each(apply);
+    let of_route = levels.route.map(|route| &route.response_headers);
+    let of_host = levels.virtual_host.map(|host| &host.response_headers);
+    let of_table = levels.table.map(|table| &table.response_headers);
+    for mutations in levels.in_order([of_route, of_host, of_table]) {
+        apply(mutations, source, request, response);
     }
 }
 
@@ -65,32 +75,18 @@ fn apply_to_request(mutations: &HeaderMutations, source: Source<'_>, request: &m
         return;
     }
     remove(mutations, &mut request.headers);
-    let exchange = Exchange {
-        info: source.info,
-        request: Some(request),
-        response: None,
-        trailers: None,
-        local_reply_body: None,
-        hostname: source.hostname,
-    };
+    let exchange = Exchange { request: Some(request), ..Exchange::of_connection(source.info, source.hostname) };
     let changes = evaluate(mutations, &exchange, &request.headers);
     write(changes, &mut request.headers);
 }
 
 /// Applies one set of mutations to a response.
-pub fn apply_to_response(mutations: &HeaderMutations, source: Source<'_>, request: &RequestHead, response: &mut HeaderMap) {
+pub fn apply(mutations: &HeaderMutations, source: Source<'_>, request: &RequestHead, response: &mut HeaderMap) {
     if mutations.is_empty() {
         return;
     }
     remove(mutations, response);
-    let exchange = Exchange {
-        info: source.info,
-        request: Some(request),
-        response: Some(response),
-        trailers: None,
-        local_reply_body: None,
-        hostname: source.hostname,
-    };
+    let exchange = Exchange { request: Some(request), response: Some(response), ..Exchange::of_connection(source.info, source.hostname) };
     let changes = evaluate(mutations, &exchange, response);
     write(changes, response);
 }

@@ -13,7 +13,7 @@ mod value;
 mod tests;
 
 use std::borrow::Cow;
-use std::fmt::Write;
+use std::io::Write;
 
 use http::HeaderMap;
 
@@ -68,9 +68,7 @@ impl crate::telemetry::access_log::Loggable for Exchange<'_> {
     }
 
     fn write_line(&self, format: &LogFormat, out: &mut Vec<u8>) {
-        let mut line = String::new();
-        log_line(format, self, &mut line);
-        out.extend_from_slice(line.as_bytes());
+        log_line(format, self, out);
     }
 }
 
@@ -83,37 +81,48 @@ pub enum Value<'a> {
     Text(Cow<'a, [u8]>),
 }
 
-/// Appends a line of an access log, line end included.
-pub fn log_line(format: &LogFormat, exchange: &Exchange<'_>, out: &mut String) {
+/// Appends a line of an access log. The line end of text is part of its format.
+pub fn log_line(format: &LogFormat, exchange: &Exchange<'_>, out: &mut Vec<u8>) {
     match format {
-        LogFormat::Text { format, omit_empty } => write(format, exchange, out, if *omit_empty { "" } else { MISSING }),
-        LogFormat::Json { fields, omit_empty } => out.push_str(&json_line(fields, exchange, *omit_empty)),
+        LogFormat::Text { format, omit_empty } => write(format, exchange, out, missing(*omit_empty)),
+        LogFormat::Json { fields, omit_empty } => out.extend_from_slice(json_line(fields, exchange, *omit_empty).as_bytes()),
     }
 }
 
-/// Appends a text with control characters of values escaped (`\n` is `\x0a`), and bytes that are not UTF-8 likewise.
-pub fn write(format: &Format, exchange: &Exchange<'_>, out: &mut String, missing: &str) {
-    for item in &format.items {
-        match item {
-            FormatItem::Literal(text) => out.push_str(text),
-            FormatItem::Command(command, limit) => match value(command, exchange) {
-                None => out.push_str(missing),
-                Some(Value::Number(number)) => push_number(out, number),
-                Some(Value::Text(text)) => push_escaped(out, cut(&text, *limit)),
-            },
+/// The body of a local reply: nothing is escaped in text.
+pub fn render(format: &LogFormat, exchange: &Exchange<'_>) -> String {
+    match format {
+        LogFormat::Json { fields, omit_empty } => json_line(fields, exchange, *omit_empty),
+        LogFormat::Text { format, omit_empty } => {
+            let mut out = Vec::new();
+            write_bytes(format, exchange, &mut out, missing(*omit_empty));
+            String::from_utf8(out).unwrap_or_else(|error| readable(error.as_bytes()).into_owned())
         }
     }
 }
 
+fn missing(omit_empty: bool) -> &'static str {
+    if omit_empty { "" } else { MISSING }
+}
+
+/// Appends a text with control characters of values escaped (a line end is `\x0a`), and bytes that are not UTF-8 likewise.
+pub fn write(format: &Format, exchange: &Exchange<'_>, out: &mut Vec<u8>, missing: &str) {
+    write_with(format, exchange, out, missing, push_escaped);
+}
+
 /// Appends a text as it is, for headers and bodies.
 pub fn write_bytes(format: &Format, exchange: &Exchange<'_>, out: &mut Vec<u8>, missing: &str) {
+    write_with(format, exchange, out, missing, |out, text| out.extend_from_slice(text));
+}
+
+fn write_with(format: &Format, exchange: &Exchange<'_>, out: &mut Vec<u8>, missing: &str, push: impl Fn(&mut Vec<u8>, &[u8])) {
     for item in &format.items {
         match item {
             FormatItem::Literal(text) => out.extend_from_slice(text.as_bytes()),
             FormatItem::Command(command, limit) => match value(command, exchange) {
                 None => out.extend_from_slice(missing.as_bytes()),
-                Some(Value::Number(number)) => out.extend_from_slice(number.to_string().as_bytes()),
-                Some(Value::Text(text)) => out.extend_from_slice(cut(&text, *limit)),
+                Some(Value::Number(number)) => push_number(out, number),
+                Some(Value::Text(text)) => push(out, cut(&text, *limit)),
             },
         }
     }
@@ -195,13 +204,13 @@ impl Json<'_, '_> {
     fn format(&mut self, format: &Format) -> bool {
         let Some((command, limit)) = format.single() else {
             let mut text = Vec::new();
-            write_bytes(format, self.exchange, &mut text, if self.omit_empty { "" } else { MISSING });
+            write_bytes(format, self.exchange, &mut text, missing(self.omit_empty));
             push_json(self.out, &readable(&text));
             return true;
         };
         match value(command, self.exchange) {
             None => return self.null(),
-            Some(Value::Number(number)) => push_number(self.out, number),
+            Some(Value::Number(number)) => self.out.push_str(&number.to_string()),
             Some(Value::Text(text)) => push_json(self.out, &readable(cut(&text, limit))),
         }
         true
@@ -233,36 +242,36 @@ fn readable(text: &[u8]) -> Cow<'_, str> {
     }
 }
 
-fn push_number(out: &mut String, number: u64) {
-    // Writing to a string cannot fail.
-    let _ = write!(out, "{number}");
-}
-
 fn push_json(out: &mut String, text: &str) {
     // A string always has a JSON form.
     out.push_str(&serde_json::to_string(text).unwrap_or_default());
 }
 
-fn push_escaped(out: &mut String, text: &[u8]) {
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    // Writing to memory cannot fail.
+    let _ = write!(out, "{number}");
+}
+
+fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     for chunk in text.utf8_chunks() {
         let valid = chunk.valid();
         if valid.chars().any(char::is_control) {
             valid.chars().for_each(|c| push_character(out, c));
         } else {
-            out.push_str(valid);
+            out.extend_from_slice(valid.as_bytes());
         }
         for byte in chunk.invalid() {
-            // Writing to a string cannot fail.
+            // Writing to memory cannot fail.
             let _ = write!(out, "\\x{byte:02x}");
         }
     }
 }
 
-fn push_character(out: &mut String, character: char) {
+fn push_character(out: &mut Vec<u8>, character: char) {
     if character.is_control() {
-        // Writing to a string cannot fail.
+        // Writing to memory cannot fail.
         let _ = write!(out, "\\x{:02x}", u32::from(character));
     } else {
-        out.push(character);
+        out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
     }
 }

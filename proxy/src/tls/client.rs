@@ -105,13 +105,19 @@ impl Source {
         Ok((config, name.map_err(|error| error.to_string())?))
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.kept.borrow().len()
+    }
+
     fn config(&self, cluster: &Cluster, settings: &Arc<ClientTls>) -> Result<Arc<ClientConfig>, String> {
         let mut kept = self.kept.borrow_mut();
         if let Some(found) = kept.get(&cluster.name).filter(|kept| kept.is_of(settings, &cluster.protocol)) {
             return found.config.clone();
         }
+        let known = kept.contains_key(&cluster.name);
         kept.retain(|_, kept| !kept.is_unused());
-        if settings.validation.is_none() && !kept.contains_key(&cluster.name) {
+        if settings.validation.is_none() && !known {
             warn!(cluster = %cluster.name, "TLS servers of this cluster are NOT verified: it has no validation_context with a trusted_ca");
         }
         let config = client_config(settings, default_alpn(&cluster.protocol)).map_err(|error| error.to_string());

@@ -131,9 +131,7 @@ fn rule(problem: &CertificateError) -> String {
         }
         CertificateError::BadEncoding => "it is malformed",
         CertificateError::BadSignature => "a signature is wrong",
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "it is not for this use (extended key usage)"
-        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "it is not for this use (extended key usage)",
         CertificateError::Other(inner) => return bounded(&inner.0.to_string(), LONGEST_RULE),
         other => return bounded(&other.to_string(), LONGEST_PROBLEM),
     };

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use rustls::pki_types::CertificateDer;
+use rustls::CertificateError;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
+use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use crate::config::identity::{SanKind, SanMatch};
@@ -41,6 +43,35 @@ pub(super) fn hosts(certificate: &CertificateDer<'_>) -> Vec<String> {
         hosts.extend(common.map(str::to_ascii_lowercase));
     }
     hosts
+}
+
+/// What a certificate is shown for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Usage {
+    /// To servers.
+    Client,
+    /// To clients.
+    Server,
+}
+
+/// Life time and purpose, of a certificate that is trusted itself.
+pub(super) fn valid(certificate: &CertificateDer<'_>, now: UnixTime, usage: Usage) -> Result<(), CertificateError> {
+    let (_, certificate) = X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;
+    let now = i64::try_from(now.as_secs()).ok().and_then(|seconds| ASN1Time::from_timestamp(seconds).ok());
+    let now = now.ok_or(CertificateError::Expired)?;
+    let validity = certificate.validity();
+    if now < validity.not_before {
+        return Err(CertificateError::NotValidYet);
+    }
+    if now > validity.not_after {
+        return Err(CertificateError::Expired);
+    }
+    let purposes = certificate.extended_key_usage().map_err(|_| CertificateError::BadEncoding)?;
+    let fits = purposes.is_none_or(|purposes| match usage {
+        Usage::Client => purposes.value.any || purposes.value.client_auth,
+        Usage::Server => purposes.value.any || purposes.value.server_auth,
+    });
+    if fits { Ok(()) } else { Err(CertificateError::InvalidPurpose) }
 }
 
 /// A certificate of a trusted authority, for somebody else than is accepted here.

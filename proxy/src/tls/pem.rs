@@ -19,11 +19,10 @@ pub(super) fn identity(source: &CertificateSource, provider: &CryptoProvider) ->
     };
     let CertificatePem { chain, key } = pem.as_ref();
     let chain: Vec<CertificateDer<'static>> = all("certificate_chain", "certificate", chain)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| match error {
-        // An encrypted key has a label of its own and is not found.
-        pem::Error::NoItemsFound => problem("private_key", NO_KEY),
-        other => problem("private_key", &format!("not PEM: {other}")),
-    })?;
+    let key = PrivateKeyDer::pem_slice_iter(key).next();
+    // An encrypted key has a label of its own and is not found.
+    let key = key.ok_or_else(|| problem("private_key", NO_KEY))?;
+    let key = key.map_err(|error| problem("private_key", &format!("not PEM: {error}")))?;
     let key = provider.key_provider.load_private_key(key).map_err(|_| problem("private_key", "not a key that can be used for TLS"))?;
     let identity = CertifiedKey::new(chain, key);
     match identity.keys_match() {

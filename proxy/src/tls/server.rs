@@ -99,11 +99,7 @@ pub fn info(connection: &ServerConnection) -> TlsInfo {
 }
 
 fn version_name(version: ProtocolVersion) -> Option<&'static str> {
-    if version == ProtocolVersion::TLSv1_3 {
-        Some("TLSv1.3")
-    } else {
-        (version == ProtocolVersion::TLSv1_2).then_some("TLSv1.2")
-    }
+    if version == ProtocolVersion::TLSv1_3 { Some("TLSv1.3") } else { (version == ProtocolVersion::TLSv1_2).then_some("TLSv1.2") }
 }
 
 /// IANA has no `13` in the names of TLS 1.3's.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme};
 
 use crate::config::identity::{SanMatch, Validation};
+use crate::tls::names::Usage;
 use crate::tls::{TlsError, names, pem};
 
 /// Checks clients: chain, life time, revocation (of the whole chain, with lists that have not expired, as Envoy) and names.
@@ -19,28 +20,62 @@ pub(super) fn of_clients(
     required: bool,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let builder = WebPkiClientVerifier::builder_with_provider(pem::roots(validation)?, Arc::clone(provider))
-        .with_crls(pem::revocation_lists(validation)?)
+    let (rules, lists) = rules(validation, Usage::Client)?;
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
+        .with_crls(lists)
         .enforce_revocation_expiration();
     let builder = if required { builder } else { builder.allow_unauthenticated() };
     let chain = builder.build().map_err(|error| TlsError::library(&error))?;
-    if validation.subject_alt_names.is_empty() {
-        return Ok(chain);
-    }
-    Ok(Arc::new(NamedClients { chain, names: validation.subject_alt_names.clone() }))
+    Ok(Arc::new(KnownClients { chain, rules }))
 }
 
 /// Checks servers likewise. Which host was asked for decides nothing (as Envoy): who must be there says the configuration.
-pub(super) fn of_servers(
-    validation: &Validation,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let chain = WebPkiServerVerifier::builder_with_provider(pem::roots(validation)?, Arc::clone(provider))
-        .with_crls(pem::revocation_lists(validation)?)
+pub(super) fn of_servers(validation: &Validation, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let (rules, lists) = rules(validation, Usage::Server)?;
+    let chain = WebPkiServerVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
+        .with_crls(lists)
         .enforce_revocation_expiration()
         .build()
         .map_err(|error| TlsError::library(&error))?;
-    Ok(Arc::new(NamedServers { chain, names: validation.subject_alt_names.clone() }))
+    Ok(Arc::new(KnownServers { chain, rules }))
+}
+
+fn rules(validation: &Validation, usage: Usage) -> Result<(Rules, Vec<CertificateRevocationListDer<'static>>), TlsError> {
+    let roots = pem::roots(validation)?;
+    let lists = pem::revocation_lists(validation)?;
+    let rules = Rules { roots, names: validation.subject_alt_names.clone(), revocable: !lists.is_empty(), usage };
+    Ok((rules, lists))
+}
+
+/// What the library's check of the chain leaves to us.
+#[derive(Debug)]
+struct Rules {
+    roots: Arc<RootCertStore>,
+    names: Vec<SanMatch>,
+    /// Revocation lists are given.
+    revocable: bool,
+    usage: Usage,
+}
+
+impl Rules {
+    fn settle(&self, chain: Result<(), Error>, certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+        match chain {
+            Err(_) if !self.revocable && self.is_root(certificate) => names::valid(certificate, now, self.usage)?,
+            other => other?,
+        }
+        if self.names.is_empty() {
+            return Ok(());
+        }
+        let refused = |error| CertificateError::Other(OtherError(Arc::new(error)));
+        names::accept(certificate, &self.names).map_err(|error| Error::InvalidCertificate(refused(error)))
+    }
+
+    /// A trusted authority's own certificate, shown as a leaf: what `openssl req -x509` makes is both. Envoy accepts it, the
+    /// library does not. Whoever holds an authority's key could as well issue what he likes.
+    fn is_root(&self, certificate: &CertificateDer<'_>) -> bool {
+        let mut own = RootCertStore::empty();
+        own.add(certificate.clone().into_owned()).is_ok() && own.roots.iter().all(|anchor| self.roots.roots.contains(anchor))
+    }
 }
 
 /// Accepts every server: a cluster without validation context (as Envoy). The traffic is encrypted, to whoever is there.
@@ -48,18 +83,13 @@ pub(super) fn of_nobody(provider: &CryptoProvider) -> Arc<dyn ServerCertVerifier
     Arc::new(AnyServer { algorithms: provider.signature_verification_algorithms })
 }
 
-fn accept_names(certificate: &CertificateDer<'_>, wanted: &[SanMatch]) -> Result<(), Error> {
-    let refused = |error| Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(error))));
-    names::accept(certificate, wanted).map_err(refused)
-}
-
 #[derive(Debug)]
-struct NamedClients {
+struct KnownClients {
     chain: Arc<dyn ClientCertVerifier>,
-    names: Vec<SanMatch>,
+    rules: Rules,
 }
 
-impl ClientCertVerifier for NamedClients {
+impl ClientCertVerifier for KnownClients {
     fn offer_client_auth(&self) -> bool {
         self.chain.offer_client_auth()
     }
@@ -78,9 +108,9 @@ impl ClientCertVerifier for NamedClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
-        accept_names(end_entity, &self.names)?;
-        Ok(verified)
+        let chain = self.chain.verify_client_cert(end_entity, intermediates, now).map(|_| ());
+        self.rules.settle(chain, end_entity, now)?;
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -107,12 +137,12 @@ impl ClientCertVerifier for NamedClients {
 }
 
 #[derive(Debug)]
-struct NamedServers {
+struct KnownServers {
     chain: Arc<WebPkiServerVerifier>,
-    names: Vec<SanMatch>,
+    rules: Rules,
 }
 
-impl ServerCertVerifier for NamedServers {
+impl ServerCertVerifier for KnownServers {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -121,17 +151,13 @@ impl ServerCertVerifier for NamedServers {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let chain = match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // The library compares the host last, after all that counts here; tests hold it to that.
-            Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => {
-                ServerCertVerified::assertion()
-            }
-            other => other?,
+            Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => Ok(()),
+            other => other.map(|_| ()),
         };
-        if !self.names.is_empty() {
-            accept_names(end_entity, &self.names)?;
-        }
-        Ok(verified)
+        self.rules.settle(chain, end_entity, now)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

@@ -6,9 +6,7 @@ use std::time::Duration;
 use super::{ClusterState, EndpointSet, EndpointState, LimitKind, Permit};
 use crate::config::ClusterName;
 use crate::config::address::Address;
-use crate::config::cluster::{
-    BalancingPolicy, Cluster, Discovery, Dns, DnsFamily, Limits, RetryBudget, UpstreamProtocol,
-};
+use crate::config::cluster::{BalancingPolicy, Cluster, Discovery, Dns, DnsFamily, Limits, RetryBudget, UpstreamProtocol};
 use crate::config::endpoint::{Assignment, Endpoint, Health, Locality, LocalityEndpoints, Target};
 use crate::config::http::{HeaderCase, Http1Settings, Http2Settings};
 use crate::config::route::Priority;

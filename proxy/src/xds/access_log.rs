@@ -66,9 +66,7 @@ fn to_file(log: &file::FileAccessLog, parser: &mut Parser) -> Option<(LogSink, L
         Some(AccessLogFormat::LogFormat(format)) => log_format(Some(format), parser),
         Some(AccessLogFormat::Format(format)) if format.is_empty() => log_format(None, parser),
         Some(AccessLogFormat::Format(format)) => parser.at("format", |parser| text(format, false, parser)),
-        Some(AccessLogFormat::TypedJsonFormat(fields)) => {
-            parser.at("typed_json_format", |parser| json(fields, false, parser))
-        }
+        Some(AccessLogFormat::TypedJsonFormat(fields)) => parser.at("typed_json_format", |parser| json(fields, false, parser)),
         Some(AccessLogFormat::JsonFormat(_)) => {
             parser.refuse_at("json_format", "not supported: it makes every value a text; use log_format.json_format")
         }
@@ -139,8 +137,7 @@ fn json_value(kind: Option<&Kind>, parser: &mut Parser) -> Option<JsonValue> {
         Some(Kind::StructValue(fields)) => JsonValue::Object(object(fields, parser)),
         Some(Kind::ListValue(list)) => {
             let values = list.values.iter().enumerate();
-            let parsed = values
-                .filter_map(|(index, value)| parser.at_index(index, |parser| json_value(value.kind.as_ref(), parser)));
+            let parsed = values.filter_map(|(index, value)| parser.at_index(index, |parser| json_value(value.kind.as_ref(), parser)));
             JsonValue::List(parsed.collect())
         }
     })

@@ -57,8 +57,8 @@ fn parse_message(mut bootstrap: wire::Bootstrap, parser: &mut Parser) -> Option<
     policy::tell_ignored(&bootstrap, parser);
     let runtime = parser.at("layered_runtime", |parser| Runtime::parse(bootstrap.layered_runtime.as_ref(), parser));
     let overload = bootstrap.overload_manager.as_ref();
-    let overload_limit = overload
-        .and_then(|manager| parser.at("overload_manager", |parser| runtime::downstream_connections(manager, parser)));
+    let overload_limit =
+        overload.and_then(|manager| parser.at("overload_manager", |parser| runtime::downstream_connections(manager, parser)));
     let admin = admin(bootstrap.admin.as_ref(), parser);
     let node = node(bootstrap.node.as_ref(), parser);
     let mut resources = bootstrap.static_resources.take().unwrap_or_default();

@@ -109,12 +109,7 @@ fn endpoint(entry: &wire::LbEndpoint, addresses: Addresses, parser: &mut Parser)
         let wire = parser.required("address", endpoint.address.as_ref())?;
         parser.at("address", |parser| target(wire, addresses, parser))
     });
-    Some(Endpoint {
-        target: target?,
-        hostname: endpoint.hostname.clone(),
-        weight: weight?.unwrap_or(NonZeroU32::MIN),
-        health: health?,
-    })
+    Some(Endpoint { target: target?, hostname: endpoint.hostname.clone(), weight: weight?.unwrap_or(NonZeroU32::MIN), health: health? })
 }
 
 fn target(wire: &core::Address, addresses: Addresses, parser: &mut Parser) -> Option<Target> {
@@ -161,6 +156,3 @@ fn check_sums(localities: &[LocalityEndpoints], parser: &mut Parser) {
         }
     });
 }
-
-
-

@@ -80,15 +80,9 @@ fn additions(field: &'static str, add: &[wire::HeaderValueOption], parser: &mut 
 fn addition(option: &wire::HeaderValueOption, parser: &mut Parser) -> Option<HeaderSet> {
     let action = append_action(option, parser);
     let header = parser.required("header", option.header.as_ref())?;
-    let (target, value) = parser.at("header", |parser| {
-        (parser.at("key", |parser| changed(&header.key, "modified", parser)), format(header, parser))
-    });
-    Some(HeaderSet {
-        target: HeaderTarget::Field(target?),
-        value: value?,
-        action: action?,
-        keep_empty: option.keep_empty_value,
-    })
+    let (target, value) =
+        parser.at("header", |parser| (parser.at("key", |parser| changed(&header.key, "modified", parser)), format(header, parser)));
+    Some(HeaderSet { target: HeaderTarget::Field(target?), value: value?, action: action?, keep_empty: option.keep_empty_value })
 }
 
 fn append_action(option: &wire::HeaderValueOption, parser: &mut Parser) -> Option<HeaderAction> {

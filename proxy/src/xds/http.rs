@@ -23,9 +23,7 @@ use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3:
     CodecType, ForwardClientCertDetails, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
 };
 
-use crate::config::http::{
-    CodecChoice, HttpConnectionManager, HttpTimeouts, RouteSource, ServerHeader, UnderscoreAction,
-};
+use crate::config::http::{CodecChoice, HttpConnectionManager, HttpTimeouts, RouteSource, ServerHeader, UnderscoreAction};
 use crate::xds::invalid::Parser;
 use crate::xds::{access_log, headers, route, trace};
 
@@ -60,16 +58,12 @@ pub fn parse(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> Opti
     let routes = routes(manager.route_specifier.as_ref(), parser);
     let common = common(manager.common_http_protocol_options.as_ref(), parser);
     let stream_errors = manager.stream_error_on_invalid_http_message.unwrap_or(false);
-    let http1 = parser.at("http_protocol_options", |parser| {
-        protocol::http1(manager.http_protocol_options.as_ref(), stream_errors, parser)
-    });
-    let http2 = parser.at("http2_protocol_options", |parser| {
-        protocol::http2(manager.http2_protocol_options.as_ref(), stream_errors, parser)
-    });
+    let http1 = parser.at("http_protocol_options", |parser| protocol::http1(manager.http_protocol_options.as_ref(), stream_errors, parser));
+    let http2 =
+        parser.at("http2_protocol_options", |parser| protocol::http2(manager.http2_protocol_options.as_ref(), stream_errors, parser));
     let tracing = manager.tracing.as_ref().map(|tracing| parser.at("tracing", |parser| trace::parse(tracing, parser)));
     let local_reply = manager.local_reply_config.as_ref();
-    let local_reply =
-        local_reply.map(|wire| parser.at("local_reply_config", |parser| local_reply::parse(wire, parser)));
+    let local_reply = local_reply.map(|wire| parser.at("local_reply_config", |parser| local_reply::parse(wire, parser)));
     let server_name = if manager.server_name.is_empty() { SERVER_NAME } else { &manager.server_name };
     let timeouts = timeouts(manager, parser);
     let forwarded = identity::forwarded(manager, parser);
@@ -114,10 +108,7 @@ pub fn parse(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> Opti
 fn refuse_unsupported(manager: &wire::HttpConnectionManager, parser: &mut Parser) {
     parser.unsupported("original_ip_detection_extensions", !manager.original_ip_detection_extensions.is_empty());
     parser.unsupported("early_header_mutation_extensions", !manager.early_header_mutation_extensions.is_empty());
-    parser.unsupported(
-        "represent_ipv4_remote_address_as_ipv4_mapped_ipv6",
-        manager.represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
-    );
+    parser.unsupported("represent_ipv4_remote_address_as_ipv4_mapped_ipv6", manager.represent_ipv4_remote_address_as_ipv4_mapped_ipv6);
 }
 
 fn tell_ignored(manager: &wire::HttpConnectionManager, parser: &mut Parser) {
@@ -141,11 +132,7 @@ fn tell_ignored(manager: &wire::HttpConnectionManager, parser: &mut Parser) {
         manager.set_current_client_cert_details.is_some(),
         "x-forwarded-client-cert is never written",
     );
-    parser.ignored(
-        "proxy_status_config",
-        manager.proxy_status_config.is_some(),
-        "proxy-status is always written, in its full form",
-    );
+    parser.ignored("proxy_status_config", manager.proxy_status_config.is_some(), "proxy-status is always written, in its full form");
     parser.ignored("append_local_overload", manager.append_local_overload, "x-envoy-local-overloaded is not written");
     parser.ignored(
         "add_proxy_protocol_connection_state",
@@ -166,8 +153,9 @@ fn codec(codec: i32, parser: &mut Parser) -> Option<CodecChoice> {
 fn routes(specifier: Option<&RouteSpecifier>, parser: &mut Parser) -> Option<RouteSource> {
     match specifier {
         None => parser.refuse("one of route_config, rds must be set"),
-        Some(RouteSpecifier::RouteConfig(table)) => parser
-            .at("route_config", |parser| route::parse(table, parser).map(|table| RouteSource::Inline(Arc::new(table)))),
+        Some(RouteSpecifier::RouteConfig(table)) => {
+            parser.at("route_config", |parser| route::parse(table, parser).map(|table| RouteSource::Inline(Arc::new(table))))
+        }
         Some(RouteSpecifier::Rds(_)) => parser.refuse_at("rds", "not supported yet: write the routes in route_config"),
         Some(RouteSpecifier::ScopedRoutes(_)) => parser.refuse_at("scoped_routes", "not supported"),
     }
@@ -191,12 +179,11 @@ fn common(options: Option<&HttpProtocolOptions>, parser: &mut Parser) -> Common 
         if count == 0 {
             parser.refuse_at::<()>("max_headers_count", "0 is not at least 1");
         }
-        let underscores =
-            match parser.choice("headers_with_underscores_action", options.headers_with_underscores_action) {
-                None | Some(HeadersWithUnderscoresAction::Allow) => UnderscoreAction::Allow,
-                Some(HeadersWithUnderscoresAction::RejectRequest) => UnderscoreAction::RejectRequest,
-                Some(HeadersWithUnderscoresAction::DropHeader) => UnderscoreAction::DropHeader,
-            };
+        let underscores = match parser.choice("headers_with_underscores_action", options.headers_with_underscores_action) {
+            None | Some(HeadersWithUnderscoresAction::Allow) => UnderscoreAction::Allow,
+            Some(HeadersWithUnderscoresAction::RejectRequest) => UnderscoreAction::RejectRequest,
+            Some(HeadersWithUnderscoresAction::DropHeader) => UnderscoreAction::DropHeader,
+        };
         Common {
             max_headers_count: usize::try_from(count).unwrap_or(usize::MAX),
             underscores,
@@ -225,9 +212,7 @@ fn timeouts(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> HttpT
         stream_idle: parser.limit("stream_idle_timeout", stream_idle, Some(STREAM_IDLE_TIMEOUT)),
         max_stream,
         drain: parser.duration("drain_timeout", manager.drain_timeout.as_ref()).unwrap_or(DRAIN_TIMEOUT),
-        delayed_close: parser
-            .duration("delayed_close_timeout", manager.delayed_close_timeout.as_ref())
-            .unwrap_or(DELAYED_CLOSE_TIMEOUT),
+        delayed_close: parser.duration("delayed_close_timeout", manager.delayed_close_timeout.as_ref()).unwrap_or(DELAYED_CLOSE_TIMEOUT),
     }
 }
 
@@ -271,10 +256,9 @@ fn sanitize_client_cert(details: i32, parser: &mut Parser) -> Option<bool> {
     match parser.choice("forward_client_cert_details", details)? {
         ForwardClientCertDetails::Sanitize => Some(true),
         ForwardClientCertDetails::AlwaysForwardOnly => Some(false),
-        ForwardClientCertDetails::ForwardOnly
-        | ForwardClientCertDetails::AppendForward
-        | ForwardClientCertDetails::SanitizeSet => parser
-            .refuse_at("forward_client_cert_details", "not supported yet; there are SANITIZE and ALWAYS_FORWARD_ONLY"),
+        ForwardClientCertDetails::ForwardOnly | ForwardClientCertDetails::AppendForward | ForwardClientCertDetails::SanitizeSet => {
+            parser.refuse_at("forward_client_cert_details", "not supported yet; there are SANITIZE and ALWAYS_FORWARD_ONLY")
+        }
     }
 }
 

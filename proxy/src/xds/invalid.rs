@@ -176,12 +176,7 @@ impl Parser {
     }
 
     /// Parses each entry of a list field; entries that could not be parsed are left out (and have been refused).
-    pub fn each<W, T>(
-        &mut self,
-        field: &'static str,
-        entries: &[W],
-        mut parse: impl FnMut(&W, &mut Self) -> Option<T>,
-    ) -> Vec<T> {
+    pub fn each<W, T>(&mut self, field: &'static str, entries: &[W], mut parse: impl FnMut(&W, &mut Self) -> Option<T>) -> Vec<T> {
         self.at(field, |parser| {
             let parsed = entries.iter().enumerate();
             parsed.filter_map(|(index, entry)| parser.at_index(index, |parser| parse(entry, parser))).collect()
@@ -269,20 +264,12 @@ impl Parser {
         let nanos = u32::try_from(wire.nanos).ok().filter(|nanos| *nanos < 1_000_000_000);
         match (seconds, nanos) {
             (Some(seconds), Some(nanos)) => Some(Duration::new(seconds, nanos)),
-            _ => self.refuse_at(
-                field,
-                format_args!("{}s {}ns is not between 0 and {LONGEST_SECONDS}s", wire.seconds, wire.nanos),
-            ),
+            _ => self.refuse_at(field, format_args!("{}s {}ns is not between 0 and {LONGEST_SECONDS}s", wire.seconds, wire.nanos)),
         }
     }
 
     /// A duration where 0 means off: `default` if the field is not set, `None` if it is 0.
-    pub fn limit(
-        &mut self,
-        field: &'static str,
-        wire: Option<&WireDuration>,
-        default: Option<Duration>,
-    ) -> Option<Duration> {
+    pub fn limit(&mut self, field: &'static str, wire: Option<&WireDuration>, default: Option<Duration>) -> Option<Duration> {
         match self.duration(field, wire) {
             Some(Duration::ZERO) => None,
             Some(duration) => Some(duration),

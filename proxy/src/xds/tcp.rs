@@ -27,8 +27,7 @@ pub fn parse(proxy: &wire::TcpProxy, parser: &mut Parser) -> Option<TcpProxy> {
         Some(0) => parser.refuse_at("max_connect_attempts", "0 is not at least 1"),
         attempts => Some(attempts.unwrap_or(CONNECT_ATTEMPTS)),
     };
-    let lifetime =
-        parser.duration("max_downstream_connection_duration", proxy.max_downstream_connection_duration.as_ref());
+    let lifetime = parser.duration("max_downstream_connection_duration", proxy.max_downstream_connection_duration.as_ref());
     if lifetime.is_some_and(|lifetime| lifetime < Duration::from_millis(1)) {
         parser.refuse_at::<()>("max_downstream_connection_duration", "less than 1 ms");
     }
@@ -93,11 +92,7 @@ fn tell_ignored(proxy: &wire::TcpProxy, parser: &mut Parser) {
     parser.ignored("access_log_flush_interval", proxy.access_log_flush_interval.is_some(), one_line);
     parser.ignored("flush_access_log_on_connected", proxy.flush_access_log_on_connected, one_line);
     parser.ignored("access_log_options", proxy.access_log_options.is_some(), one_line);
-    parser.ignored(
-        "check_drain_close",
-        proxy.check_drain_close.is_some(),
-        "connections are kept until the drain deadline",
-    );
+    parser.ignored("check_drain_close", proxy.check_drain_close.is_some(), "connections are kept until the drain deadline");
     let one_timeout = "idle_timeout counts both directions";
     parser.ignored("downstream_idle_timeout", proxy.downstream_idle_timeout.is_some(), one_timeout);
     parser.ignored("upstream_idle_timeout", proxy.upstream_idle_timeout.is_some(), one_timeout);

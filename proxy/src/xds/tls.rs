@@ -10,9 +10,7 @@ use xds_proto::envoy::config::core::v3::transport_socket::ConfigType;
 use xds_proto::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3 as wire;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
-use xds_proto::envoy::extensions::transport_sockets::tls::v3::downstream_tls_context::{
-    OcspStaplePolicy, SessionTicketKeysType,
-};
+use xds_proto::envoy::extensions::transport_sockets::tls::v3::downstream_tls_context::{OcspStaplePolicy, SessionTicketKeysType};
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 
 use crate::config::identity::{CertificateSource, ClientTls, ServerTls, TlsVersion, Validation};
@@ -69,10 +67,8 @@ fn downstream(context: &wire::DownstreamTlsContext, parser: &mut Parser) -> Opti
     parser.unsupported("prefer_client_ciphers", context.prefer_client_ciphers);
     parser.unsupported("session_timeout", context.session_timeout.is_some());
     // Tickets are off and sessions are not kept, whatever is asked: resumption never skips a check of the client.
-    parser.unsupported(
-        "session_ticket_keys",
-        matches!(context.session_ticket_keys_type, Some(SessionTicketKeysType::SessionTicketKeys(_))),
-    );
+    parser
+        .unsupported("session_ticket_keys", matches!(context.session_ticket_keys_type, Some(SessionTicketKeysType::SessionTicketKeys(_))));
     parser.unsupported(
         "session_ticket_keys_sds_secret_config",
         matches!(context.session_ticket_keys_type, Some(SessionTicketKeysType::SessionTicketKeysSdsSecretConfig(_))),
@@ -159,10 +155,9 @@ fn parts(context: &wire::CommonTlsContext, parser: &mut Parser) -> Option<Parts>
         Some(ValidationContextType::ValidationContext(context)) => {
             parser.at("validation_context", |parser| certificate::validation(context, parser))
         }
-        Some(ValidationContextType::ValidationContextSdsSecretConfig(config)) => parser
-            .at("validation_context_sds_secret_config", |parser| {
-                certificate::named_validation(config, parser).map(Some)
-            }),
+        Some(ValidationContextType::ValidationContextSdsSecretConfig(config)) => {
+            parser.at("validation_context_sds_secret_config", |parser| certificate::named_validation(config, parser).map(Some))
+        }
         Some(ValidationContextType::CombinedValidationContext(combined)) => {
             parser.at("combined_validation_context", |parser| certificate::combined(combined, parser).map(Some))
         }
@@ -200,9 +195,7 @@ fn version(field: &'static str, wire: i32, default: TlsVersion, parser: &mut Par
         TlsProtocol::TlsAuto => Some(default),
         TlsProtocol::TlSv12 => Some(TlsVersion::Tls12),
         TlsProtocol::TlSv13 => Some(TlsVersion::Tls13),
-        TlsProtocol::TlSv10 | TlsProtocol::TlSv11 => {
-            parser.refuse_at(field, "not supported: TLS 1.0 and 1.1 are withdrawn (RFC 8996)")
-        }
+        TlsProtocol::TlSv10 | TlsProtocol::TlSv11 => parser.refuse_at(field, "not supported: TLS 1.0 and 1.1 are withdrawn (RFC 8996)"),
     }
 }
 

@@ -80,11 +80,7 @@ fn open_telemetry(provider: &provider::tracing::Http, parser: &mut Parser) -> Op
         parser.unsupported("http_service", config.http_service.is_some());
         parser.unsupported("exporter", config.exporter.is_some());
         parser.unsupported("sampler", config.sampler.is_some());
-        parser.ignored(
-            "resource_detectors",
-            !config.resource_detectors.is_empty(),
-            "the resource has service.name only",
-        );
+        parser.ignored("resource_detectors", !config.resource_detectors.is_empty(), "the resource has service.name only");
         parser.ignored("max_cache_size", config.max_cache_size.is_some(), "the queue of spans has a fixed bound");
         let service = if config.service_name.is_empty() { UNKNOWN_SERVICE } else { &config.service_name };
         let grpc = parser.required("grpc_service", config.grpc_service.as_ref())?;
@@ -97,9 +93,7 @@ fn open_telemetry(provider: &provider::tracing::Http, parser: &mut Parser) -> Op
                     parser.unsupported("authority", !target.authority.is_empty());
                     Some(ClusterName::from(target.cluster_name.as_str()))
                 }),
-                Some(TargetSpecifier::GoogleGrpc(_)) => {
-                    parser.refuse_at("google_grpc", "not supported; use envoy_grpc")
-                }
+                Some(TargetSpecifier::GoogleGrpc(_)) => parser.refuse_at("google_grpc", "not supported; use envoy_grpc"),
                 None => parser.refuse_at("envoy_grpc", "required"),
             }
         });

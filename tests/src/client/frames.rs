@@ -20,14 +20,8 @@ pub(super) async fn read(wire: &mut Wire, events: &mut Vec<Event>) {
         let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
         let payload = wire.exactly(length).await;
         match head[3] {
-            1 => events.push(Event::Note(format!(
-                "stream {stream}: status {}",
-                status(&payload)
-            ))),
-            3 => events.push(Event::Note(format!(
-                "stream {stream}: reset {}",
-                code(&payload)
-            ))),
+            1 => events.push(Event::Note(format!("stream {stream}: status {}", status(&payload)))),
+            3 => events.push(Event::Note(format!("stream {stream}: reset {}", code(&payload)))),
             _ => {}
         }
     }
@@ -48,7 +42,5 @@ fn status(block: &[u8]) -> &'static str {
 
 fn code(payload: &[u8]) -> String {
     let bytes = payload.get(..4).and_then(|bytes| bytes.try_into().ok());
-    bytes.map_or_else(String::new, |bytes| {
-        format!("{:?}", h2::Reason::from(u32::from_be_bytes(bytes)))
-    })
+    bytes.map_or_else(String::new, |bytes| format!("{:?}", h2::Reason::from(u32::from_be_bytes(bytes))))
 }

@@ -7,11 +7,7 @@ use crate::wire::{Wire, latin1, to_bytes};
 /// The bytes of a request whose parts are given one by one.
 pub(super) fn spell(line: &str, step: &Step) -> Vec<u8> {
     let mut head = format!("{line}\r\n");
-    let has = |name: &str| {
-        step.headers
-            .iter()
-            .any(|header| header.to_ascii_lowercase().starts_with(name))
-    };
+    let has = |name: &str| step.headers.iter().any(|header| header.to_ascii_lowercase().starts_with(name));
     if !has("host:") && !has("no-host") {
         head.push_str("host: example.com\r\n");
     }
@@ -19,10 +15,7 @@ pub(super) fn spell(line: &str, step: &Step) -> Vec<u8> {
         head.push_str(header);
         head.push_str("\r\n");
     }
-    let body = step
-        .size
-        .map(|size| "x".repeat(size))
-        .or_else(|| step.body.clone());
+    let body = step.size.map(|size| "x".repeat(size)).or_else(|| step.body.clone());
     if let Some(body) = &body
         && !has("content-length:")
     {
@@ -64,8 +57,7 @@ pub(super) async fn response(wire: &mut Wire, method: &str, events: &mut Vec<Eve
         };
         let status = message.status().unwrap_or_default();
         let upgraded = status == 101 || (method == "CONNECT" && (200..300).contains(&status));
-        let bodyless =
-            method == "HEAD" || status < 200 || status == 204 || status == 304 || upgraded;
+        let bodyless = method == "HEAD" || status < 200 || status == 204 || status == 304 || upgraded;
         if bodyless {
             message.complete = true;
         } else {

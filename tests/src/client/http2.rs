@@ -38,12 +38,7 @@ impl Client {
             };
             *note.lock().expect("no panic while locked") = Some(how);
         });
-        Some(Self {
-            requests,
-            driver,
-            end,
-            waiting: VecDeque::new(),
-        })
+        Some(Self { requests, driver, end, waiting: VecDeque::new() })
     }
 
     pub(super) async fn act(&mut self, step: &Step, events: &mut Vec<Event>) {
@@ -53,9 +48,7 @@ impl Client {
                 Err(error) => events.push(Event::Note(format!("not sent: {}", said(&error)))),
             }
         }
-        let responses = step
-            .responses
-            .unwrap_or_else(|| usize::from(step.request.is_some()));
+        let responses = step.responses.unwrap_or_else(|| usize::from(step.request.is_some()));
         for _ in 0..responses {
             let Some((response, _body)) = self.waiting.pop_front() else {
                 return;
@@ -71,23 +64,12 @@ impl Client {
         end.clone().unwrap_or_else(|| "left open".to_owned())
     }
 
-    async fn send(
-        &mut self,
-        line: &str,
-        step: &Step,
-    ) -> Result<(ResponseFuture, Option<SendStream<Bytes>>), h2::Error> {
+    async fn send(&mut self, line: &str, step: &Step) -> Result<(ResponseFuture, Option<SendStream<Bytes>>), h2::Error> {
         let request = build(line, &step.headers);
-        let body = step
-            .size
-            .map(|size| vec![b'x'; size])
-            .or_else(|| step.body.as_deref().map(to_bytes));
-        let pieces: Vec<Vec<u8>> = body
-            .into_iter()
-            .chain(step.chunks.iter().map(|chunk| to_bytes(chunk)))
-            .collect();
+        let body = step.size.map(|size| vec![b'x'; size]).or_else(|| step.body.as_deref().map(to_bytes));
+        let pieces: Vec<Vec<u8>> = body.into_iter().chain(step.chunks.iter().map(|chunk| to_bytes(chunk))).collect();
         let mut requests = self.requests.clone().ready().await?;
-        let ends_here =
-            pieces.is_empty() && step.trailers.is_empty() && !line.starts_with("CONNECT");
+        let ends_here = pieces.is_empty() && step.trailers.is_empty() && !line.starts_with("CONNECT");
         let (response, mut stream) = requests.send_request(request, ends_here)?;
         if ends_here {
             return Ok((response, None));
@@ -108,51 +90,28 @@ impl Client {
 /// `METHOD PATH HTTP/2`; headers `:scheme`, `:authority` and `:protocol` set the pseudo headers.
 fn build(line: &str, headers: &[String]) -> Request<()> {
     let mut parts = line.split(' ');
-    let (method, target) = (
-        parts.next().unwrap_or_default(),
-        parts.next().unwrap_or_default(),
-    );
-    let pseudo = |name: &str| {
-        headers
-            .iter()
-            .find_map(|header| header.strip_prefix(name).map(str::trim))
-    };
+    let (method, target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let pseudo = |name: &str| headers.iter().find_map(|header| header.strip_prefix(name).map(str::trim));
     let authority = pseudo(":authority:").unwrap_or("example.com");
     let scheme = pseudo(":scheme:").unwrap_or("http");
-    let mut request = Request::builder()
-        .method(method)
-        .version(http::Version::HTTP_2);
+    let mut request = Request::builder().method(method).version(http::Version::HTTP_2);
     let protocol = pseudo(":protocol:");
     request = if method == "CONNECT" && protocol.is_none() {
-        request.uri(
-            http::Uri::builder()
-                .authority(target)
-                .build()
-                .expect("the case names an authority"),
-        )
+        request.uri(http::Uri::builder().authority(target).build().expect("the case names an authority"))
     } else {
         request.uri(format!("{scheme}://{authority}{target}"))
     };
     let mut request = request.body(()).expect("the case names a valid request");
     if let Some(protocol) = protocol {
-        request
-            .extensions_mut()
-            .insert(h2::ext::Protocol::from(protocol));
+        request.extensions_mut().insert(h2::ext::Protocol::from(protocol));
     }
-    let plain: Vec<_> = headers
-        .iter()
-        .filter(|header| !header.starts_with(':'))
-        .cloned()
-        .collect();
+    let plain: Vec<_> = headers.iter().filter(|header| !header.starts_with(':')).cloned().collect();
     *request.headers_mut() = header_map(&plain);
     request
 }
 
 async fn receive(response: ResponseFuture) -> Event {
-    let mut message = Message {
-        complete: true,
-        ..Message::default()
-    };
+    let mut message = Message { complete: true, ..Message::default() };
     match response.await {
         Ok(response) => {
             message.start = format!("HTTP/2 {}", response.status().as_u16());
@@ -187,10 +146,7 @@ pub(crate) async fn read_body(mut body: RecvStream, message: &mut Message) {
 
 /// `name: value` of each header.
 pub(crate) fn lines(headers: &HeaderMap) -> Vec<String> {
-    headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {}", latin1(value.as_bytes())))
-        .collect()
+    headers.iter().map(|(name, value)| format!("{name}: {}", latin1(value.as_bytes()))).collect()
 }
 
 /// Headers of `name: value` lines.
@@ -198,10 +154,7 @@ pub(crate) fn header_map(lines: &[String]) -> HeaderMap {
     let pairs = lines.iter().filter_map(|line| line.split_once(':'));
     let parsed = pairs.filter_map(|(name, value)| {
         let name = HeaderName::from_bytes(name.to_ascii_lowercase().as_bytes()).ok()?;
-        Some((
-            name,
-            HeaderValue::from_bytes(&to_bytes(value.trim_start())).ok()?,
-        ))
+        Some((name, HeaderValue::from_bytes(&to_bytes(value.trim_start())).ok()?))
     });
     let mut map = HeaderMap::new();
     for (name, value) in parsed {
@@ -219,8 +172,5 @@ fn said(error: &h2::Error) -> String {
 }
 
 fn name(reason: Option<Reason>) -> String {
-    reason.map_or_else(
-        || "without a code".to_owned(),
-        |reason| format!("{reason:?}"),
-    )
+    reason.map_or_else(|| "without a code".to_owned(), |reason| format!("{reason:?}"))
 }

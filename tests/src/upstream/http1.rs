@@ -18,10 +18,7 @@ pub(super) async fn serve(stream: TcpStream, script: &Script, record: &Record, i
         if !answer.early {
             wire.body(&mut request, false).await;
         }
-        let (is_head, has_upgrade) = (
-            request.start.starts_with("HEAD "),
-            answer.status == Some(101),
-        );
+        let (is_head, has_upgrade) = (request.start.starts_with("HEAD "), answer.status == Some(101));
         let is_connect = request.start.starts_with("CONNECT ");
         record.event(index, Event::Message(request));
         sleep(Duration::from_millis(answer.delay)).await;
@@ -36,16 +33,7 @@ pub(super) async fn serve(stream: TcpStream, script: &Script, record: &Record, i
         }
         wire.send(&spell(script, &answer, is_head)).await;
         if has_upgrade || (is_connect && answer.status.is_none()) {
-            return tcp::exchange(
-                &mut wire,
-                Respond {
-                    raw: None,
-                    ..answer
-                },
-                record,
-                index,
-            )
-            .await;
+            return tcp::exchange(&mut wire, Respond { raw: None, ..answer }, record, index).await;
         }
         match answer.then {
             Then::Close => return record.end(index, "closed by the upstream"),
@@ -75,19 +63,13 @@ fn spell(script: &Script, answer: &Respond, is_head: bool) -> Vec<u8> {
         return to_bytes(raw);
     }
     let status = answer.status.unwrap_or(200);
-    let reason = http::StatusCode::from_u16(status)
-        .ok()
-        .and_then(|status| status.canonical_reason());
+    let reason = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     let mut text = format!("HTTP/1.1 {status} {}\r\n", reason.unwrap_or("Unknown"));
     for header in &answer.headers {
         text.push_str(&format!("{header}\r\n"));
     }
     let chunked = answer.chunked || !answer.trailers.is_empty();
-    let body = if matches!(status, 101 | 204 | 304) {
-        Vec::new()
-    } else {
-        script.body(answer)
-    };
+    let body = if matches!(status, 101 | 204 | 304) { Vec::new() } else { script.body(answer) };
     match status {
         101 | 204 | 304 => {}
         _ if chunked => text.push_str("transfer-encoding: chunked\r\n"),

@@ -31,19 +31,8 @@ pub(super) async fn serve(stream: TcpStream, script: &Script, record: &Record, i
             return record.end(index, "closed by the upstream");
         }
         let is_head = request.method() == http::Method::HEAD;
-        let body = if is_head {
-            Bytes::new()
-        } else {
-            Bytes::from(script.body(&answer))
-        };
-        streams.spawn(exchange(
-            request,
-            respond,
-            answer,
-            body,
-            record.clone(),
-            index,
-        ));
+        let body = if is_head { Bytes::new() } else { Bytes::from(script.body(&answer)) };
+        streams.spawn(exchange(request, respond, answer, body, record.clone(), index));
     }
     while streams.join_next().await.is_some() {}
     record.end(index, "closed by the proxy");
@@ -70,19 +59,12 @@ async fn exchange(
     let _ = send(&mut respond, &answer, body).await;
 }
 
-async fn send(
-    respond: &mut SendResponse<Bytes>,
-    answer: &Respond,
-    body: Bytes,
-) -> Result<(), h2::Error> {
+async fn send(respond: &mut SendResponse<Bytes>, answer: &Respond, body: Bytes) -> Result<(), h2::Error> {
     if let (Some(code), None) = (&answer.reset, answer.status) {
         respond.send_reset(reason(code));
         return Ok(());
     }
-    let mut head = Response::builder()
-        .status(answer.status.unwrap_or(200))
-        .body(())
-        .expect("the case names a valid status");
+    let mut head = Response::builder().status(answer.status.unwrap_or(200)).body(()).expect("the case names a valid status");
     *head.headers_mut() = header_map(&answer.headers);
     let ends_here = body.is_empty() && answer.trailers.is_empty() && answer.reset.is_none();
     let mut stream = respond.send_response(head, ends_here)?;
@@ -106,27 +88,12 @@ fn head_of(request: &Request<RecvStream>) -> Message {
     let pseudo = [
         (":scheme", uri.scheme_str().map(str::to_owned)),
         (":authority", uri.authority().map(ToString::to_string)),
-        (
-            ":protocol",
-            request
-                .extensions()
-                .get::<h2::ext::Protocol>()
-                .map(|name| name.as_str().to_owned()),
-        ),
+        (":protocol", request.extensions().get::<h2::ext::Protocol>().map(|name| name.as_str().to_owned())),
     ];
     // A leading colon would read as an empty name; the angle brackets keep it apart.
-    headers.extend(
-        pseudo
-            .into_iter()
-            .filter_map(|(name, value)| value.map(|value| format!("<{}>: {value}", &name[1..]))),
-    );
+    headers.extend(pseudo.into_iter().filter_map(|(name, value)| value.map(|value| format!("<{}>: {value}", &name[1..]))));
     let path = uri.path_and_query().map_or("-", |path| path.as_str());
-    Message {
-        start: format!("{} {path} HTTP/2", request.method()),
-        headers,
-        complete: true,
-        ..Message::default()
-    }
+    Message { start: format!("{} {path} HTTP/2", request.method()), headers, complete: true, ..Message::default() }
 }
 
 fn reason(code: &str) -> Reason {

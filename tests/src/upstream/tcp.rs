@@ -38,10 +38,6 @@ pub(super) async fn exchange(wire: &mut Wire, mut answer: Respond, record: &Reco
             break;
         }
     }
-    let how = if wire.ended() == Some(Ended::Reset) {
-        "reset by the proxy"
-    } else {
-        "closed by the proxy"
-    };
+    let how = if wire.ended() == Some(Ended::Reset) { "reset by the proxy" } else { "closed by the proxy" };
     record.end(index, how);
 }

@@ -168,7 +168,7 @@ pub(super) fn request(out: &mut Output, request: &Request<Body>, hint: &SizeHint
         if let Some(authority) = request.uri().authority().filter(|_| !headers.contains_key(header::HOST)) {
             push_field(flat, &header::HOST, authority.as_str().as_bytes(), spelling);
         }
-        push_fields(flat, headers, spelling, true);
+        push_fields(flat, headers, spelling, tunnel);
         push_framing(flat, framing, spelling);
         if tunnel && headers.contains_key(header::UPGRADE) {
             push_tunnel_connection(flat, headers, spelling);
@@ -251,7 +251,8 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
     value.to_str().ok().filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
-fn asks_close(headers: &HeaderMap) -> bool {
+/// Whether the connection is to end behind this message.
+pub(super) fn asks_close(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| mentions(value.as_bytes(), b"close"))
 }
 

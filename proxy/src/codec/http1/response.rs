@@ -39,9 +39,7 @@ pub(super) fn parse(head: Bytes, max_fields: usize, asked: Asked) -> Result<Resp
         Ok(match (status, response.code, response.version) {
             (httparse::Status::Complete(length), Some(code), Some(version)) if length == head.len() => {
                 let fields = Fields::collect(&head, response.headers);
-                Some(fields.and_then(|fields| {
-                    Ok((StatusCode::from_u16(code).map_err(|_| "invalid status code")?, version == 0, fields))
-                }))
+                Some(fields.and_then(|fields| Ok((StatusCode::from_u16(code).map_err(|_| "invalid status code")?, version == 0, fields))))
             }
             _ => None,
         })
@@ -113,4 +111,3 @@ fn framing(status: StatusCode, http_10: bool, fields: &Fields, asked: Asked, tun
 pub(super) fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
-

@@ -108,11 +108,7 @@ fn same_length(wildcards: &mut Vec<SameLength>, length: usize) -> &mut HashMap<B
 }
 
 /// The longest wildcard that fits. `*.example.com` does not serve `.example.com`: something must stand for the `*`.
-fn wildcard<'a, 'b>(
-    wildcards: &'a [SameLength],
-    host: &str,
-    part: impl Fn(usize) -> Option<&'b str>,
-) -> Option<&'a Arc<VirtualHost>> {
+fn wildcard<'a, 'b>(wildcards: &'a [SameLength], host: &str, part: impl Fn(usize) -> Option<&'b str>) -> Option<&'a Arc<VirtualHost>> {
     wildcards.iter().filter(|same| same.length < host.len()).find_map(|same| same.hosts.get(part(same.length)?))
 }
 

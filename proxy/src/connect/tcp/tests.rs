@@ -27,12 +27,7 @@ async fn a_dialled_stream_carries_bytes_and_knows_its_end() {
     let (listener, address) = listener().await;
     let mut config = config();
     config.keepalive = Some(TcpKeepalive { time: Some(Duration::from_secs(30)), ..TcpKeepalive::default() });
-    config.socket_options = vec![SocketOption {
-        level: 1,
-        name: 9,
-        value: SocketOptionValue::Int(1),
-        state: SocketState::Prebind,
-    }];
+    config.socket_options = vec![SocketOption { level: 1, name: 9, value: SocketOptionValue::Int(1), state: SocketState::Prebind }];
     let mut dialed = dial(&address, &config, None).await.unwrap();
     let (mut server, peer) = listener.accept().await.unwrap();
     assert_eq!(dialed.local, Some(Address::Ip(peer)));
@@ -79,12 +74,7 @@ async fn the_source_address_is_used() {
 async fn an_unknown_socket_option_fails_the_connection() {
     let (_listener, address) = listener().await;
     let mut config = config();
-    config.socket_options = vec![SocketOption {
-        level: 1,
-        name: 9999,
-        value: SocketOptionValue::Int(1),
-        state: SocketState::Prebind,
-    }];
+    config.socket_options = vec![SocketOption { level: 1, name: 9999, value: SocketOptionValue::Int(1), state: SocketState::Prebind }];
     let error = dial(&address, &config, None).await.unwrap_err();
     assert_eq!(error.cause, DialCause::SocketOption);
 }

@@ -28,6 +28,7 @@ impl<'a> Value<'a> {
 }
 
 /// The value of a command; `None` when it is not known.
+#[expect(clippy::wildcard_enum_match_arm, reason = "`of_info` lists the rest")]
 pub fn value<'a>(command: &'a Command, exchange: &Exchange<'a>) -> Option<Value<'a>> {
     match command {
         Command::StartTime(format) => Some(Value::text(time::format(format, exchange.info.started_at))),
@@ -59,7 +60,7 @@ pub fn value<'a>(command: &'a Command, exchange: &Exchange<'a>) -> Option<Value<
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "`value` lists the commands that this one does not")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "`value` lists the commands that are not here")]
 fn of_info<'a>(command: &Command, info: &'a StreamInfo) -> Option<Value<'a>> {
     match command {
         Command::BytesReceived => Some(Value::Number(info.bytes_received)),

@@ -10,8 +10,8 @@ use crate::xds::matcher;
 
 /// Envoy's response flags. Some are never set here; a filter that names them is right all the same.
 const RESPONSE_FLAGS: [&str; 31] = [
-    "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI", "IH",
-    "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO", "AC",
+    "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI", "IH", "DPE", "UMSDR",
+    "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO", "AC",
 ];
 
 /// Parses a filter of an access log or of a local reply's mapper.
@@ -19,32 +19,25 @@ pub fn filter(wire: &wire::AccessLogFilter, parser: &mut Parser) -> Option<LogFi
     use FilterSpecifier as Kind;
     match wire.filter_specifier.as_ref() {
         None => parser.refuse("a filter is required"),
-        Some(Kind::StatusCodeFilter(filter)) => parser.at("status_code_filter", |parser| {
-            comparison(filter.comparison.as_ref(), parser).map(LogFilter::StatusCode)
-        }),
-        Some(Kind::DurationFilter(filter)) => parser
-            .at("duration_filter", |parser| comparison(filter.comparison.as_ref(), parser).map(LogFilter::Duration)),
+        Some(Kind::StatusCodeFilter(filter)) => {
+            parser.at("status_code_filter", |parser| comparison(filter.comparison.as_ref(), parser).map(LogFilter::StatusCode))
+        }
+        Some(Kind::DurationFilter(filter)) => {
+            parser.at("duration_filter", |parser| comparison(filter.comparison.as_ref(), parser).map(LogFilter::Duration))
+        }
         Some(Kind::NotHealthCheckFilter(_)) => Some(LogFilter::NotHealthCheck),
         Some(Kind::TraceableFilter(_)) => Some(LogFilter::Traceable),
         Some(Kind::RuntimeFilter(filter)) => parser.at("runtime_filter", |parser| share(filter, parser)),
-        Some(Kind::AndFilter(both)) => {
-            parser.at("and_filter", |parser| several(&both.filters, parser).map(LogFilter::All))
-        }
-        Some(Kind::OrFilter(either)) => {
-            parser.at("or_filter", |parser| several(&either.filters, parser).map(LogFilter::Any))
-        }
+        Some(Kind::AndFilter(both)) => parser.at("and_filter", |parser| several(&both.filters, parser).map(LogFilter::All)),
+        Some(Kind::OrFilter(either)) => parser.at("or_filter", |parser| several(&either.filters, parser).map(LogFilter::Any)),
         Some(Kind::HeaderFilter(filter)) => parser.at("header_filter", |parser| {
             let header = parser.required("header", filter.header.as_ref())?;
-            parser.at("header", |parser| matcher::header(header, parser)).map(LogFilter::Header)
+            parser.at("header", |parser| matcher::field::header(header, parser)).map(LogFilter::Header)
         }),
         Some(Kind::ResponseFlagFilter(filter)) => parser.at("response_flag_filter", |parser| {
             let flags = parser.each("flags", &filter.flags, |flag, parser| {
                 let known = RESPONSE_FLAGS.contains(&flag.as_str());
-                if known {
-                    Some(flag.clone())
-                } else {
-                    parser.refuse(format_args!("there is no response flag {flag:?}"))
-                }
+                if known { Some(flag.clone()) } else { parser.refuse(format_args!("there is no response flag {flag:?}")) }
             });
             Some(LogFilter::ResponseFlags(flags))
         }),
@@ -55,9 +48,7 @@ pub fn filter(wire: &wire::AccessLogFilter, parser: &mut Parser) -> Option<LogFi
             });
             Some(LogFilter::GrpcStatus { statuses, exclude: filter.exclude })
         }),
-        Some(Kind::MetadataFilter(_)) => {
-            parser.refuse_at("metadata_filter", "not supported: nothing here sets metadata")
-        }
+        Some(Kind::MetadataFilter(_)) => parser.refuse_at("metadata_filter", "not supported: nothing here sets metadata"),
     }
 }
 
@@ -70,11 +61,7 @@ fn several(filters: &[wire::AccessLogFilter], parser: &mut Parser) -> Option<Vec
 
 fn share(filter: &wire::RuntimeFilter, parser: &mut Parser) -> Option<LogFilter> {
     parser.ignored("runtime_key", !filter.runtime_key.is_empty(), "percent_sampled is always used");
-    parser.ignored(
-        "use_independent_randomness",
-        filter.use_independent_randomness,
-        "each exchange is drawn on its own",
-    );
+    parser.ignored("use_independent_randomness", filter.use_independent_randomness, "each exchange is drawn on its own");
     let percent = parser.required("percent_sampled", filter.percent_sampled.as_ref())?;
     parser.at("percent_sampled", |parser| matcher::fraction(percent, parser)).map(LogFilter::Fraction)
 }

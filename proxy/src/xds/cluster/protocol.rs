@@ -66,9 +66,9 @@ pub struct Common {
 pub fn parse(cluster: &wire::Cluster, parser: &mut Parser) -> Option<Http> {
     let typed = parser.at("typed_extension_protocol_options", |parser| typed_options(cluster, parser))?;
     let http = match typed {
-        Some(options) => parser.at("typed_extension_protocol_options", |parser| {
-            parser.at_key(HTTP_OPTIONS, |parser| newer(&options, parser))
-        })?,
+        Some(options) => {
+            parser.at("typed_extension_protocol_options", |parser| parser.at_key(HTTP_OPTIONS, |parser| newer(&options, parser)))?
+        }
         None => older(cluster, parser)?,
     };
     // The field of the common options counts, and then the older one. 0 is no limit.
@@ -118,12 +118,8 @@ fn newer(options: &HttpProtocolOptions, parser: &mut Parser) -> Option<Http> {
                 let problem = "one of http_protocol_options, http2_protocol_options is required";
                 return parser.refuse_at("explicit_http_config", problem);
             }
-            Some(ProtocolConfig::HttpProtocolOptions(options)) => {
-                ("explicit_http_config", UpstreamProtocol::Http1, Some(options), None)
-            }
-            Some(ProtocolConfig::Http2ProtocolOptions(options)) => {
-                ("explicit_http_config", UpstreamProtocol::Http2, None, Some(options))
-            }
+            Some(ProtocolConfig::HttpProtocolOptions(options)) => ("explicit_http_config", UpstreamProtocol::Http1, Some(options), None),
+            Some(ProtocolConfig::Http2ProtocolOptions(options)) => ("explicit_http_config", UpstreamProtocol::Http2, None, Some(options)),
         },
         Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(config)) => (
             "use_downstream_protocol_config",
@@ -131,12 +127,9 @@ fn newer(options: &HttpProtocolOptions, parser: &mut Parser) -> Option<Http> {
             config.http_protocol_options.as_ref(),
             config.http2_protocol_options.as_ref(),
         ),
-        Some(UpstreamProtocolOptions::AutoConfig(config)) => (
-            "auto_config",
-            UpstreamProtocol::Auto,
-            config.http_protocol_options.as_ref(),
-            config.http2_protocol_options.as_ref(),
-        ),
+        Some(UpstreamProtocolOptions::AutoConfig(config)) => {
+            ("auto_config", UpstreamProtocol::Auto, config.http_protocol_options.as_ref(), config.http2_protocol_options.as_ref())
+        }
     };
     let (http1, http2) = parser.at(field, |parser| versions(options1, options2, parser));
     Some(Http { protocol, http1, http2: http2?, common: common?, auto_sni })

@@ -16,9 +16,7 @@ pub fn http_filters(filters: &[HttpFilter], parser: &mut Parser) -> Option<Route
     parser.at("http_filters", |parser| {
         for (index, filter) in filters.iter().enumerate() {
             if names.contains(&filter.name.as_str()) {
-                parser.at_index(index, |parser| {
-                    parser.refuse_at::<()>("name", format_args!("{:?} is used twice", filter.name))
-                });
+                parser.at_index(index, |parser| parser.refuse_at::<()>("name", format_args!("{:?} is used twice", filter.name)));
             }
             names.push(filter.name.as_str());
             router = parser.at_index(index, |parser| http_filter(filter, Some(index) == last, parser));
@@ -28,9 +26,7 @@ pub fn http_filters(filters: &[HttpFilter], parser: &mut Parser) -> Option<Route
         };
         match router {
             Some(Parsed::Router(router)) => Some(router),
-            Some(Parsed::Skipped) => {
-                parser.at_index(last, |parser| parser.refuse("the last filter must be envoy.filters.http.router"))
-            }
+            Some(Parsed::Skipped) => parser.at_index(last, |parser| parser.refuse("the last filter must be envoy.filters.http.router")),
             None => None,
         }
     })
@@ -90,8 +86,5 @@ fn router(router: &Router, parser: &mut Parser) -> RouterSettings {
         router.reject_connect_request_early_data.is_some(),
         "data sent before a CONNECT is answered waits",
     );
-    RouterSettings {
-        suppress_envoy_headers: router.suppress_envoy_headers,
-        respect_expected_timeout: router.respect_expected_rq_timeout,
-    }
+    RouterSettings { suppress_envoy_headers: router.suppress_envoy_headers, respect_expected_timeout: router.respect_expected_rq_timeout }
 }

@@ -17,9 +17,8 @@ use crate::xds::invalid::Parser;
 /// `X-Forwarded-For` and who is internal.
 pub fn forwarded(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> Option<Forwarded> {
     let internal = manager.internal_address_config.as_ref();
-    let internal_ranges = internal.map(|internal| {
-        parser.at("internal_address_config", |parser| parser.each("cidr_ranges", &internal.cidr_ranges, address::cidr))
-    });
+    let internal_ranges = internal
+        .map(|internal| parser.at("internal_address_config", |parser| parser.each("cidr_ranges", &internal.cidr_ranges, address::cidr)));
     Some(Forwarded {
         use_remote_address: manager.use_remote_address.unwrap_or(false),
         xff_trusted_hops: manager.xff_num_trusted_hops,
@@ -86,11 +85,7 @@ pub fn path(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> Optio
         Action::UnescapeAndRedirect => EscapedSlashes::UnescapeAndRedirect,
         Action::UnescapeAndForward => EscapedSlashes::UnescapeAndForward,
     };
-    Some(PathSettings {
-        normalize: manager.normalize_path.unwrap_or(false),
-        merge_slashes: manager.merge_slashes,
-        escaped_slashes,
-    })
+    Some(PathSettings { normalize: manager.normalize_path.unwrap_or(false), merge_slashes: manager.merge_slashes, escaped_slashes })
 }
 
 /// What is done to the host.

@@ -71,11 +71,7 @@ fn header_case(format: Option<&HeaderKeyFormat>, parser: &mut Parser) -> HeaderC
 }
 
 /// HTTP/2 settings; `stream_errors` holds where the options do not say.
-pub fn http2(
-    options: Option<&wire::Http2ProtocolOptions>,
-    stream_errors: bool,
-    parser: &mut Parser,
-) -> Option<Http2Settings> {
+pub fn http2(options: Option<&wire::Http2ProtocolOptions>, stream_errors: bool, parser: &mut Parser) -> Option<Http2Settings> {
     let default = wire::Http2ProtocolOptions::default();
     let options = options.unwrap_or(&default);
     parser.unsupported("allow_metadata", options.allow_metadata);
@@ -122,15 +118,9 @@ fn tell_ignored(options: &wire::Http2ProtocolOptions, parser: &mut Parser) {
     for (field, is_set) in [
         ("max_outbound_frames", options.max_outbound_frames.is_some()),
         ("max_outbound_control_frames", options.max_outbound_control_frames.is_some()),
-        (
-            "max_consecutive_inbound_frames_with_empty_payload",
-            options.max_consecutive_inbound_frames_with_empty_payload.is_some(),
-        ),
+        ("max_consecutive_inbound_frames_with_empty_payload", options.max_consecutive_inbound_frames_with_empty_payload.is_some()),
         ("max_inbound_priority_frames_per_stream", options.max_inbound_priority_frames_per_stream.is_some()),
-        (
-            "max_inbound_window_update_frames_per_data_frame_sent",
-            options.max_inbound_window_update_frames_per_data_frame_sent.is_some(),
-        ),
+        ("max_inbound_window_update_frames_per_data_frame_sent", options.max_inbound_window_update_frames_per_data_frame_sent.is_some()),
         ("stream_reset_burst", options.stream_reset_burst.is_some()),
         ("stream_reset_rate", options.stream_reset_rate.is_some()),
         ("max_header_field_size_kb", options.max_header_field_size_kb.is_some()),
@@ -138,11 +128,7 @@ fn tell_ignored(options: &wire::Http2ProtocolOptions, parser: &mut Parser) {
     ] {
         parser.ignored(field, is_set, budget);
     }
-    parser.ignored(
-        "hpack_table_size",
-        options.hpack_table_size.is_some(),
-        "the table has 4096 bytes, the protocol's default",
-    );
+    parser.ignored("hpack_table_size", options.hpack_table_size.is_some(), "the table has 4096 bytes, the protocol's default");
     parser.ignored("enable_huffman_encoding", options.enable_huffman_encoding.is_some(), "the codec chooses");
     parser.ignored("disallow_obs_text", options.disallow_obs_text.is_some(), "bytes above 127 are passed on in values");
 }

@@ -120,9 +120,7 @@ fn server_name(name: &str, parser: &mut Parser) -> Option<ServerNameMatch> {
     let name = name.to_ascii_lowercase();
     match name.strip_prefix('*') {
         None if name.is_empty() => parser.refuse("must not be empty"),
-        None if name.contains('*') => {
-            parser.refuse(format_args!("{name:?}: a wildcard stands for the first label only"))
-        }
+        None if name.contains('*') => parser.refuse(format_args!("{name:?}: a wildcard stands for the first label only")),
         None => Some(ServerNameMatch::Exact(name)),
         Some(suffix) if suffix.starts_with('.') && suffix.len() > 1 && !suffix.contains('*') => {
             Some(ServerNameMatch::Suffix(suffix.to_owned()))

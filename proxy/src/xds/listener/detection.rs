@@ -30,12 +30,8 @@ pub fn parse(listener: &wire::Listener, parser: &mut Parser) -> Option<Detection
         timeout: parser.limit("listener_filters_timeout", listener.listener_filters_timeout.as_ref(), Some(TIMEOUT)),
         continue_on_timeout: listener.continue_on_listener_filters_timeout,
     };
-    parser.each::<_, ()>("listener_filters", &listener.listener_filters, |filter, parser| {
-        listener_filter(filter, &mut detection, parser)
-    });
-    if detection.proxy_protocol.is_none()
-        && listener.filter_chains.iter().any(|chain| chain.use_proxy_proto == Some(true))
-    {
+    parser.each::<_, ()>("listener_filters", &listener.listener_filters, |filter, parser| listener_filter(filter, &mut detection, parser));
+    if detection.proxy_protocol.is_none() && listener.filter_chains.iter().any(|chain| chain.use_proxy_proto == Some(true)) {
         detection.proxy_protocol = Some(ProxyProtocol { optional: false, disallow_v1: false, disallow_v2: false });
     }
     if !detection.tls && listener.filter_chains.iter().any(needs_tls_inspector) {
@@ -77,8 +73,7 @@ fn listener_filter(filter: &wire::ListenerFilter, detection: &mut Detection, par
             detection.original_dst = true;
         } else if any::is::<proxy::ProxyProtocol>(config) {
             if detection.tls || detection.http {
-                return parser
-                    .refuse("must stand before tls_inspector and http_inspector: the PROXY header comes first");
+                return parser.refuse("must stand before tls_inspector and http_inspector: the PROXY header comes first");
             }
             if detection.proxy_protocol.is_some() {
                 return parser.refuse("there is a proxy_protocol filter already");

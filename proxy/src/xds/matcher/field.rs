@@ -53,9 +53,7 @@ fn header_test(matcher: &wire::HeaderMatcher, parser: &mut Parser) -> Option<Hea
         None => Some(HeaderTest::Present(true)),
         Some(Specifier::PresentMatch(present)) => Some(HeaderTest::Present(*present)),
         Some(Specifier::RangeMatch(range)) => Some(HeaderTest::Range { start: range.start, end: range.end }),
-        Some(Specifier::StringMatch(matcher)) => {
-            parser.at("string_match", |parser| string(matcher, parser)).map(HeaderTest::String)
-        }
+        Some(Specifier::StringMatch(matcher)) => parser.at("string_match", |parser| string(matcher, parser)).map(HeaderTest::String),
         Some(Specifier::SafeRegexMatch(matcher)) => {
             let regex = parser.at("safe_regex_match", |parser| regex::full_match(matcher, parser))?;
             as_is(StringPattern::Regex(regex))
@@ -77,9 +75,7 @@ pub fn query(matcher: &wire::QueryParameterMatcher, parser: &mut Parser) -> Opti
     let (value, absent) = match &matcher.query_parameter_match_specifier {
         None | Some(Specifier::PresentMatch(true)) => (None, false),
         Some(Specifier::PresentMatch(false)) => (None, true),
-        Some(Specifier::StringMatch(matcher)) => {
-            (Some(parser.at("string_match", |parser| string(matcher, parser))?), false)
-        }
+        Some(Specifier::StringMatch(matcher)) => (Some(parser.at("string_match", |parser| string(matcher, parser))?), false),
     };
     Some(QueryMatch { name: name?, value, absent })
 }

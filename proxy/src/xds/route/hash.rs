@@ -31,9 +31,9 @@ fn source(specifier: &PolicySpecifier, parser: &mut Parser) -> Option<HashBy> {
             Some(HashBy::Cookie { name: not_empty("name", &cookie.name, parser)?, ttl, path: cookie.path.clone() })
         }),
         PolicySpecifier::ConnectionProperties(properties) => properties.source_ip.then_some(HashBy::SourceIp),
-        PolicySpecifier::QueryParameter(query) => parser.at("query_parameter", |parser| {
-            not_empty("name", &query.name, parser).map(HashBy::QueryParameter)
-        }),
+        PolicySpecifier::QueryParameter(query) => {
+            parser.at("query_parameter", |parser| not_empty("name", &query.name, parser).map(HashBy::QueryParameter))
+        }
         PolicySpecifier::FilterState(state) => parser.at("filter_state", |parser| {
             not_empty("key", &state.key, parser)?;
             parser.warn("gives no hash: no supported filter sets filter state");

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use xds_proto::envoy::config::route::v3 as wire;
 use xds_proto::envoy::config::route::v3::weighted_cluster::cluster_weight::HostRewriteSpecifier;
 use xds_proto::envoy::config::route::v3::weighted_cluster::{ClusterWeight, RandomValueSpecifier};
@@ -35,7 +37,7 @@ pub fn clusters(wire: &wire::WeightedCluster, parser: &mut Parser) -> Option<Wei
     }
 }
 
-fn part(wire: &ClusterWeight, parser: &mut Parser) -> Option<(WeightedCluster, u32)> {
+fn part(wire: &ClusterWeight, parser: &mut Parser) -> Option<(Arc<WeightedCluster>, u32)> {
     parser.ignored("metadata_match", wire.metadata_match.is_some(), NO_SUBSETS);
     filters::check(&wire.typed_per_filter_config, parser);
     let cluster = mirror::target("name", &wire.name, &wire.cluster_header, parser);
@@ -51,5 +53,5 @@ fn part(wire: &ClusterWeight, parser: &mut Parser) -> Option<(WeightedCluster, u
         cluster: cluster?,
         host_rewrite,
     };
-    Some((part, weight?))
+    Some((Arc::new(part), weight?))
 }

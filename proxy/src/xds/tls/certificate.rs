@@ -43,14 +43,10 @@ pub(super) fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Op
     parser.unsupported("signed_certificate_timestamp", !certificate.signed_certificate_timestamp.is_empty());
     parser.unsupported("tls_params", certificate.tls_params.is_some());
     parser.ignored("watched_directory", certificate.watched_directory.is_some(), "files are read once");
-    let chain = source("certificate_chain", certificate.certificate_chain.as_ref(), parser, |pem, parser| {
-        certificates(pem, parser)
-    });
-    let key = source("private_key", certificate.private_key.as_ref(), parser, |pem, parser| {
-        match PrivateKeyDer::from_pem_slice(pem) {
-            Ok(_) => Some(()),
-            Err(_) => parser.refuse("holds no private key in PEM (PKCS#8, SEC1 or PKCS#1, not encrypted)"),
-        }
+    let chain = source("certificate_chain", certificate.certificate_chain.as_ref(), parser, |pem, parser| certificates(pem, parser));
+    let key = source("private_key", certificate.private_key.as_ref(), parser, |pem, parser| match PrivateKeyDer::from_pem_slice(pem) {
+        Ok(_) => Some(()),
+        Err(_) => parser.refuse("holds no private key in PEM (PKCS#8, SEC1 or PKCS#1, not encrypted)"),
     });
     Some(Arc::new(CertificatePem { chain: chain?, key: key? }))
 }
@@ -92,10 +88,7 @@ fn revocation_lists(pem: &[u8], parser: &mut Parser) -> Option<()> {
 }
 
 /// What a peer must show; `None` inside where the context checks nothing.
-pub(super) fn validation(
-    context: &wire::CertificateValidationContext,
-    parser: &mut Parser,
-) -> Option<Option<Validation>> {
+pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &mut Parser) -> Option<Option<Validation>> {
     refuse_unsupported(context, parser);
     let trusted_ca = match context.trusted_ca.as_ref() {
         None => Some(None),
@@ -110,20 +103,14 @@ pub(super) fn validation(
     let (trusted_ca, crl) = (trusted_ca?, crl?);
     if trusted_ca.is_none() {
         if !names.is_empty() {
-            return parser
-                .refuse_at("match_typed_subject_alt_names", "needs a trusted_ca: names prove nothing without one");
+            return parser.refuse_at("match_typed_subject_alt_names", "needs a trusted_ca: names prove nothing without one");
         }
         if crl.is_some() {
             return parser.refuse_at("crl", "needs a trusted_ca");
         }
         return Some(None);
     }
-    Some(Some(Validation {
-        trusted_ca: trusted_ca.map(Arc::from),
-        secret: None,
-        subject_alt_names,
-        crl: crl.map(Arc::from),
-    }))
+    Some(Some(Validation { trusted_ca: trusted_ca.map(Arc::from), secret: None, subject_alt_names, crl: crl.map(Arc::from) }))
 }
 
 fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut Parser) {
@@ -131,10 +118,7 @@ fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut
     parser.unsupported("system_root_certs", context.system_root_certs.is_some());
     parser.unsupported("verify_certificate_spki", !context.verify_certificate_spki.is_empty());
     parser.unsupported("verify_certificate_hash", !context.verify_certificate_hash.is_empty());
-    parser.unsupported(
-        "require_signed_certificate_timestamp",
-        context.require_signed_certificate_timestamp == Some(true),
-    );
+    parser.unsupported("require_signed_certificate_timestamp", context.require_signed_certificate_timestamp == Some(true));
     parser.unsupported("allow_expired_certificate", context.allow_expired_certificate);
     parser.unsupported("only_verify_leaf_cert_crl", context.only_verify_leaf_cert_crl);
     parser.unsupported("max_verify_depth", context.max_verify_depth.is_some());
@@ -145,11 +129,7 @@ fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut
         parser.refuse_at::<()>("trust_chain_verification", "only VERIFY_TRUST_CHAIN is supported");
     }
     parser.ignored("watched_directory", context.watched_directory.is_some(), "files are read once");
-    parser.ignored(
-        "suppress_client_ca_list",
-        context.suppress_client_ca_list,
-        "clients are told the accepted authorities",
-    );
+    parser.ignored("suppress_client_ca_list", context.suppress_client_ca_list, "clients are told the accepted authorities");
 }
 
 fn subject_alt_name(name: &wire::SubjectAltNameMatcher, parser: &mut Parser) -> Option<SanMatch> {

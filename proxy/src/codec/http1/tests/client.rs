@@ -26,7 +26,11 @@ fn connect() -> (Connection<DuplexStream>, DuplexStream) {
     (Connection::new(client, client_options()), peer)
 }
 
-async fn send(connection: Connection<DuplexStream>, request: Request<Body>, pool: &Rc<dyn Reuse<DuplexStream>>) -> Result<Outgoing<Body>, SendFailed> {
+async fn send(
+    connection: Connection<DuplexStream>,
+    request: Request<Body>,
+    pool: &Rc<dyn Reuse<DuplexStream>>,
+) -> Result<Outgoing<Body>, SendFailed> {
     connection.send(request, Spelling::Lower, Informational::default(), Rc::clone(pool)).await
 }
 
@@ -122,7 +126,13 @@ async fn answers_end_where_their_framing_says() {
         ("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", false, 200, "hi", false),
         ("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi", false, 200, "hi", true),
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\n", false, 200, "hi", false),
-        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\na: b\r\n\r\nHTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", false, 404, "", true),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\na: b\r\n\r\nHTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+            false,
+            404,
+            "",
+            true,
+        ),
     ] {
         let exchanged = exchange(get("/"), answer.as_bytes(), close).await;
         assert_eq!(exchanged.answer, Ok((status, body.to_owned())), "{answer}");
@@ -168,7 +178,8 @@ async fn answers_that_two_readers_could_take_differently_are_refused() {
 async fn answers_that_end_early_are_told_apart() {
     assert_eq!(exchange(get("/"), b"", true).await.answer, Err(SendError::Closed));
     assert_eq!(exchange(get("/"), b"HTTP/1.1 20", true).await.answer, Err(SendError::Reset));
-    for cut in ["Content-Length: 5\r\n\r\nab", "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "Transfer-Encoding: chunked\r\n\r\n9\r\nab"] {
+    for cut in ["Content-Length: 5\r\n\r\nab", "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n", "Transfer-Encoding: chunked\r\n\r\n9\r\nab"]
+    {
         let exchanged = exchange(get("/"), format!("HTTP/1.1 200 OK\r\n{cut}").as_bytes(), true).await;
         assert_eq!(exchanged.answer, Ok((200, "ab".to_owned())));
         assert_eq!((exchanged.body_error, exchanged.reused), (Some(BodyError::Disconnected), false));
@@ -455,7 +466,7 @@ async fn bytes_behind_an_upgrade_that_is_refused_never_reach_the_server() {
         read_all(&mut peer).await;
         peer.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await.unwrap();
         let answer = read_all(&mut client).await;
-        assert!(answer.starts_with("HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\nHTTP/1.1 400 "), "{answer}");
+        assert_eq!(answer, "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
         assert_eq!(read_all(&mut peer).await, "<end>");
     })
     .await;

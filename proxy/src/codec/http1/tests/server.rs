@@ -596,3 +596,110 @@ async fn a_body_kept_after_its_exchange_reads_nothing_of_the_next() {
     })
     .await;
 }
+
+/// Counts the calls that would be system calls.
+struct Counting {
+    io: DuplexStream,
+    reads: Rc<Cell<usize>>,
+    writes: Rc<Cell<usize>>,
+}
+
+impl tokio::io::AsyncRead for Counting {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        let polled = std::pin::Pin::new(&mut self.io).poll_read(cx, buffer);
+        self.reads.set(self.reads.get() + usize::from(polled.is_ready()));
+        polled
+    }
+}
+
+impl tokio::io::AsyncWrite for Counting {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+        data: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        self.writes.set(self.writes.get() + 1);
+        std::pin::Pin::new(&mut self.io).poll_write(cx, data)
+    }
+    fn poll_flush(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.io).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+        std::pin::Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_message_takes_one_read_and_one_write() {
+    local(async {
+        let (mut client, io) = tokio::io::duplex(64 * 1024);
+        let (reads, writes) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let io = Counting { io, reads: Rc::clone(&reads), writes: Rc::clone(&writes) };
+        let _task = crate::task::OwnedTask::spawn(serve(io, Bytes::new(), Rc::new(options()), Drain::never(), Handler(echo)));
+        for turn in 1..5 {
+            client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc").await.unwrap();
+            read_all(&mut client).await;
+            assert_eq!((reads.get(), writes.get()), (turn, turn));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
+    local(async {
+        let (mut client, end) = tokio::io::duplex(1024);
+        let service = Handler(|_| std::future::ready(Ok(Response::new(Body::from(Bytes::from(vec![0; 100_000]))).into())));
+        let task = crate::task::OwnedTask::spawn(serve(end, Bytes::new(), Rc::new(options()), Drain::never(), service));
+        client.write_all(GET.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(200)).await;
+        client.read_exact(&mut [0; 100]).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(290)).await;
+        assert!(!task.is_finished());
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(task.is_finished());
+        assert_eq!(task.join().await.unwrap().unwrap_err().to_string(), "the client takes no more of the answer");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_may_be_read_by_another_task() {
+    let service = Handler(|incoming: Incoming| async move {
+        let reading = crate::task::OwnedTask::spawn(incoming.request.into_body().collect());
+        let body = reading.join().await.unwrap().unwrap().to_bytes();
+        Ok(Outgoing::from(Response::new(Body::from(body))))
+    });
+    local(async {
+        let (mut client, _task) = start(options(), service);
+        for _ in 0..2 {
+            client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 6\r\n\r\n").await.unwrap();
+            assert_eq!(read_all(&mut client).await, "HTTP/1.1 100 Continue\r\n\r\n");
+            for piece in [b"ab", b"cd", b"ef"] {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                client.write_all(piece).await.unwrap();
+            }
+            assert_eq!(read_all(&mut client).await, "HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabcdef");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_obsolete_upgrade_to_http2_is_not_passed_on() {
+    let service = Handler(|incoming: Incoming| {
+        let asks = incoming.request.headers().contains_key("upgrade");
+        std::future::ready(Ok(answer(if asks { 500 } else { 200 }, "")))
+    });
+    local(async {
+        let (mut client, _task) = start(options(), service);
+        let head = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AA\r\n\r\n";
+        client.write_all(head).await.unwrap();
+        assert!(read_all(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    })
+    .await;
+}

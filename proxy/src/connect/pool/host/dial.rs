@@ -93,12 +93,7 @@ impl HostPool {
         if self.speaks_http2.get() { Version::HTTP_2 } else { Version::HTTP_11 }
     }
 
-    async fn speak(
-        self: &Rc<Self>,
-        dialed: Dialed,
-        guard: ConnectionGuard,
-        facts: ConnectionFacts,
-    ) -> Result<Established, DialError> {
+    async fn speak(self: &Rc<Self>, dialed: Dialed, guard: ConnectionGuard, facts: ConnectionFacts) -> Result<Established, DialError> {
         let io = CountedIo::new(dialed.io, guard);
         if facts.version != Version::HTTP_2 {
             let connection = http1::Connection::new(io, Rc::clone(&self.http1));

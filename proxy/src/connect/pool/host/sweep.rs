@@ -23,9 +23,7 @@ impl HostPool {
     fn sweep_idle(&self, now: Instant, cx: &mut Context<'_>) -> Option<Instant> {
         // Taken out, so that connections are dropped while nothing is borrowed.
         let mut idle = mem::take(&mut *self.idle.borrow_mut());
-        idle.retain_mut(|idle| {
-            self.is_wanted(idle, now) && idle.held.connection.poll_idle_closed(cx).is_pending()
-        });
+        idle.retain_mut(|idle| self.is_wanted(idle, now) && idle.held.connection.poll_idle_closed(cx).is_pending());
         let next = idle.iter().filter_map(|idle| self.due_of(idle)).min();
         *self.idle.borrow_mut() = idle;
         next

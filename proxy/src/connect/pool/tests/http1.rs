@@ -261,10 +261,7 @@ async fn nothing_is_left_in_use_when_all_is_over() {
         let server = Server::start(answer).await;
         let client = Client::of(&server.address, |config| config.limits.connections = 2);
         let all: Vec<_> = (0..20).map(|_| client.clone_of()).collect();
-        let tasks: Vec<_> = all
-            .into_iter()
-            .map(|client| crate::task::OwnedTask::spawn(async move { client.get().await }))
-            .collect();
+        let tasks: Vec<_> = all.into_iter().map(|client| crate::task::OwnedTask::spawn(async move { client.get().await })).collect();
         for task in tasks {
             task.join().await.unwrap();
         }

@@ -18,10 +18,8 @@ fn http2(config: &mut Cluster) {
 }
 
 async fn all_at_once(client: &Client, requests: usize) -> Vec<bool> {
-    let tasks: Vec<_> = (0..requests)
-        .map(|_| client.clone_of())
-        .map(|client| crate::task::OwnedTask::spawn(async move { client.get().await }))
-        .collect();
+    let tasks: Vec<_> =
+        (0..requests).map(|_| client.clone_of()).map(|client| crate::task::OwnedTask::spawn(async move { client.get().await })).collect();
     let mut reused = Vec::new();
     for task in tasks {
         reused.push(task.join().await.unwrap());

@@ -4,7 +4,7 @@ use crate::exchange::RequestHead;
 use crate::route::{action, forwarded_proto};
 
 /// The `location` of a redirect.
-pub fn location(redirect: &Redirect, matched: &RouteMatch, request: &RequestHead) -> String {
+pub fn redirect(redirect: &Redirect, matched: &RouteMatch, request: &RequestHead) -> String {
     let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme());
     let host = match &redirect.host {
         Some(host) => host.as_str(),
@@ -16,7 +16,7 @@ pub fn location(redirect: &Redirect, matched: &RouteMatch, request: &RequestHead
 }
 
 /// Where a plain request for a host that asks for TLS is sent: host and port stay, as in Envoy.
-pub fn to_tls(request: &RequestHead) -> String {
+pub fn https_location(request: &RequestHead) -> String {
     format!("https://{}{}", request.authority(), request.path())
 }
 
