@@ -33,3 +33,6 @@ pub mod tcp;
 pub mod tls;
 /// Tracing.
 pub mod trace;
+
+#[cfg(test)]
+mod test_wire;

@@ -13,7 +13,7 @@ use crate::config::ClusterName;
 use crate::config::Fraction;
 use crate::config::RouteTableName;
 use crate::config::headers::HeaderMutations;
-use crate::config::matcher::{HeaderMatch, StringMatch};
+use crate::config::matcher::{HeaderMatch, MatchedName, StringMatch};
 
 /// `RouteConfiguration`.
 #[derive(Clone, Debug)]
@@ -256,7 +256,7 @@ pub struct RouteUpgrade {
 pub enum ClusterChoice {
     /// This one.
     Cluster(ClusterName),
-    /// The one that a request header names.
+    /// The one that a request header names; `host` stands for the authority.
     Header(HeaderName),
     /// Split by weight.
     Weighted(Box<WeightedClusters>),
@@ -267,7 +267,7 @@ pub enum ClusterChoice {
 pub struct WeightedClusters {
     /// The parts.
     pub split: Split<WeightedCluster>,
-    /// A request header that gives the draw, for stable splits.
+    /// A request header that gives the draw, for stable splits; `host` stands for the authority.
     pub draw_header: Option<HeaderName>,
 }
 
@@ -289,7 +289,7 @@ pub struct WeightedCluster {
 pub enum WeightedTarget {
     /// A cluster.
     Cluster(ClusterName),
-    /// The cluster that a request header names.
+    /// The cluster that a request header names; `host` stands for the authority.
     Header(HeaderName),
 }
 
@@ -372,7 +372,7 @@ pub enum HostRewrite {
     Literal(HeaderValue),
     /// The endpoint's host name.
     Auto,
-    /// The value of a header.
+    /// The value of a header; `host` stands for the authority.
     Header(HeaderName),
     /// From the path.
     PathRegex(RegexRewrite),
@@ -426,8 +426,8 @@ pub struct HashPolicy {
 /// Source of a hash.
 #[derive(Clone, Debug)]
 pub enum HashBy {
-    /// A field.
-    Header(HeaderName),
+    /// A header or pseudo-header.
+    Header(MatchedName),
     /// A cookie; made with this life and path where missing.
     Cookie {
         /// Its name.

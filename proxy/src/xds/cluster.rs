@@ -86,10 +86,7 @@ fn refuse_fields(cluster: &wire::Cluster, parser: &mut Parser) {
     parser.unsupported("upstream_config", cluster.upstream_config.is_some());
     if cluster.connection_pool_per_downstream_connection {
         // A server that identifies a client by its connection would mix up clients.
-        parser.refuse_at::<()>(
-            "connection_pool_per_downstream_connection",
-            "not supported: connections are shared between clients",
-        );
+        parser.refuse_at::<()>("connection_pool_per_downstream_connection", "not supported: connections are shared between clients");
     }
 }
 
@@ -153,5 +150,5 @@ fn with_auto_sni(tls: Arc<ClientTls>, auto_sni: bool) -> Arc<ClientTls> {
     Arc::new(ClientTls { auto_host_sni: true, ..ClientTls::clone(&tls) })
 }
 
-
-
+#[cfg(test)]
+mod tests;

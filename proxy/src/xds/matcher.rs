@@ -67,11 +67,7 @@ pub fn runtime_fraction(share: &RuntimeFractionalPercent, parser: &mut Parser) -
 }
 
 /// A `RuntimeFractionalPercent` in a field, if it is set.
-pub fn runtime_fraction_at(
-    field: &'static str,
-    share: Option<&RuntimeFractionalPercent>,
-    parser: &mut Parser,
-) -> Option<Fraction> {
+pub fn runtime_fraction_at(field: &'static str, share: Option<&RuntimeFractionalPercent>, parser: &mut Parser) -> Option<Fraction> {
     share.and_then(|share| parser.at(field, |parser| runtime_fraction(share, parser)))
 }
 

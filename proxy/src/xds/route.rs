@@ -130,12 +130,7 @@ fn domain(text: &str, parser: &mut Parser) -> Option<Domain> {
     })
 }
 
-fn virtual_host(
-    host: &wire::VirtualHost,
-    domains: Vec<Domain>,
-    context: &Context,
-    parser: &mut Parser,
-) -> Option<VirtualHost> {
+fn virtual_host(host: &wire::VirtualHost, domains: Vec<Domain>, context: &Context, parser: &mut Parser) -> Option<VirtualHost> {
     refuse_host_fields(host, parser);
     let name = not_empty("name", &host.name, parser);
     let require_tls = parser.choice::<TlsRequirementType>("require_tls", host.require_tls).map(|required| match required {
@@ -186,5 +181,5 @@ fn size(bytes: Option<u32>) -> Option<usize> {
     bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
 }
 
-
-
+#[cfg(test)]
+mod tests;

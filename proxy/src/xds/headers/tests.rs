@@ -50,23 +50,14 @@ fn the_host_and_pseudo_headers_are_not_touched() {
 #[test]
 fn a_header_needs_a_valid_name_and_value() {
     assert_eq!(parse(&[option("", "")], &[]).unwrap_err(), "request_headers_to_add[0].header.key: must not be empty");
-    assert_eq!(
-        parse(&[option("a b", "")], &[]).unwrap_err(),
-        "request_headers_to_add[0].header.key: \"a b\" is not a header name"
-    );
+    assert_eq!(parse(&[option("a b", "")], &[]).unwrap_err(), "request_headers_to_add[0].header.key: \"a b\" is not a header name");
     assert_eq!(
         parse(&[option("a", "b\r\nc")], &[]).unwrap_err(),
         "request_headers_to_add[0].header.value: \"b\\r\\nc\" cannot stand in a header"
     );
-    assert_eq!(
-        parse(&[wire::HeaderValueOption::default()], &[]).unwrap_err(),
-        "request_headers_to_add[0].header: required"
-    );
+    assert_eq!(parse(&[wire::HeaderValueOption::default()], &[]).unwrap_err(), "request_headers_to_add[0].header: required");
     let long = "x".repeat(LONGEST + 1);
-    assert_eq!(
-        parse(&[option("a", &long)], &[]).unwrap_err(),
-        "request_headers_to_add[0].header.value: 16385 bytes are more than 16384"
-    );
+    assert_eq!(parse(&[option("a", &long)], &[]).unwrap_err(), "request_headers_to_add[0].header.value: 16385 bytes are more than 16384");
 }
 
 #[test]
@@ -78,10 +69,7 @@ fn a_raw_value_counts_where_there_is_no_value() {
     };
     assert_eq!(raw("", b"y").unwrap(), Format::parse("y").unwrap());
     assert_eq!(raw("x", b"y").unwrap(), Format::parse("x").unwrap());
-    assert_eq!(
-        raw("", b"\xff").unwrap_err(),
-        "request_headers_to_add[0].header.raw_value: is not UTF-8, which a format must be"
-    );
+    assert_eq!(raw("", b"\xff").unwrap_err(), "request_headers_to_add[0].header.raw_value: is not UTF-8, which a format must be");
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub fn headers(field: &'static str, matchers: &[wire::HeaderMatcher], parser: &m
 }
 
 /// The name of a header or pseudo-header that a matcher looks at.
-fn matched_name(name: &str, parser: &mut Parser) -> Option<MatchedName> {
+pub(in crate::xds) fn matched_name(name: &str, parser: &mut Parser) -> Option<MatchedName> {
     match name {
         ":method" => Some(MatchedName::Method),
         ":path" => Some(MatchedName::Path),
@@ -38,7 +38,7 @@ fn matched_name(name: &str, parser: &mut Parser) -> Option<MatchedName> {
         // Envoy keeps `host` under the name `:authority`.
         host if host.eq_ignore_ascii_case("host") => Some(MatchedName::Authority),
         pseudo if pseudo.starts_with(':') => {
-            parser.refuse(format_args!("{pseudo:?} cannot be matched on: only :method, :path, :scheme and :authority can"))
+            parser.refuse(format_args!("{pseudo:?} cannot be looked at: only :method, :path, :scheme and :authority can"))
         }
         name => headers::name(name, parser).map(MatchedName::Field),
     }
@@ -53,9 +53,7 @@ fn header_test(matcher: &wire::HeaderMatcher, parser: &mut Parser) -> Option<Hea
         None => Some(HeaderTest::Present(true)),
         Some(Specifier::PresentMatch(present)) => Some(HeaderTest::Present(*present)),
         Some(Specifier::RangeMatch(range)) => Some(HeaderTest::Range { start: range.start, end: range.end }),
-        Some(Specifier::StringMatch(matcher)) => {
-            parser.at("string_match", |parser| string(matcher, parser)).map(HeaderTest::String)
-        }
+        Some(Specifier::StringMatch(matcher)) => parser.at("string_match", |parser| string(matcher, parser)).map(HeaderTest::String),
         Some(Specifier::SafeRegexMatch(matcher)) => {
             let regex = parser.at("safe_regex_match", |parser| regex::full_match(matcher, parser))?;
             as_is(StringPattern::Regex(regex))
@@ -77,9 +75,7 @@ pub fn query(matcher: &wire::QueryParameterMatcher, parser: &mut Parser) -> Opti
     let (value, absent) = match &matcher.query_parameter_match_specifier {
         None | Some(Specifier::PresentMatch(true)) => (None, false),
         Some(Specifier::PresentMatch(false)) => (None, true),
-        Some(Specifier::StringMatch(matcher)) => {
-            (Some(parser.at("string_match", |parser| string(matcher, parser))?), false)
-        }
+        Some(Specifier::StringMatch(matcher)) => (Some(parser.at("string_match", |parser| string(matcher, parser))?), false),
     };
     Some(QueryMatch { name: name?, value, absent })
 }

@@ -34,9 +34,7 @@ fn a_string_matcher_keeps_its_pattern_and_case_rule() {
 
 #[test]
 fn a_string_matcher_needs_a_pattern() {
-    refused("one of exact, prefix, suffix, contains, safe_regex is required", |parser| {
-        string(&wire::StringMatcher::default(), parser)
-    });
+    refused("one of exact, prefix, suffix, contains, safe_regex is required", |parser| string(&wire::StringMatcher::default(), parser));
 }
 
 #[test]
@@ -134,10 +132,8 @@ fn a_runtime_share_needs_a_default() {
 
 #[test]
 fn a_runtime_key_is_ignored_with_a_warning() {
-    let share = RuntimeFractionalPercent {
-        default_value: Some(FractionalPercent { numerator: 1, denominator: 0 }),
-        runtime_key: "a.b".to_owned(),
-    };
+    let share =
+        RuntimeFractionalPercent { default_value: Some(FractionalPercent { numerator: 1, denominator: 0 }), runtime_key: "a.b".to_owned() };
     let mut parser = Parser::new();
     let value = runtime_fraction(&share, &mut parser);
     let (value, warnings) = parser.finish(value).unwrap();
@@ -170,10 +166,7 @@ fn pseudo_headers_have_their_own_names() {
     let name = |name: &str| parse(|p| header(&header_of(name, None), p)).map(|matcher| matcher.name);
     assert_eq!(name(":method").unwrap(), MatchedName::Method);
     assert_eq!(name("Host").unwrap(), MatchedName::Authority);
-    assert_eq!(
-        name(":protocol").unwrap_err(),
-        "name: \":protocol\" cannot be matched on: only :method, :path, :scheme and :authority can"
-    );
+    assert_eq!(name(":protocol").unwrap_err(), "name: \":protocol\" cannot be looked at: only :method, :path, :scheme and :authority can");
     assert_eq!(name("").unwrap_err(), "name: must not be empty");
     assert_eq!(name("a b").unwrap_err(), "name: \"a b\" is not a header name");
 }
@@ -182,9 +175,9 @@ fn pseudo_headers_have_their_own_names() {
 fn every_header_specifier_is_read() {
     use route::header_matcher::HeaderMatchSpecifier as Specifier;
     let of = |specifier| parse(|p| header(&header_of("a", Some(specifier)), p));
-    let fits = |specifier, value: &[u8]| match of(specifier).unwrap().test {
-        HeaderTest::String(string) => string.matches(value),
-        other => panic!("{other:?}"),
+    let fits = |specifier, value: &[u8]| {
+        let HeaderTest::String(string) = of(specifier).unwrap().test else { panic!("of another kind") };
+        string.matches(value)
     };
     assert!(fits(Specifier::ExactMatch("x".to_owned()), b"x"));
     assert!(fits(Specifier::PrefixMatch("x".to_owned()), b"xy"));

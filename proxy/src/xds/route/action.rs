@@ -83,19 +83,13 @@ fn cluster(specifier: Option<&ClusterSpecifier>, parser: &mut Parser) -> Option<
             parser.cluster("cluster", name);
             Some(ClusterChoice::Cluster(ClusterName::from(name.as_str())))
         }
-        Some(ClusterSpecifier::ClusterHeader(name)) => {
-            headers::read_name_at("cluster_header", name, parser).map(ClusterChoice::Header)
-        }
+        Some(ClusterSpecifier::ClusterHeader(name)) => headers::read_name_at("cluster_header", name, parser).map(ClusterChoice::Header),
         Some(ClusterSpecifier::WeightedClusters(wire)) => {
             let clusters = parser.at("weighted_clusters", |parser| weighted::clusters(wire, parser))?;
             Some(ClusterChoice::Weighted(Box::new(clusters)))
         }
-        Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => {
-            parser.refuse_at("cluster_specifier_plugin", "not supported")
-        }
-        Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => {
-            parser.refuse_at("inline_cluster_specifier_plugin", "not supported")
-        }
+        Some(ClusterSpecifier::ClusterSpecifierPlugin(_)) => parser.refuse_at("cluster_specifier_plugin", "not supported"),
+        Some(ClusterSpecifier::InlineClusterSpecifierPlugin(_)) => parser.refuse_at("inline_cluster_specifier_plugin", "not supported"),
     }
 }
 

@@ -32,12 +32,7 @@ pub fn route(route: &wire::Route, context: &Context, parser: &mut Parser) -> Opt
     })
 }
 
-fn route_action(
-    route: &wire::Route,
-    matched: Option<&RouteMatch>,
-    context: &Context,
-    parser: &mut Parser,
-) -> Option<RouteAction> {
+fn route_action(route: &wire::Route, matched: Option<&RouteMatch>, context: &Context, parser: &mut Parser) -> Option<RouteAction> {
     match &route.action {
         None => parser.refuse("one of route, redirect, direct_response, non_forwarding_action is required"),
         Some(wire::route::Action::Route(action)) => {

@@ -1,8 +1,8 @@
-use xds_proto::envoy::config::route::v3 as wire;
 use xds_proto::envoy::config::core::v3::TypedExtensionConfig;
+use xds_proto::envoy::config::route::v3 as wire;
 use xds_proto::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
-use xds_proto::envoy::r#type::matcher::v3::{FilterStateMatcher, MetadataMatcher};
 use xds_proto::envoy::r#type::matcher::v3::metadata_matcher::path_segment::Segment;
+use xds_proto::envoy::r#type::matcher::v3::{FilterStateMatcher, MetadataMatcher};
 
 use crate::config::route::{PathMatch, PathTemplate, RouteMatch, TlsMatch};
 use crate::xds::invalid::Parser;
@@ -35,15 +35,11 @@ fn path(specifier: Option<&wire::route_match::PathSpecifier>, parser: &mut Parse
 
     Some(match specifier {
         None => {
-            return parser.refuse(
-                "one of prefix, path, safe_regex, connect_matcher, path_separated_prefix, path_match_policy is required",
-            );
+            return parser.refuse("one of prefix, path, safe_regex, connect_matcher, path_separated_prefix, path_match_policy is required");
         }
         Some(Specifier::Prefix(prefix)) => PathMatch::Prefix(prefix.clone()),
         Some(Specifier::Path(path)) => PathMatch::Exact(path.clone()),
-        Some(Specifier::SafeRegex(matcher)) => {
-            PathMatch::Regex(parser.at("safe_regex", |parser| regex::full_match(matcher, parser))?)
-        }
+        Some(Specifier::SafeRegex(matcher)) => PathMatch::Regex(parser.at("safe_regex", |parser| regex::full_match(matcher, parser))?),
         Some(Specifier::ConnectMatcher(_)) => PathMatch::Connect,
         Some(Specifier::PathSeparatedPrefix(prefix)) => PathMatch::SeparatedPrefix(separated_prefix(prefix, parser)?),
         Some(Specifier::PathMatchPolicy(policy)) => {

@@ -1,8 +1,6 @@
 use http::StatusCode;
 use xds_proto::envoy::config::route::v3 as wire;
-use xds_proto::envoy::config::route::v3::redirect_action::{
-    PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier,
-};
+use xds_proto::envoy::config::route::v3::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
 
 use crate::config::route::{Redirect, RedirectPath};
 use crate::xds::headers;
@@ -55,9 +53,7 @@ fn path(specifier: Option<&PathRewriteSpecifier>, parser: &mut Parser) -> Option
             Some(RedirectPath::Keep)
         }
         Some(PathRewriteSpecifier::PathRedirect(path)) => text("path_redirect", path, parser).map(RedirectPath::Replace),
-        Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => {
-            text("prefix_rewrite", prefix, parser).map(RedirectPath::Prefix)
-        }
+        Some(PathRewriteSpecifier::PrefixRewrite(prefix)) => text("prefix_rewrite", prefix, parser).map(RedirectPath::Prefix),
         Some(PathRewriteSpecifier::RegexRewrite(rewrite)) => {
             parser.at("regex_rewrite", |parser| regex::rewrite(rewrite, parser)).map(RedirectPath::Regex)
         }

@@ -3,9 +3,7 @@ use std::time::Duration;
 use xds_proto::any;
 use xds_proto::envoy::config::route::v3 as wire;
 use xds_proto::envoy::config::route::v3::retry_policy::retry_host_predicate::ConfigType;
-use xds_proto::envoy::config::route::v3::retry_policy::{
-    RateLimitedRetryBackOff, ResetHeaderFormat, RetryBackOff, RetryHostPredicate,
-};
+use xds_proto::envoy::config::route::v3::retry_policy::{RateLimitedRetryBackOff, ResetHeaderFormat, RetryBackOff, RetryHostPredicate};
 use xds_proto::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 
 use crate::config::route::{RateLimitedBackoff, RetryOn, RetryPolicy};
@@ -84,10 +82,7 @@ fn attempts(attempts: i64, parser: &mut Parser) -> Option<u32> {
     match u32::try_from(attempts) {
         Ok(0) => Some(HOST_SELECTION_ATTEMPTS),
         Ok(attempts) => Some(attempts),
-        Err(_) => parser.refuse_at(
-            "host_selection_retry_max_attempts",
-            format_args!("{attempts} is not between 0 and 4294967295"),
-        ),
+        Err(_) => parser.refuse_at("host_selection_retry_max_attempts", format_args!("{attempts} is not between 0 and 4294967295")),
     }
 }
 

@@ -30,20 +30,14 @@ pub fn path(action: &wire::RouteAction, matched: Option<&PathMatch>, parser: &mu
     Some(PathRewrite::Prefix(action.prefix_rewrite.clone()))
 }
 
-fn rewrite_policy(
-    policy: &TypedExtensionConfig,
-    matched: Option<&PathMatch>,
-    parser: &mut Parser,
-) -> Option<Vec<TemplatePart>> {
+fn rewrite_policy(policy: &TypedExtensionConfig, matched: Option<&PathMatch>, parser: &mut Parser) -> Option<Vec<TemplatePart>> {
     let packed = parser.required("typed_config", policy.typed_config.as_ref())?;
     parser.at("typed_config", |parser| {
         let config = parser.unpack::<UriTemplateRewriteConfig>(packed)?;
         let PathMatch::Template(matched) = matched? else {
             return parser.refuse("needs a route that matches by a path_match_policy with a URI template");
         };
-        parser.at("path_template_rewrite", |parser| {
-            parser.accept(template::rewrite(&config.path_template_rewrite, matched))
-        })
+        parser.at("path_template_rewrite", |parser| parser.accept(template::rewrite(&config.path_template_rewrite, matched)))
     })
 }
 
@@ -53,9 +47,7 @@ pub fn host(specifier: Option<&HostRewriteSpecifier>, parser: &mut Parser) -> Op
         None | Some(HostRewriteSpecifier::AutoHostRewrite(false)) => Some(HostRewrite::Keep),
         Some(HostRewriteSpecifier::AutoHostRewrite(true)) => Some(HostRewrite::Auto),
         // Envoy: an empty name or host leaves the host as it is.
-        Some(HostRewriteSpecifier::HostRewriteLiteral(text) | HostRewriteSpecifier::HostRewriteHeader(text))
-            if text.is_empty() =>
-        {
+        Some(HostRewriteSpecifier::HostRewriteLiteral(text) | HostRewriteSpecifier::HostRewriteHeader(text)) if text.is_empty() => {
             Some(HostRewrite::Keep)
         }
         Some(HostRewriteSpecifier::HostRewriteLiteral(host)) => {

@@ -107,8 +107,7 @@ impl Builder {
                 if !literal.is_empty() {
                     self.literal(literal)?;
                 }
-                let (variable, rest) =
-                    variable.split_once('}').ok_or_else(|| format!("{rest:?} has no closing brace"))?;
+                let (variable, rest) = variable.split_once('}').ok_or_else(|| format!("{rest:?} has no closing brace"))?;
                 self.variable(variable)?;
                 Ok(rest)
             }
