@@ -19,6 +19,9 @@ use crate::stream::{Rewind, Socket};
 use crate::worker::Worker;
 use crate::{request, tunnel};
 
+/// How long a handshake may take where the chain does not say: slow clients have time, silent ones are let go.
+const HANDSHAKE_LIMIT: std::time::Duration = std::time::Duration::from_secs(15);
+
 /// Connections get numbers, unique in this process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -41,7 +44,7 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
         None => handle_plain(worker, chain, info, stream).await,
         Some(config) => {
             let limit = chain.config.handshake_timeout;
-            match crate::tls::server::accept(stream, Arc::clone(config), limit).await {
+            match crate::tls::server::accept(stream, Arc::clone(config), limit.unwrap_or(HANDSHAKE_LIMIT)).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
                     handle_tls(worker, chain, ConnectionInfo { tls: Some(tls), ..info }, stream).await;
@@ -62,7 +65,7 @@ fn prepare(listener: &ActiveListener, socket: &Socket) -> Address {
     // Refused only on a socket that has failed already; the first read will tell.
     let _failed = stream.set_nodelay(true).is_err();
     if let Some(keepalive) = listener.config.keepalive {
-        crate::stream::set_keepalive(stream, keepalive);
+        crate::stream::set_keepalive(stream, &keepalive);
     }
     let redirected = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
     redirected.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::Ip)
@@ -71,8 +74,7 @@ fn prepare(listener: &ActiveListener, socket: &Socket) -> Address {
 fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
     match error {
         DetectError::TimedOut => listener.stats.downstream_pre_cx_timeout.inc(),
-        DetectError::ProxyProtocol(_) => listener.stats.downstream_cx_protocol_error.inc(),
-        DetectError::Closed => {}
+        DetectError::ProxyProtocol(_) | DetectError::Closed => {}
     }
     tracing::debug!(listener = %listener.config.name, %peer, %error, "detection");
 }

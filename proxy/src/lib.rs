@@ -16,6 +16,8 @@ pub mod forward;
 pub mod normalize;
 /// Answers that the proxy makes itself.
 pub mod reply;
+/// 4. Which virtual host, route, cluster.
+pub mod route;
 /// Byte streams handed from stage to stage.
 pub mod stream;
 /// Tasks with an owner.
@@ -32,3 +34,23 @@ pub mod balance;
 pub mod connect;
 /// Configuration in: wire types to model.
 pub mod xds;
+/// Handshakes with clients and servers.
+pub mod tls;
+/// Flags, environment and bootstrap file.
+pub mod settings;
+/// Graceful stop.
+pub mod drain;
+/// What all workers share.
+pub mod runtime;
+/// The story of a connection.
+pub mod connection;
+/// The story of a request.
+pub mod request;
+/// The story of a TCP connection.
+pub mod tunnel;
+/// One data-plane thread.
+pub mod worker;
+/// The only wiring.
+pub mod app;
+/// What operators ask.
+pub mod admin;

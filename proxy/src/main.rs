@@ -1,1 +1,56 @@
-fn main() {}
+//! `ninon-proxy`: arguments, logging, exit code.
+
+use std::process::ExitCode;
+
+use ninon_proxy::app::{self, Options};
+use ninon_proxy::settings::{Arguments, Command, Settings, load_file};
+use ninon_proxy::telemetry::logging::{self, LogStyle};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::read(std::env::args_os()) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    match arguments.command {
+        Command::Run(settings) => run(&settings),
+        Command::Validate(validate) => {
+            let (report, good) = validate.report();
+            say(&report);
+            if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(settings: &Settings) -> ExitCode {
+    let log = match logging::init(LogStyle::Text, settings.log_level.as_str()) {
+        Ok(log) => log,
+        Err(error) => return refuse(&error.to_string()),
+    };
+    let loaded = match load_file(&settings.config, settings.strict_xds) {
+        Ok(loaded) => loaded,
+        Err(faults) => return refuse(&faults.to_string()),
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let options = Options { workers: settings.workers.get(), drain_time: settings.drain_time };
+    let outcome = app::run(loaded.bootstrap, &options);
+    drop(log);
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&error.to_string()),
+    }
+}
+
+fn refuse(problem: &str) -> ExitCode {
+    say(&format!("ninon-proxy: {problem}\n"));
+    ExitCode::FAILURE
+}
+
+#[expect(clippy::print_stderr, reason = "what the command was asked to tell")]
+fn say(text: &str) {
+    eprint!("{text}");
+}

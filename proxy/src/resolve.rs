@@ -56,11 +56,8 @@ impl Resolvers {
         let lookup = self.lookup(&config.dns);
         let names = Rc::new(Names::of(cluster, assignment, logical));
         let tasks = (0..names.slots.len()).filter(|slot| names.is_name(*slot));
-        let watch = Watch {
-            _tasks: tasks
-                .map(|slot| OwnedTask::spawn(keep_current(Rc::clone(&names), slot, Rc::clone(&lookup))))
-                .collect(),
-        };
+        let watch =
+            Watch { _tasks: tasks.map(|slot| OwnedTask::spawn(keep_current(Rc::clone(&names), slot, Rc::clone(&lookup)))).collect() };
         names.publish();
         Some(watch)
     }

@@ -13,7 +13,6 @@ use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::snapshot::Snapshot;
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
-use crate::telemetry::trace::Exporter;
 use crate::tls::TlsError;
 use crate::upstream::ClusterState;
 
@@ -128,8 +127,6 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Access-log writer.
     pub logs: Arc<AccessLogs>,
-    /// Spans go here; `None` where nothing is traced.
-    pub spans: Option<Exporter>,
     /// How many connections each worker has.
     pub spread: Spread,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::config::address::{SocketOption, SocketOptionValue, SocketState};
+use crate::config::address::{SocketOption, SocketOptionValue, SocketState, TcpKeepalive};
 
 /// A client's socket.
 #[derive(Debug)]
@@ -128,4 +128,21 @@ pub fn set_options(socket: &socket2::Socket, options: &[SocketOption], state: So
         }
     }
     Ok(())
+}
+
+/// Sets keep-alive probes; a socket that refuses them works without.
+pub fn set_keepalive(stream: &TcpStream, probes: &TcpKeepalive) {
+    let mut settings = socket2::TcpKeepalive::new();
+    if let Some(time) = probes.time {
+        settings = settings.with_time(time);
+    }
+    if let Some(interval) = probes.interval {
+        settings = settings.with_interval(interval);
+    }
+    if let Some(count) = probes.probes {
+        settings = settings.with_retries(count);
+    }
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_keepalive(&settings) {
+        tracing::debug!(%error, "keep-alive probes are not set");
+    }
 }

@@ -1,4 +1,12 @@
 //! What operators see.
 
+/// One line for each request or connection.
+pub mod access_log;
+/// The proxy's own log.
+pub mod logging;
 /// Counters, gauges and histograms, in one place.
 pub mod metrics;
+/// Values for the commands of a format.
+pub mod substitution;
+/// Trace context in and out, spans, their way to a collector.
+pub mod trace;

@@ -38,9 +38,7 @@ impl ClusterState {
     pub fn new(config: Arc<Cluster>) -> Arc<Self> {
         let (members, overprovisioning, warm) = match &config.discovery {
             Discovery::Static(assignment) => (listed(assignment), assignment.overprovisioning_factor, true),
-            Discovery::StrictDns(assignment) | Discovery::LogicalDns(assignment) => {
-                (Vec::new(), assignment.overprovisioning_factor, false)
-            }
+            Discovery::StrictDns(assignment) | Discovery::LogicalDns(assignment) => (Vec::new(), assignment.overprovisioning_factor, false),
             Discovery::OriginalDst(_) => (Vec::new(), 0, true),
             Discovery::Eds { .. } => (Vec::new(), 0, false),
         };

@@ -13,14 +13,14 @@ use crate::accept::listeners::{Acceptor, Bound};
 use crate::accept::spread::Held;
 use crate::balance::Balancer;
 use crate::config::address::Address;
-use crate::connect::TlsSource;
+use crate::connect::{TlsSource, TlsTarget};
 use crate::connect::pool::Pools;
 use crate::connection;
 use crate::drain::{DRAIN_POLL, Phase, Watcher};
 use crate::runtime::{ActiveListener, OpenConnection, Shared};
 use crate::stream::Socket;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
-use crate::telemetry::access_log::WorkerLog;
+use crate::telemetry::access_log::WorkerLogs;
 
 /// Connections on their way from one worker to another. When it is full, a connection stays where it was accepted.
 const HANDOVER_QUEUE: usize = 256;
@@ -39,7 +39,7 @@ pub struct Worker {
     /// TLS towards endpoints.
     pub tls: TlsSource,
     /// This worker's access-log lines.
-    pub log: WorkerLog,
+    pub log: Rc<WorkerLogs>,
     /// Graceful stop.
     pub drain: Watcher,
     connections: Cell<u64>,
@@ -94,7 +94,10 @@ pub fn run(start: Start) -> io::Result<()> {
 
 async fn serve(start: Start) -> io::Result<()> {
     let Start { index, shared, sockets, drain, peers, incoming } = start;
-    let tls = crate::tls::client::source();
+    let source = crate::tls::client::Source::new();
+    let tls: TlsSource = Rc::new(move |cluster, asked| {
+        source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name })
+    });
     let log = shared.logs.worker();
     let worker = Rc::new(Worker {
         pools: Pools::new(Some(Rc::clone(&tls))),

@@ -31,10 +31,10 @@ impl Destinations {
         }
         let now = Instant::now();
         self.sweep(now, settings);
-        let destination = self.known.entry(address).or_insert_with(|| Destination {
-            endpoint: EndpointState::new(Address::Ip(address), "", Health::Healthy),
-            used: now,
-        });
+        let destination = self
+            .known
+            .entry(address)
+            .or_insert_with(|| Destination { endpoint: EndpointState::new(Address::Ip(address), "", Health::Healthy), used: now });
         destination.used = now;
         &destination.endpoint
     }
@@ -47,8 +47,7 @@ impl Destinations {
         }
         self.swept = Some(now);
         self.known.retain(|_, destination| {
-            Arc::strong_count(&destination.endpoint) > 1
-                || now.duration_since(destination.used) < settings.cleanup_interval
+            Arc::strong_count(&destination.endpoint) > 1 || now.duration_since(destination.used) < settings.cleanup_interval
         });
     }
 }

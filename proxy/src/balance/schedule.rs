@@ -24,15 +24,12 @@ pub(super) enum Cursor {
 impl Cursor {
     pub(super) fn new(policy: &BalancingPolicy, members: &[Member], uniform: bool, rng: &mut Rng) -> Self {
         match (policy, uniform) {
-            (BalancingPolicy::RoundRobin | BalancingPolicy::ClusterProvided, true) => {
-                Self::Turn(rng.usize(0..members.len().max(1)))
-            }
+            (BalancingPolicy::RoundRobin | BalancingPolicy::ClusterProvided, true) => Self::Turn(rng.usize(0..members.len().max(1))),
             (BalancingPolicy::LeastRequest { .. } | BalancingPolicy::Random, true) => Self::Draw,
             (BalancingPolicy::Random, false) => Self::DrawByWeight(sums(members)),
-            (
-                BalancingPolicy::RoundRobin | BalancingPolicy::LeastRequest { .. } | BalancingPolicy::ClusterProvided,
-                false,
-            ) => Self::Deadlines(Deadlines::new(members, |member| weight(policy, member), rng)),
+            (BalancingPolicy::RoundRobin | BalancingPolicy::LeastRequest { .. } | BalancingPolicy::ClusterProvided, false) => {
+                Self::Deadlines(Deadlines::new(members, |member| weight(policy, member), rng))
+            }
         }
     }
 
@@ -52,9 +49,7 @@ impl Cursor {
                 let drawn = rng.u64(0..sums.last().copied()?);
                 Some(sums.partition_point(|sum| *sum <= drawn))
             }
-            Self::Deadlines(deadlines) => deadlines.next(|index| {
-                members.get(index).map_or(1.0, |member| weight(policy, member))
-            }),
+            Self::Deadlines(deadlines) => deadlines.next(|index| members.get(index).map_or(1.0, |member| weight(policy, member))),
         }
     }
 }

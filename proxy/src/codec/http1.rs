@@ -8,6 +8,8 @@ mod chunked;
 mod client;
 mod decode;
 mod encode;
+/// Ways in for fuzzing.
+pub mod fuzz;
 mod head;
 mod incoming;
 mod recycle;

@@ -31,6 +31,14 @@ impl StringMatch {
         Self { pattern, ignore_case }
     }
 
+    /// The text that it must equal, if it is an exact match.
+    pub fn exact(&self) -> Option<&str> {
+        match &self.pattern {
+            StringPattern::Exact(exact) => Some(exact),
+            StringPattern::Prefix(_) | StringPattern::Suffix(_) | StringPattern::Contains(_) | StringPattern::Regex(_) => None,
+        }
+    }
+
     /// Whether `text` fits.
     pub fn matches(&self, text: &[u8]) -> bool {
         match &self.pattern {

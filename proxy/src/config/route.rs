@@ -1,5 +1,8 @@
 //! Virtual hosts, routes, actions, retry and timeout policy.
 
+/// From a host to its virtual host.
+pub mod domains;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +17,7 @@ use crate::config::Fraction;
 use crate::config::RouteTableName;
 use crate::config::headers::HeaderMutations;
 use crate::config::matcher::{HeaderMatch, MatchedName, StringMatch};
+use crate::config::route::domains::DomainIndex;
 
 /// `RouteConfiguration`.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub struct RouteTable {
     pub name: RouteTableName,
     /// In the order written; domains are unique over all.
     pub virtual_hosts: Vec<Arc<VirtualHost>>,
+    /// Which of them serves a host.
+    pub domains: DomainIndex,
     /// Ports in the host are ignored when a virtual host is sought.
     pub ignore_port: bool,
     /// Mutations of requests, least specific.

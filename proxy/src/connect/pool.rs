@@ -16,7 +16,7 @@ mod http1;
 mod http2;
 mod keeper;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -84,10 +84,15 @@ pub struct Pools(Rc<Shared>);
 
 struct Shared {
     hosts: RefCell<HashMap<Key, Rc<HostPool>>>,
+    /// Unused pools are forgotten when there are this many in all.
+    crowded: Cell<usize>,
     keeper: Rc<Keeper>,
     task: RefCell<Option<OwnedTask>>,
     tls: Option<TlsSource>,
 }
+
+/// So few pools need no tidying.
+const FEW: usize = 64;
 
 /// Connections with the same key are interchangeable.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -126,6 +131,7 @@ impl Pools {
     pub fn new(tls: Option<TlsSource>) -> Self {
         Self(Rc::new(Shared {
             hosts: RefCell::default(),
+            crowded: Cell::new(FEW),
             keeper: Rc::new(Keeper::default()),
             task: RefCell::default(),
             tls,
@@ -159,6 +165,10 @@ impl Pools {
         if let Some(pool) = self.0.hosts.borrow().get(&key) {
             return Rc::clone(pool);
         }
+        if self.0.hosts.borrow().len() >= self.0.crowded.get() {
+            self.0.forget_unused();
+            self.0.crowded.set(self.0.hosts.borrow().len().saturating_mul(2).max(FEW));
+        }
         let pool = HostPool::new(target, &key, &self.0.keeper, self.0.tls.clone());
         self.0.hosts.borrow_mut().insert(key, Rc::clone(&pool));
         self.0.task.borrow_mut().get_or_insert_with(|| OwnedTask::spawn(keeper::keep(Rc::downgrade(&self.0))));
@@ -174,9 +184,14 @@ impl Shared {
         let pools: Vec<_> = self.hosts.borrow().values().map(Rc::clone).collect();
         let next = pools.iter().filter_map(|pool| pool.sweep(now, cx)).min();
         drop(pools);
-        let unused: Vec<_> = self.hosts.borrow_mut().extract_if(|_, pool| pool.is_unused()).collect();
-        drop(unused);
+        self.forget_unused();
         next
+    }
+
+    fn forget_unused(&self) {
+        let unused: Vec<_> = self.hosts.borrow_mut().extract_if(|_, pool| pool.is_unused()).collect();
+        // Dropped while nothing is borrowed.
+        drop(unused);
     }
 }
 

@@ -169,20 +169,14 @@ fn prepare(socket: &TcpSocket, remote: SocketAddr, cluster: &Cluster) -> Result<
 }
 
 async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) -> Result<Dialed, DialCause> {
-    let stream = TlsConnector::from(target.config)
-        .connect(target.server_name, io)
-        .await
-        .map_err(|error| DialCause::Tls(error.to_string()))?;
+    let stream =
+        TlsConnector::from(target.config).connect(target.server_name, io).await.map_err(|error| DialCause::Tls(error.to_string()))?;
     let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     Ok(Dialed { io: UpstreamIo::Tls(Box::new(stream)), local, alpn })
 }
 
 /// What TLS to this cluster needs; `None` where it speaks plain text. Without a source, TLS fails rather than falls back.
-pub(super) fn tls_target(
-    cluster: &Cluster,
-    source: Option<&TlsSource>,
-    server_name: Option<&str>,
-) -> Result<Option<TlsTarget>, DialCause> {
+pub(super) fn tls_target(cluster: &Cluster, source: Option<&TlsSource>, server_name: Option<&str>) -> Result<Option<TlsTarget>, DialCause> {
     match (&cluster.tls, source) {
         (None, _) => Ok(None),
         (Some(_), Some(source)) => source(cluster, server_name).map(Some).map_err(DialCause::Tls),
@@ -220,11 +214,7 @@ pub struct Opened {
 }
 
 /// Connects for a TCP proxy: one attempt, counted against the cluster's limit.
-pub async fn open(
-    endpoint: &EndpointState,
-    cluster: &Arc<ClusterState>,
-    tls: Option<&TlsSource>,
-) -> Result<Opened, OpenError> {
+pub async fn open(endpoint: &EndpointState, cluster: &Arc<ClusterState>, tls: Option<&TlsSource>) -> Result<Opened, OpenError> {
     let guard = ConnectionGuard::acquire(cluster, Priority::Default).ok_or(OpenError::Overflow)?;
     let address = endpoint.current_address();
     let result = match tls_target(cluster.config(), tls, None) {

@@ -105,8 +105,8 @@ fn choose_cluster(job: &Job<'_>, live: &mut Live) -> Result<Arc<ClusterState>, L
         reply.because(Some(ResponseFlag::NoClusterFound), "destination_not_found", what)
     };
     let chosen = route::action::cluster(job.forward, &live.head, fastrand::u64(..));
-    let chosen = chosen.map_err(|header| missing(format!("the request has no header {header} to name its cluster")))?;
-    live.weighted = chosen.weighted.clone();
+    let chosen = chosen.map_err(|header| missing(format!("the request has no header {} to name its cluster", header.0)))?;
+    live.weighted = chosen.weighted.cloned().map(Arc::new);
     let found = job.generation.clusters.get(chosen.name.as_str());
     found.cloned().ok_or_else(|| missing(format!("there is no cluster \"{}\"", chosen.name)))
 }
@@ -117,18 +117,13 @@ fn live_stats<'a>(job: &Job<'a>) -> &'a crate::telemetry::metrics::HttpStats {
 
 /// Mutations and rewrites of the request: the same for all attempts.
 fn prepare(job: &Job<'_>, live: &mut Live) {
-    let (virtual_host, route) = (live.info.virtual_host.clone(), live.info.route.clone());
-    let levels = route::mutate::Levels {
-        table: Some(job.table),
-        virtual_host: virtual_host.as_deref(),
-        route: route.as_deref(),
-        weighted: live.weighted.as_deref(),
-    };
-    route::mutate::request(&levels, &live.info, &mut live.head);
-    if let Some(route) = &route {
-        let suppress = job.connection.0.manager.router.suppress_envoy_headers;
-        route::action::rewrite(job.forward, &route.matches, live.weighted.as_deref(), suppress, &mut live.head);
-    }
+    let (Some(virtual_host), Some(route)) = (live.info.virtual_host.clone(), live.info.route.clone()) else { return };
+    let weighted = live.weighted.clone();
+    let levels = route::mutate::Levels { table: job.table, virtual_host: &virtual_host, route: &route, weighted: weighted.as_deref() };
+    let source = route::mutate::Source { info: &live.info, hostname: &job.connection.0.worker.shared.hostname };
+    route::mutate::request(&levels, source, &mut live.head);
+    let announce = !job.connection.0.manager.router.suppress_envoy_headers;
+    route::action::rewrite(job.forward, &route.matches, &mut live.head, announce);
 }
 
 /// Bytes of the body that may be kept: the route's limit, the virtual host's, or the connection's.
@@ -229,7 +224,10 @@ impl Attempts<'_> {
         let endpoint = picked.endpoint();
         live.info.upstream.host = Some(endpoint.current_address());
         if matches!(self.job.forward.host_rewrite, HostRewrite::Auto) && !endpoint.hostname().is_empty() {
-            route::action::rewrite_host(self.job.forward, endpoint.hostname(), &mut live.head);
+            if let Ok(host) = HeaderValue::try_from(endpoint.hostname()) {
+                let announce = !self.job.connection.0.manager.router.suppress_envoy_headers;
+                route::action::set_host(&mut live.head, host, self.job.forward.append_x_forwarded_host, announce);
+            }
         }
         if !self.job.connection.0.manager.router.suppress_envoy_headers {
             let spent = live.info.started.elapsed();
@@ -292,13 +290,7 @@ impl Attempts<'_> {
         if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_response) {
             fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));
         }
-        let levels = route::mutate::Levels {
-            table: Some(self.job.table),
-            virtual_host: live.info.virtual_host.as_deref(),
-            route: live.info.route.as_deref(),
-            weighted: live.weighted.as_deref(),
-        };
-        route::mutate::response(&levels, &live.info, &live.head, fields);
+        live.mutate_response(fields);
         if manager.request_id.in_response
             && let Some(id) = live.head.headers.get("x-request-id")
         {

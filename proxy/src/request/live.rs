@@ -18,6 +18,7 @@ use crate::forward::replay::Progress;
 use crate::forward::timeout::{Activity, Deadlines, Expired};
 use crate::normalize::Normalized;
 use crate::request::{Connection, begin_info};
+use crate::route;
 use crate::telemetry::substitution::Exchange;
 use crate::upstream::{ClusterState, Permit};
 
@@ -122,6 +123,14 @@ impl Live {
         }
         let body = ResponseBody { body, live: self };
         Outgoing { response: http::Response::from_parts(parts, body), spelling: outgoing.spelling }
+    }
+
+    /// Applies the route's mutations of responses.
+    pub(super) fn mutate_response(&self, fields: &mut HeaderMap) {
+        let (Some(table), Some(virtual_host), Some(route)) = (&self.table, &self.info.virtual_host, &self.info.route) else { return };
+        let levels = route::mutate::Levels { table, virtual_host, route, weighted: self.weighted.as_deref() };
+        let source = route::mutate::Source { info: &self.info, hostname: &self.connection.0.worker.shared.hostname };
+        route::mutate::response(&levels, source, &self.head, fields);
     }
 
     fn count(&self, status: StatusCode) {

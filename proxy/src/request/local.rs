@@ -51,13 +51,7 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
 }
 
 fn mutate(live: &Live, response: &mut http::Response<()>) {
-    let levels = route::mutate::Levels {
-        table: live.table.as_deref(),
-        virtual_host: live.info.virtual_host.as_deref(),
-        route: live.info.route.as_deref(),
-        weighted: live.weighted.as_deref(),
-    };
-    route::mutate::response(&levels, &live.info, &live.head, response.headers_mut());
+    live.mutate_response(response.headers_mut());
 }
 
 /// Applies the first mapper that fits, and the body format.
@@ -67,16 +61,9 @@ fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, b
         return body;
     }
     live.info.ended = Some(Instant::now());
-    let hostname = &live.connection.0.worker.shared.hostname;
-    let exchange = |response, text| Exchange {
-        request: Some(&live.head),
-        response: Some(response),
-        local_reply_body: Some(text),
-        ..Exchange::of_connection(&live.info, hostname)
-    };
     let mapper: Option<&ReplyMapper> = {
-        let exchange = exchange(response.headers(), &reply.body);
-        manager.local_reply.mappers.iter().find(|mapper| access_log::fits(&mapper.filter, &exchange))
+        let exchange = of_reply(live, response.headers(), &reply.body);
+        manager.local_reply.mappers.iter().find(|mapper| access_log::passes(&mapper.filter, &exchange))
     };
     let mut text = reply.body.to_string();
     if let Some(mapper) = mapper {
@@ -86,11 +73,15 @@ fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, b
         if let Some(body) = &mapper.body {
             text.clone_from(body);
         }
-        route::mutate::apply(&mapper.headers, &live.info, &live.head, response.headers_mut());
+        let hostname = live.connection.0.worker.shared.hostname.as_str();
+        let source = route::mutate::Source { info: &live.info, hostname };
+        route::mutate::apply_to_response(&mapper.headers, source, &live.head, response.headers_mut());
     }
     let format = mapper.and_then(|mapper| mapper.body_format.as_ref()).or(manager.local_reply.body_format.as_ref());
     if let Some(format) = format {
-        text = substitution::render(&format.format, &exchange(response.headers(), &text));
+        let mut rendered = String::new();
+        substitution::log_line(&format.format, &of_reply(live, response.headers(), &text), &mut rendered);
+        text = rendered;
         response.headers_mut().insert(CONTENT_TYPE, format.content_type.clone());
     } else if !text.is_empty() && !response.headers().contains_key(CONTENT_TYPE) {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
@@ -99,18 +90,23 @@ fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, b
     Bytes::from(text)
 }
 
+fn of_reply<'a>(live: &'a Live, response: &'a http::HeaderMap, text: &'a str) -> Exchange<'a> {
+    let exchange = Exchange::of_connection(&live.info, &live.connection.0.worker.shared.hostname);
+    Exchange { request: Some(&live.head), response: Some(response), local_reply_body: Some(text), ..exchange }
+}
+
 /// A redirect that the route asks for.
 pub(super) fn redirect(live: &Live, redirect: &Redirect) -> LocalReply {
     live.connection.0.stats.rq_redirect.inc();
-    let matched = live.info.route.as_deref().map(|route| &route.matches);
-    let location = route::action::redirect(redirect, matched, &live.head);
+    let location =
+        live.info.route.as_deref().map(|route| route::redirect::location(redirect, &route.matches, &live.head)).unwrap_or_default();
     with_location(LocalReply::new(redirect.status, "", "direct_response"), &location)
 }
 
 /// A virtual host that is served over TLS only.
 pub(super) fn redirect_to_tls(live: &Live) -> LocalReply {
     live.connection.0.stats.rq_redirect.inc();
-    let location = route::action::https_location(&live.head);
+    let location = route::redirect::to_tls(&live.head);
     with_location(LocalReply::new(StatusCode::MOVED_PERMANENTLY, "", "direct_response"), &location)
 }
 

@@ -21,13 +21,7 @@ pub(super) struct Refresh {
 impl Refresh {
     pub(super) fn new(dns: &Dns) -> Self {
         let backoff = dns.failure_refresh.map_or(dns.refresh, |(first, _)| first);
-        Self {
-            every: dns.refresh,
-            respect_ttl: dns.respect_ttl,
-            jitter: dns.jitter,
-            failure: dns.failure_refresh,
-            backoff,
-        }
+        Self { every: dns.refresh, respect_ttl: dns.respect_ttl, jitter: dns.jitter, failure: dns.failure_refresh, backoff }
     }
 
     pub(super) fn after_success(&mut self, ttl: Duration) -> Duration {

@@ -1,4 +1,7 @@
 //! Every metric: its name as Envoy names it, its help, its value.
+//!
+//! A group of metrics is a struct of atomics, counted by whoever holds it. The registry holds the groups by name, so that the
+//! pages of metrics find them; names come from the configuration alone, so their number is bounded.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,6 +24,11 @@ impl Counter {
     /// The value.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Begins at 0 again.
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 }
 
@@ -92,14 +100,44 @@ impl Histogram {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    /// How many were counted.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The sum of all, in microseconds.
+    pub fn sum_micros(&self) -> u64 {
+        self.sum_micros.load(Ordering::Relaxed)
+    }
+
+    /// Each bucket's upper bound in microseconds, and how many were at most that long.
+    pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let mut total = 0u64;
+        Self::BOUNDS.iter().zip(&self.buckets).map(move |(bound, bucket)| {
+            total = total.saturating_add(bucket.load(Ordering::Relaxed));
+            (*bound, total)
+        })
+    }
+}
+
+/// The name of a field: its own, or the one that is written after it.
+macro_rules! metric_name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $name:literal) => {
+        $name
+    };
 }
 
 /// Declares a group of metrics as a struct of atomics that can list itself.
 macro_rules! group {
     ($(#[$doc:meta])* $name:ident {
-        counters { $($(#[$cdoc:meta])* $counter:ident),* $(,)? }
-        gauges { $($(#[$gdoc:meta])* $gauge:ident),* $(,)? }
-        histograms { $($(#[$hdoc:meta])* $histogram:ident),* $(,)? }
+        counters { $($(#[$cdoc:meta])* $counter:ident $(= $cname:literal)?),* $(,)? }
+        gauges { $($(#[$gdoc:meta])* $gauge:ident $(= $gname:literal)?),* $(,)? }
+        histograms { $($(#[$hdoc:meta])* $histogram:ident $(= $hname:literal)?),* $(,)? }
+        $(codes { $($(#[$sdoc:meta])* $codes:ident),* $(,)? })?
     }) => {
         $(#[$doc])*
         #[derive(Debug, Default)]
@@ -107,18 +145,34 @@ macro_rules! group {
             $($(#[$cdoc])* pub $counter: Counter,)*
             $($(#[$gdoc])* pub $gauge: Gauge,)*
             $($(#[$hdoc])* pub $histogram: Histogram,)*
+            $($($(#[$sdoc])* pub $codes: StatusCodes,)*)?
         }
 
         impl $name {
             /// Each metric with its name within the group.
             pub fn visit<'a>(&'a self, mut see: impl FnMut(&'static str, Metric<'a>)) {
-                $(see(stringify!($counter), Metric::Counter(&self.$counter));)*
-                $(see(stringify!($gauge), Metric::Gauge(&self.$gauge));)*
-                $(see(stringify!($histogram), Metric::Histogram(&self.$histogram));)*
+                $(see(metric_name!($counter $($cname)?), Metric::Counter(&self.$counter));)*
+                $(see(metric_name!($gauge $($gname)?), Metric::Gauge(&self.$gauge));)*
+                $(see(metric_name!($histogram $($hname)?), Metric::Histogram(&self.$histogram));)*
+                $($(see(metric_name!($codes), Metric::Codes(&self.$codes));)*)?
             }
         }
     };
 }
+
+/// HTTP connection managers, TCP proxies and listeners.
+pub mod downstream;
+/// The process as a whole.
+pub mod process;
+/// The groups by name.
+pub mod registry;
+/// Answers by status code.
+pub mod status;
+
+pub use downstream::{HttpStats, ListenerStats, TcpStats};
+pub use process::{ClusterManagerStats, ListenerManagerStats, NinonStats, ServerStats};
+pub use registry::{Registry, Sample, Scope};
+pub use status::StatusCodes;
 
 /// A metric of any kind.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +183,8 @@ pub enum Metric<'a> {
     Gauge(&'a Gauge),
     /// Durations.
     Histogram(&'a Histogram),
+    /// Answers by status code: a counter for each code that was seen.
+    Codes(&'a StatusCodes),
 }
 
 group! {
@@ -241,6 +297,25 @@ group! {
             upstream_cx_connect_ms,
             /// Life of connections.
             upstream_cx_length_ms,
+        }
+        codes {
+            /// Answers by status.
+            upstream_rq,
+        }
+    }
+}
+
+impl ClusterStats {
+    /// Counts an answer in its class and by its code.
+    pub fn count_answer(&self, status: http::StatusCode) {
+        self.upstream_rq_completed.inc();
+        self.upstream_rq.inc(status);
+        match status.as_u16() / 100 {
+            1 => self.upstream_rq_1xx.inc(),
+            2 => self.upstream_rq_2xx.inc(),
+            3 => self.upstream_rq_3xx.inc(),
+            4 => self.upstream_rq_4xx.inc(),
+            _ => self.upstream_rq_5xx.inc(),
         }
     }
 }

@@ -198,8 +198,7 @@ impl EndpointSet {
     /// Groups endpoints. Where any place of a priority has a weight, places without one take no load.
     pub fn new(mut members: Vec<Member>, overprovisioning: u32) -> Self {
         members.sort_by(|a, b| place_of(a).cmp(&place_of(b)).then_with(|| rank(a).cmp(&rank(b))));
-        let mut set =
-            Self { members: members.into_boxed_slice(), levels: Box::default(), overprovisioning, groups: 0 };
+        let mut set = Self { members: members.into_boxed_slice(), levels: Box::default(), overprovisioning, groups: 0 };
         let count = set.members.last().map_or(0, |member| member.priority.saturating_add(1));
         let mut levels = Vec::new();
         let mut start = 0;
@@ -238,11 +237,7 @@ impl EndpointSet {
     fn groups(&mut self, range: Range<usize>) -> Groups {
         let degraded = self.end_of_run(range.start, |member| rank(member) == 0).min(range.end);
         let unhealthy = self.end_of_run(degraded, |member| rank(member) == 1).min(range.end);
-        Groups {
-            healthy: self.group(range.start..degraded),
-            degraded: self.group(degraded..unhealthy),
-            all: self.group(range),
-        }
+        Groups { healthy: self.group(range.start..degraded), degraded: self.group(degraded..unhealthy), all: self.group(range) }
     }
 
     fn group(&mut self, range: Range<usize>) -> Group {
@@ -292,9 +287,7 @@ impl EndpointSet {
     }
 
     pub(super) fn write_gauges(&self, stats: &ClusterStats) {
-        let sum = |count: fn(&Level) -> usize| {
-            u64::try_from(self.levels.iter().map(count).sum::<usize>()).unwrap_or(u64::MAX)
-        };
+        let sum = |count: fn(&Level) -> usize| u64::try_from(self.levels.iter().map(count).sum::<usize>()).unwrap_or(u64::MAX);
         stats.membership_total.set(sum(|level| level.total));
         stats.membership_healthy.set(sum(|level| level.healthy));
         stats.membership_degraded.set(sum(|level| level.degraded));

@@ -16,11 +16,13 @@ pub(super) struct Chunked {
     state: State,
     extension: u16,
     scan: Scan,
+    padded: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Size { value: u64, digits: u8 },
+    Padding { value: u64 },
     Extension { value: u64 },
     SizeLf { value: u64 },
     Data(u64),
@@ -32,7 +34,12 @@ enum State {
 
 impl Chunked {
     pub(super) fn new() -> Self {
-        Self { state: State::Size { value: 0, digits: 0 }, extension: 0, scan: Scan::default() }
+        Self { state: State::Size { value: 0, digits: 0 }, extension: 0, scan: Scan::default(), padded: false }
+    }
+
+    /// Forgives blanks behind a size, which old servers write there.
+    pub(super) fn padded() -> Self {
+        Self { padded: true, ..Self::new() }
     }
 
     pub(super) fn decode(&mut self, read: &mut BytesMut, limits: &Limits) -> Result<Decoded, &'static str> {
@@ -49,7 +56,12 @@ impl Chunked {
                     self.state = if left == 0 { State::DataCr } else { State::Data(left) };
                     return Ok(Decoded::Data(data));
                 }
-                State::Size { .. } | State::Extension { .. } | State::SizeLf { .. } | State::DataCr | State::DataLf => {
+                State::Size { .. }
+                | State::Padding { .. }
+                | State::Extension { .. }
+                | State::SizeLf { .. }
+                | State::DataCr
+                | State::DataLf => {
                     let mut used = 0_usize;
                     for byte in read.iter() {
                         self.state = self.step(*byte)?;
@@ -70,8 +82,13 @@ impl Chunked {
     fn step(&mut self, byte: u8) -> Result<State, &'static str> {
         match (self.state, byte) {
             (State::Size { digits: 0, .. }, b'\r' | b';') => Err("a chunk has no size"),
-            (State::Size { value, .. }, b'\r') => Ok(State::SizeLf { value }),
-            (State::Size { value, .. }, b';') => Ok(State::Extension { value }),
+            (State::Size { value, .. } | State::Padding { value }, b'\r') => Ok(State::SizeLf { value }),
+            (State::Size { value, .. } | State::Padding { value }, b';') => Ok(State::Extension { value }),
+            (State::Size { value, digits: 1.. } | State::Padding { value }, b' ' | b'\t') if self.padded => {
+                self.lengthen()?;
+                Ok(State::Padding { value })
+            }
+            (State::Padding { .. }, _) => Err("a chunk size is not hexadecimal"),
             (State::Size { value, digits }, byte) => {
                 let digit = char::from(byte).to_digit(16).ok_or("a chunk size is not hexadecimal")?;
                 if digits >= SIZE_DIGITS {
@@ -85,10 +102,7 @@ impl Chunked {
                 if byte != b'\t' && (byte < b' ' || byte == 0x7f) {
                     return Err("a chunk extension has a control character");
                 }
-                self.extension = self.extension.saturating_add(1);
-                if self.extension > EXTENSION_BYTES {
-                    return Err("chunk extensions are too long");
-                }
+                self.lengthen()?;
                 Ok(State::Extension { value })
             }
             (State::SizeLf { value: 0 }, b'\n') => Ok(State::Trailers),
@@ -99,6 +113,11 @@ impl Chunked {
             (State::DataCr | State::DataLf, _) => Err("a chunk is longer than its size"),
             (state @ (State::Data(_) | State::Trailers | State::Ended), _) => Ok(state),
         }
+    }
+
+    fn lengthen(&mut self) -> Result<(), &'static str> {
+        self.extension = self.extension.saturating_add(1);
+        if self.extension > EXTENSION_BYTES { Err("chunk extensions are too long") } else { Ok(()) }
     }
 
     fn trailers(&mut self, read: &mut BytesMut, limits: &Limits) -> Result<Decoded, &'static str> {

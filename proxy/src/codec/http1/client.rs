@@ -97,10 +97,8 @@ impl std::error::Error for SendError {}
 
 impl From<io::Error> for SendError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => Self::Reset,
-            kind => Self::Io(kind),
-        }
+        let reset = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionAborted];
+        if reset.contains(&error.kind()) { Self::Reset } else { Self::Io(error.kind()) }
     }
 }
 

@@ -83,6 +83,11 @@ impl Decoder {
         decoded
     }
 
+    /// Whether the rest, of known length, has arrived.
+    pub(super) fn is_whole(&self, read: usize) -> bool {
+        matches!(self, Self::Length(length) if usize::try_from(*length).is_ok_and(|length| length <= read))
+    }
+
     /// Takes what is there and forgets it; whether that was all.
     pub(super) fn discard(&mut self, read: &mut BytesMut, limits: &Limits) -> bool {
         loop {

@@ -251,7 +251,8 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
     value.to_str().ok().filter(|value| value.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
 }
 
-fn asks_close(headers: &HeaderMap) -> bool {
+/// Whether the connection is to end behind this message.
+pub(super) fn asks_close(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONNECTION).iter().any(|value| mentions(value.as_bytes(), b"close"))
 }
 

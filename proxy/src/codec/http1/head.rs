@@ -14,6 +14,8 @@ use crate::codec::Spelling;
 
 /// Fields parsed without an allocation.
 pub(super) const STACK_FIELDS: usize = 100;
+/// Fields parsed at all: the map cannot hold many more.
+const MAX_FIELDS: usize = 8192;
 /// Empty lines before a head that are forgiven (RFC 9112, 2.2).
 const EMPTY_LINES: u8 = 4;
 
@@ -32,7 +34,6 @@ pub(super) struct Scan {
 
 impl Scan {
     /// The length of the head at the beginning of `bytes`, once it is complete.
-
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, &'static str> {
         let Some(fresh) = bytes.get(self.from..) else { return Ok(None) };
         for at in memchr_iter(b'\n', fresh) {
@@ -180,7 +181,7 @@ fn content_length(value: &[u8]) -> Result<u64, &'static str> {
 
 /// The fields after a chunked body; those that would change the message's framing or routing are dropped.
 pub(super) fn parse_trailers(block: &Bytes, max_fields: usize) -> Result<HeaderMap, &'static str> {
-    let mut slots = vec![httparse::EMPTY_HEADER; max_fields];
+    let mut slots = vec![httparse::EMPTY_HEADER; max_fields.min(MAX_FIELDS)];
     let (length, parsed) = match httparse::parse_headers(block, &mut slots) {
         Ok(httparse::Status::Complete(complete)) => complete,
         Ok(httparse::Status::Partial) => return Err("trailers are cut off"),
@@ -203,8 +204,7 @@ pub(super) fn parse_trailers(block: &Bytes, max_fields: usize) -> Result<HeaderM
 
 /// Fields that mean nothing, or harm, behind a body (RFC 9110, 6.5.1).
 pub(super) fn is_framing(name: &HeaderName) -> bool {
-    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::HOST, header::TRAILER, header::UPGRADE]
-        .contains(name)
+    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION, header::HOST, header::TRAILER, header::UPGRADE].contains(name)
 }
 
 /// Runs `parse` with room for `max` fields, on the stack where that is enough.
@@ -215,7 +215,7 @@ pub(super) fn with_slots<'b, T>(
     let mut stack = [const { MaybeUninit::uninit() }; STACK_FIELDS];
     let parsed = parse(stack.get_mut(..max.min(STACK_FIELDS)).unwrap_or_default());
     match parsed {
-        Err(httparse::Error::TooManyHeaders) if max > STACK_FIELDS => parse(&mut vec![MaybeUninit::uninit(); max]),
+        Err(httparse::Error::TooManyHeaders) if max > STACK_FIELDS => parse(&mut vec![MaybeUninit::uninit(); max.min(MAX_FIELDS)]),
         other => other,
     }
 }

@@ -56,27 +56,23 @@ pub(super) fn parse(head: Bytes, options: &Http1Options) -> Result<RequestHead, 
 
 /// Whether an unfinished head is wrong already.
 pub(super) fn probe(head: &[u8], options: &Http1Options) -> Result<(), RequestFault> {
-    head::with_slots(options.max_headers, |slots| {
-        httparse::Request::new(&mut []).parse_with_uninit_headers(head, slots).map(|_| ())
-    })
-    .map_err(fault)
+    head::with_slots(options.max_headers, |slots| httparse::Request::new(&mut []).parse_with_uninit_headers(head, slots).map(|_| ()))
+        .map_err(fault)
 }
 
 const fn fault(error: httparse::Error) -> RequestFault {
     match error {
         httparse::Error::TooManyHeaders => RequestFault::HeadTooLarge("too many fields"),
         httparse::Error::Version => RequestFault::Version("the version is neither HTTP/1.0 nor HTTP/1.1"),
-        other => RequestFault::Malformed(head::rule(other)),
+        httparse::Error::HeaderName
+        | httparse::Error::HeaderValue
+        | httparse::Error::NewLine
+        | httparse::Error::Status
+        | httparse::Error::Token => RequestFault::Malformed(head::rule(error)),
     }
 }
 
-fn check(
-    method: Method,
-    target: Bytes,
-    http_10: bool,
-    mut fields: Fields,
-    options: &Http1Options,
-) -> Result<RequestHead, RequestFault> {
+fn check(method: Method, target: Bytes, http_10: bool, mut fields: Fields, options: &Http1Options) -> Result<RequestHead, RequestFault> {
     if http_10 && !options.accept_http_10 {
         return Err(RequestFault::Version("HTTP/1.0 is not accepted"));
     }

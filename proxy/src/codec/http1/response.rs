@@ -1,7 +1,7 @@
 //! A response's head: parsed, checked, and how its body is framed.
 
 use bytes::Bytes;
-use http::{Response, StatusCode, Version};
+use http::{Response, StatusCode, Version, header};
 
 use super::chunked::Chunked;
 use super::decode::Decoder;
@@ -39,9 +39,7 @@ pub(super) fn parse(head: Bytes, max_fields: usize, asked: Asked) -> Result<Resp
         Ok(match (status, response.code, response.version) {
             (httparse::Status::Complete(length), Some(code), Some(version)) if length == head.len() => {
                 let fields = Fields::collect(&head, response.headers);
-                Some(fields.and_then(|fields| {
-                    Ok((StatusCode::from_u16(code).map_err(|_| "invalid status code")?, version == 0, fields))
-                }))
+                Some(fields.and_then(|fields| Ok((StatusCode::from_u16(code).map_err(|_| "invalid status code")?, version == 0, fields))))
             }
             _ => None,
         })
@@ -63,12 +61,19 @@ pub(super) fn probe(head: &[u8], max_fields: usize) -> Result<(), &'static str> 
     .map_err(head::rule)
 }
 
-fn check(status: StatusCode, http_10: bool, fields: Fields, asked: Asked) -> Result<ResponseHead, &'static str> {
+fn check(status: StatusCode, http_10: bool, mut fields: Fields, asked: Asked) -> Result<ResponseHead, &'static str> {
     let tunnel = match status {
         StatusCode::SWITCHING_PROTOCOLS if asked.upgrade && fields.upgrades() => true,
         StatusCode::SWITCHING_PROTOCOLS => return Err("101 without an upgrade"),
         _ => asked.connect && status.is_success(),
     };
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        // RFC 9110, 8.6: no length at all; Envoy forgives 0.
+        if fields.length.is_some_and(|length| length > 0) || fields.coding != Coding::Absent {
+            return Err("an answer without a body has a length");
+        }
+        fields.headers.remove(header::CONTENT_LENGTH);
+    }
     let decoder = framing(status, http_10, &fields, asked, tunnel)?;
     let mut keep_alive = !fields.close && (!http_10 || fields.keep_alive);
     keep_alive &= !matches!(decoder, Decoder::UntilClose);
@@ -96,7 +101,7 @@ fn framing(status: StatusCode, http_10: bool, fields: &Fields, asked: Asked, tun
         return Ok(Decoder::Ended);
     }
     Ok(match (fields.coding, fields.length) {
-        (Coding::Chunked, _) => Decoder::Chunked(Chunked::new()),
+        (Coding::Chunked, _) => Decoder::Chunked(Chunked::padded()),
         (_, Some(length)) => Decoder::length(length),
         (_, None) => Decoder::UntilClose,
     })
@@ -106,4 +111,3 @@ fn framing(status: StatusCode, http_10: bool, fields: &Fields, asked: Asked, tun
 pub(super) fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }
-

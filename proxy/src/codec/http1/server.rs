@@ -80,14 +80,15 @@ where
             Next::Request(head) => {
                 requests = requests.saturating_add(1);
                 let last = options.max_requests.is_some_and(|most| requests >= most);
-                match exchange::serve(&link, &service, head, || last || drain.is_draining(), &mut informer).await? {
-                    After::Next => {}
+                let closing = || last || drain.is_draining();
+                match exchange::serve(&link, &service, head, closing, &mut informer, &mut server.clock).await? {
+                    After::Next => link.settle(),
                     After::Close => return close(&link, &mut server.clock, false).await,
                     After::Linger => return close(&link, &mut server.clock, true).await,
                 }
             }
             Next::Fault(fault) => {
-                exchange::reject(&link, service.reject(fault)).await?;
+                exchange::reject(&link, service.reject(fault), &mut server.clock).await?;
                 close(&link, &mut server.clock, true).await?;
                 return Err(ServeError::client("the request could not be taken"));
             }

@@ -1,4 +1,5 @@
 mod client;
+mod properties;
 mod server;
 
 use std::cell::RefCell;
@@ -130,23 +131,4 @@ async fn echoed(options: Http1Options, input: &[u8]) -> String {
         read_all(&mut client).await
     })
     .await
-}
-
-/// A client connection, the server's end of it, and where it comes back to.
-struct Upstream {
-    connection: Connection<DuplexStream>,
-    peer: DuplexStream,
-    returned: Rc<RefCell<Option<Connection<DuplexStream>>>>,
-}
-
-fn upstream() -> Upstream {
-    let (client, peer) = tokio::io::duplex(256 * 1024);
-    Upstream { connection: Connection::new(client, client_options()), peer, returned: Rc::default() }
-}
-
-impl Upstream {
-    fn pool(&self) -> Rc<dyn super::Reuse<DuplexStream>> {
-        let returned = Rc::clone(&self.returned);
-        Rc::new(move |connection| *returned.borrow_mut() = Some(connection))
-    }
 }

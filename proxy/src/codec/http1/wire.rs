@@ -18,7 +18,7 @@ const COPY_LIMIT: usize = 4 * 1024;
 /// Entries of one vectored write.
 const VECTORS: usize = 16;
 /// What an idle connection may keep of its write buffer.
-const KEPT_CAPACITY: usize = 4 * 1024;
+const KEPT_CAPACITY: usize = 8 * 1024;
 
 /// A connection with its buffers.
 pub(super) struct Wire<IO> {
@@ -29,11 +29,21 @@ pub(super) struct Wire<IO> {
     pub(super) out: Output,
     /// The peer has ended its direction.
     pub(super) eof: bool,
+    /// The read buffer is one for bodies.
+    large: bool,
 }
 
 impl<IO> Wire<IO> {
     pub(super) fn new(io: IO, prefix: &[u8]) -> Self {
-        Self { io, read: BytesMut::from(prefix), out: Output::default(), eof: false }
+        Self { io, read: BytesMut::from(prefix), out: Output::default(), eof: false, large: false }
+    }
+
+    /// Gives a body's buffer back, once everything in it was taken.
+    pub(super) fn settle(&mut self) {
+        if self.large && self.read.is_empty() {
+            self.read = BytesMut::new();
+            self.large = false;
+        }
     }
 }
 
@@ -49,6 +59,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Wire<IO> {
             let wanted = if bulk { BULK } else { SCRATCH };
             if self.read.capacity().saturating_sub(self.read.len()) < wanted / 4 {
                 self.read.reserve(wanted);
+                self.large = true;
             }
             ready!(pin!(self.io.read_buf(&mut self.read)).poll(cx))?
         };
@@ -105,14 +116,19 @@ pub(super) struct Output {
     queue: VecDeque<Bytes>,
     queued: usize,
     unflushed: bool,
-    /// Whether a byte has been sent since this was last set to `false`.
-    pub(super) touched: bool,
+    /// Bytes sent, ever.
+    total: usize,
 }
 
 impl Output {
     /// Bytes not yet sent.
     pub(super) fn len(&self) -> usize {
         self.flat.len().saturating_sub(self.sent).saturating_add(self.queued)
+    }
+
+    /// Bytes sent, ever (wrapping).
+    pub(super) fn total(&self) -> usize {
+        self.total
     }
 
     /// Appends by writing into the flat buffer.
@@ -144,7 +160,7 @@ impl Output {
 
     /// Forgets what was not sent.
     pub(super) fn clear(&mut self) {
-        *self = Self { touched: self.touched, ..Self::default() };
+        *self = Self { total: self.total, ..Self::default() };
     }
 
     fn poll_write<IO: AsyncWrite>(&self, io: Pin<&mut IO>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -167,7 +183,7 @@ impl Output {
     }
 
     fn advance(&mut self, mut count: usize) {
-        self.touched = true;
+        self.total = self.total.wrapping_add(count);
         let flat = count.min(self.flat.len().saturating_sub(self.sent));
         self.sent = self.sent.saturating_add(flat);
         count = count.saturating_sub(flat);

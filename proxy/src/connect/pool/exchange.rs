@@ -176,7 +176,12 @@ async fn send_http2(lease: http2::Lease, sending: &mut Sending, mut in_flight: I
             let elsewhere = match why.failure {
                 Failure::Closed { answering: false } => true,
                 Failure::Refused => !client.is_usable() || !client.has_capacity(),
-                _ => false,
+                Failure::Overflow(_)
+                | Failure::Connect(_)
+                | Failure::Closed { answering: true }
+                | Failure::Reset { .. }
+                | Failure::Protocol(_)
+                | Failure::RequestBody(_) => false,
             };
             Sent::Failed { why, upstream, elsewhere }
         }

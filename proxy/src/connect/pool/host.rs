@@ -219,13 +219,8 @@ impl HostPool {
             self.counts.keeper.wake();
         }
         if connection.active.get() == 0 {
-            let now = Instant::now();
-            connection.idle_since.set(now);
-            if self.is_retired() {
-                self.counts.keeper.wake();
-            } else if let Some(longest) = self.cluster.config().idle_timeout {
-                self.counts.keeper.wake_by(now + longest);
-            }
+            connection.idle_since.set(Instant::now());
+            self.look_after(connection);
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use super::rest;
 use super::state::State;
 use super::{ClientOptions, Connection, Reuse, SendError, SendFailed};
-use crate::codec::http1::decode::{Decoded, Decoder};
+use crate::codec::http1::decode::Decoded;
 use crate::codec::http1::encode::{self, Encoder, mentions};
 use crate::codec::http1::incoming::{IncomingBody, Source};
 use crate::codec::http1::recycle;
@@ -48,6 +48,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
 
     /// Writes the head into the buffer. Gives the request back without its body, for the case that it must be sent again.
     pub(super) fn begin(&self, request: Request<Body>, spelling: Spelling, reuse: Rc<dyn Reuse<IO>>) -> Request<()> {
+        let hint = request.body().size_hint();
         let mut state = self.0.borrow_mut();
         let state = &mut *state;
         let headers = request.headers();
@@ -59,10 +60,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
         state.asked = Asked { head: *request.method() == Method::HEAD, connect, upgrade };
         let expect = headers.get(http::header::EXPECT);
         state.expects = expect.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-        state.wire.out.touched = false;
+        state.sent_before = state.wire.out.total();
+        state.closes = encode::asks_close(headers);
         state.early.clear();
         state.early_lost = false;
-        let hint = request.body().size_hint();
         state.encoder = encode::request(&mut state.wire.out, &request, &hint, &spelling, connect || upgrade);
         state.asked.upgrade &= state.encoder != Encoder::Chunked;
         state.hold = (state.expects && !state.encoder.is_ended()).then(|| Box::pin(sleep(CONTINUE_LIMIT)));
@@ -83,7 +84,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
         if let Err(error) = self.poll_request(cx) {
             return Poll::Ready(Err(error));
         }
-        let sent = self.0.borrow().wire.out.touched;
+        let sent = self.0.borrow().is_touched();
+        if !sent && let Some(error) = self.0.borrow_mut().write_failed.take() {
+            // No answer can come to a request that was not sent.
+            return Poll::Ready(Err(error));
+        }
         if sent && let Some(request) = request.take() {
             self.0.borrow_mut().early.clear();
             recycle::give(request.into_parts().0.headers);
@@ -172,7 +177,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
         let mut state = self.0.borrow_mut();
         let body = std::mem::take(&mut state.body);
         let early = std::mem::take(&mut state.early);
-        let untouched = !state.wire.out.touched && !state.seen && !state.early_lost;
+        let untouched = !state.is_touched() && !state.seen && !state.early_lost;
         let unsent = request.filter(|_| untouched).map(|request| request.map(|()| rest::rest(early, body)));
         SendFailed { error, unsent, response_bytes_seen: state.seen }
     }
@@ -192,10 +197,7 @@ where
         let mut state = exchange.0.borrow_mut();
         let state = &mut *state;
         state.answered(decoder, keep_alive, tunnel);
-        let whole = match state.decoder {
-            Decoder::Length(length) => usize::try_from(length).is_ok_and(|length| length <= state.wire.read.len()),
-            Decoder::Ended | Decoder::Chunked(_) | Decoder::UntilClose | Decoder::Undecided | Decoder::Broken(_) => false,
-        };
+        let whole = state.decoder.is_whole(state.wire.read.len());
         let limits = state.limits();
         match whole.then(|| state.decoder.decode(&mut state.wire.read, false, &limits)) {
             Some(Ok(Decoded::Data(data))) => Some(Body::from(data)),

@@ -30,6 +30,8 @@ pub(super) struct State<IO> {
     pub(super) early: Vec<Bytes>,
     /// More was taken than `early` has.
     pub(super) early_lost: bool,
+    /// What had been sent before this request.
+    pub(super) sent_before: usize,
     pub(super) encoder: Encoder,
     pub(super) spelling: Spelling,
     /// The body waits for 100, until then.
@@ -47,6 +49,8 @@ pub(super) struct State<IO> {
     pub(super) decoder: Decoder,
     pub(super) tunnel: bool,
     keep_alive: bool,
+    /// The request asks the server to close.
+    pub(super) closes: bool,
     pub(super) reuse: Option<Rc<dyn Reuse<IO>>>,
 }
 
@@ -67,6 +71,8 @@ impl<IO> State<IO> {
             body: Body::Empty,
             early: Vec::new(),
             early_lost: false,
+            sent_before: 0,
+            closes: false,
             encoder: Encoder::Ended,
             spelling: Spelling::Lower,
             hold: None,
@@ -85,6 +91,7 @@ impl<IO> State<IO> {
 
     /// Ready for the next request.
     pub(super) fn reset(&mut self) {
+        self.wire.settle();
         self.body = Body::Empty;
         self.hold = None;
         self.scan = Scan::default();
@@ -99,6 +106,11 @@ impl<IO> State<IO> {
             max_headers: self.options.max_headers,
             enable_trailers: self.options.enable_trailers,
         }
+    }
+
+    /// Whether a byte of the request has been sent.
+    pub(super) fn is_touched(&self) -> bool {
+        self.wire.out.total() != self.sent_before
     }
 
     /// Takes a head from what was read, once it is complete.
@@ -157,10 +169,11 @@ impl<IO> State<IO> {
     /// Writes a part of the request's body, or its end.
     pub(super) fn encode(&mut self, frame: Option<Frame<Bytes>>) -> Result<(), SendError> {
         let trailing = self.options.enable_trailers;
+        let touched = self.is_touched();
         let out = &mut self.wire.out;
         let written = match frame.map(Frame::into_data) {
             Some(Ok(data)) => {
-                if !out.touched {
+                if !touched {
                     self.early.push(data.clone());
                 }
                 self.encoder.data(out, data)
@@ -183,7 +196,7 @@ impl<IO> State<IO> {
         // A body that still waits for 100 is not wanted.
         let unwanted = self.hold.take().is_some();
         self.decoder = decoder;
-        self.keep_alive = keep_alive && !unwanted;
+        self.keep_alive = keep_alive && !unwanted && !self.closes;
         self.tunnel = tunnel;
         if tunnel {
             self.encoder = Encoder::Raw;

@@ -5,20 +5,27 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::link::{Expect, Link};
 use super::{After, ServeError};
 use crate::codec::http1::decode::{Decoded, Decoder};
 use crate::codec::http1::encode::{self, Answering, Encoder};
 use crate::codec::http1::incoming::{IncomingBody, Source};
 use crate::codec::http1::recycle;
-use crate::codec::http1::request::{Facts, RequestHead};
+use crate::codec::http1::request::RequestHead;
 use crate::codec::{Body, BodyError, Incoming, Informational, Outgoing, Service, Spelling};
+
+/// How long a client may take nothing of an answer: Envoy's stream idle timeout. The layer above cannot tell, as its
+/// body is not polled meanwhile.
+const STALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// Serves one request; `closing` tells whether to close the connection behind it.
 pub(super) async fn serve<IO, S>(
@@ -27,6 +34,7 @@ pub(super) async fn serve<IO, S>(
     head: RequestHead,
     closing: impl Fn() -> bool,
     informer: &mut Informer,
+    clock: &mut Clock,
 ) -> Result<After, ServeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -53,38 +61,35 @@ where
     };
     let status = outgoing.response.status();
     let tunnel = facts.tunnel && if facts.connect { status.is_success() } else { status == StatusCode::SWITCHING_PROTOCOLS };
-    if status == StatusCode::SWITCHING_PROTOCOLS && !tunnel || status.is_informational() && !tunnel {
+    if status.is_informational() && !tunnel {
         return Err(ServeError::service("an informational answer where a final one was due"));
     }
     link.decide(tunnel);
     let arrived = tunnel || poll_fn(|cx| Poll::Ready(link.has_arrived(cx))).await;
-    let answering = Answering {
-        http_10: facts.http_10,
-        head: facts.head,
-        tunnel,
-        keep_alive: facts.keep_alive && arrived && !closing(),
-    };
-    let keep_alive = answer(link, outgoing, answering).await?;
+    let answering = Answering { http_10: facts.http_10, head: facts.head, tunnel, keep_alive: facts.keep_alive && arrived && !closing() };
+    let keep_alive = answer(link, outgoing, answering, clock).await?;
     if tunnel {
         end_tunnel(link).await?;
         return Ok(After::Close);
     }
-    let ended = link.0.borrow().decoder.is_ended();
-    Ok(match (keep_alive, ended) {
-        (true, _) => After::Next,
-        (false, true) => After::Close,
-        (false, false) => After::Linger,
+    Ok(if keep_alive {
+        After::Next
+    } else if facts.keep_alive || !link.is_clean() {
+        // The client did not ask for the end: what it sends meanwhile must not take the answer from it.
+        After::Linger
+    } else {
+        After::Close
     })
 }
 
 /// Answers what could not be served; the connection is closed behind it.
-pub(super) async fn reject<IO, B>(link: &Link<IO>, outgoing: Outgoing<B>) -> Result<(), ServeError>
+pub(super) async fn reject<IO, B>(link: &Link<IO>, outgoing: Outgoing<B>, clock: &mut Clock) -> Result<(), ServeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
     B: http_body::Body<Data = Bytes, Error = BodyError>,
 {
     let answering = Answering { http_10: false, head: false, tunnel: false, keep_alive: false };
-    answer(link, outgoing, answering).await.map(drop)
+    answer(link, outgoing, answering, clock).await.map(drop)
 }
 
 /// The way back for 1xx answers, made once per connection and not per request.
@@ -124,45 +129,38 @@ where
     state.informational = !facts.http_10;
     state.asks_tunnel = facts.tunnel;
     state.expect = if facts.expects_continue { Expect::Continue } else { Expect::Nothing };
-    state.decoder = match decoder {
-        Decoder::Ended if facts.tunnel => Decoder::Undecided,
-        other => other,
-    };
-    *request.body_mut() = match &state.decoder {
-        Decoder::Ended => Body::Empty,
-        Decoder::Length(length) if is_whole(state.wire.read.len(), *length, facts) => {
-            let limits = state.limits();
-            let decoded = state.decoder.decode(&mut state.wire.read, false, &limits);
-            if let Ok(Decoded::Data(data)) = decoded { Body::from(data) } else { Body::Empty }
-        }
-        _ => {
-            state.held = true;
-            Body::Http1(IncomingBody::new(Rc::clone(link) as Rc<dyn Source>, state.exchange))
-        }
+    state.decoder = if facts.tunnel && decoder.is_ended() { Decoder::Undecided } else { decoder };
+    *request.body_mut() = if state.decoder.is_ended() {
+        Body::Empty
+    } else if !facts.tunnel && !facts.expects_continue && state.decoder.is_whole(state.wire.read.len()) {
+        let limits = state.limits();
+        let decoded = state.decoder.decode(&mut state.wire.read, false, &limits);
+        if let Ok(Decoded::Data(data)) = decoded { Body::from(data) } else { Body::Empty }
+    } else {
+        state.held = true;
+        let source: Rc<dyn Source> = Rc::<Link<IO>>::clone(link);
+        Body::Http1(IncomingBody::new(source, state.exchange))
     };
     Incoming { request, spelling, informational: Informational::default() }
 }
 
-/// A body that has arrived with its head needs no machinery.
-fn is_whole(read: usize, length: u64, facts: Facts) -> bool {
-    !facts.tunnel && !facts.expects_continue && usize::try_from(length).is_ok_and(|length| length <= read)
-}
-
 /// Writes an answer; whether the connection stays open.
-async fn answer<IO, B>(link: &Link<IO>, outgoing: Outgoing<B>, answering: Answering) -> Result<bool, ServeError>
+async fn answer<IO, B>(link: &Link<IO>, outgoing: Outgoing<B>, answering: Answering, clock: &mut Clock) -> Result<bool, ServeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
     B: http_body::Body<Data = Bytes, Error = BodyError>,
 {
     let Outgoing { response, spelling } = outgoing;
+    // The body may be the request's: ask it before the connection is borrowed.
+    let hint = response.body().size_hint();
     let (encoder, keep_alive) = {
         let mut state = link.0.borrow_mut();
         state.answering = true;
-        encode::response(&mut state.wire.out, &response, &response.body().size_hint(), &spelling, answering)
+        encode::response(&mut state.wire.out, &response, &hint, &spelling, answering)
     };
     let (parts, body) = response.into_parts();
     recycle::give(parts.headers);
-    let mut sending = Sending { link, encoder, spelling: &spelling, tunnel: answering.tunnel };
+    let mut sending = Sending { link, encoder, spelling: &spelling, tunnel: answering.tunnel, clock, stalled: None };
     let mut body = pin!(body);
     poll_fn(|cx| sending.poll(body.as_mut(), cx)).await?;
     Ok(keep_alive)
@@ -174,6 +172,9 @@ struct Sending<'a, IO> {
     encoder: Encoder,
     spelling: &'a Spelling,
     tunnel: bool,
+    clock: &'a mut Clock,
+    /// What was waiting when the client last took something, and until when it may take nothing.
+    stalled: Option<(usize, Option<Instant>)>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
@@ -189,7 +190,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
                 Poll::Ready(Ok(())) if starved => break,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(ServeError::client("the client closed within the answer"))),
-                Poll::Pending => break,
+                Poll::Pending => {
+                    if !self.tunnel && self.poll_stalled(cx).is_ready() {
+                        return Poll::Ready(Err(ServeError::client("the client takes no more of the answer")));
+                    }
+                    break;
+                }
             }
         }
         // A tunnel's directions end one by one.
@@ -197,6 +203,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
             return Poll::Ready(Err(ServeError::client("the client closed within the answer")));
         }
         Poll::Pending
+    }
+
+    /// Ready when the client has taken nothing for too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sent = self.link.sent();
+        let until = match self.stalled {
+            Some((before, until)) if before == sent => until,
+            _ => Instant::now().checked_add(STALL_LIMIT),
+        };
+        self.stalled = Some((sent, until));
+        self.clock.poll(until, cx)
     }
 
     /// Moves the body into the buffer while there is room; whether the body has nothing at the moment.

@@ -132,6 +132,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Link<IO> {
         state.decoder.is_ended()
     }
 
+    /// Bytes sent so far.
+    pub(super) fn sent(&self) -> usize {
+        self.0.borrow().wire.out.total()
+    }
+
+    /// Whether the request was read to its end and nothing behind it.
+    pub(super) fn is_clean(&self) -> bool {
+        let state = self.0.borrow();
+        state.decoder.is_ended() && state.wire.read.is_empty()
+    }
+
+    /// Makes an idle connection small.
+    pub(super) fn settle(&self) {
+        self.0.borrow_mut().wire.settle();
+    }
+
     pub(super) fn has_room(&self) -> bool {
         let state = self.0.borrow();
         state.wire.out.len() < state.buffer_limit
@@ -214,11 +230,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> State<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Source for Link<IO> {
     fn poll_body(&self, exchange: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let mut state = self.0.borrow_mut();
-        if state.exchange == exchange {
-            state.poll_body(cx)
-        } else {
-            Poll::Ready(Some(Err(BodyError::Disconnected)))
-        }
+        if state.exchange == exchange { state.poll_body(cx) } else { Poll::Ready(Some(Err(BodyError::Disconnected))) }
     }
 
     fn size_hint(&self, exchange: u64) -> SizeHint {

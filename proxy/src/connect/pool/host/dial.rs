@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{HostPool, Lease};
 use crate::codec::{http1, http2};
 use crate::config::address::Address;
-use crate::connect::guard::{ConnectionGuard, Gone};
+use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::CountedIo;
 use crate::connect::pool::http1::{Held, Home};
 use crate::connect::pool::http2::Multiplexed;
@@ -58,7 +58,6 @@ impl HostPool {
             Err(error) => self.fail_excess(&error),
         }
         self.dial_as_needed();
-        self.counts.keeper.wake();
     }
 
     async fn establish(self: &Rc<Self>, mut guard: ConnectionGuard) -> Result<Established, DialError> {
@@ -77,8 +76,8 @@ impl HostPool {
             self.speaks_http2.set(dialed.alpn.as_deref() == Some(b"h2"));
             guard.set_version(self.version());
         }
-        let counts: Rc<dyn Gone> = Rc::clone(&self.counts) as Rc<dyn Gone>;
         self.counts.open.set(self.open().saturating_add(1));
+        let counts = Rc::clone(&self.counts);
         guard.tell(counts);
         let facts = ConnectionFacts {
             local: dialed.local.clone(),
@@ -94,12 +93,7 @@ impl HostPool {
         if self.speaks_http2.get() { Version::HTTP_2 } else { Version::HTTP_11 }
     }
 
-    async fn speak(
-        self: &Rc<Self>,
-        dialed: Dialed,
-        guard: ConnectionGuard,
-        facts: ConnectionFacts,
-    ) -> Result<Established, DialError> {
+    async fn speak(self: &Rc<Self>, dialed: Dialed, guard: ConnectionGuard, facts: ConnectionFacts) -> Result<Established, DialError> {
         let io = CountedIo::new(dialed.io, guard);
         if facts.version != Version::HTTP_2 {
             let connection = http1::Connection::new(io, Rc::clone(&self.http1));
@@ -116,13 +110,13 @@ impl HostPool {
         spawn_bounded_by_connection(async move {
             closed.await;
             if let (Some(pool), Some(connection)) = (pool.upgrade(), watched.upgrade()) {
+                // Who waits is served when the connection is gone.
                 pool.let_go(&connection);
-                pool.counts.keeper.wake();
             }
         });
-        self.shared.borrow_mut().push(connection);
+        self.shared.borrow_mut().push(Rc::clone(&connection));
         self.serve_waiters();
-        self.counts.keeper.wake();
+        self.look_after(&connection);
     }
 
     /// Gives room on shared connections to those who wait.

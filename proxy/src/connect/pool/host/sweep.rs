@@ -23,9 +23,7 @@ impl HostPool {
     fn sweep_idle(&self, now: Instant, cx: &mut Context<'_>) -> Option<Instant> {
         // Taken out, so that connections are dropped while nothing is borrowed.
         let mut idle = mem::take(&mut *self.idle.borrow_mut());
-        idle.retain_mut(|idle| {
-            self.is_wanted(idle, now) && idle.held.connection.poll_idle_closed(cx).is_pending()
-        });
+        idle.retain_mut(|idle| self.is_wanted(idle, now) && idle.held.connection.poll_idle_closed(cx).is_pending());
         let next = idle.iter().filter_map(|idle| self.due_of(idle)).min();
         *self.idle.borrow_mut() = idle;
         next
@@ -59,12 +57,22 @@ impl HostPool {
             let retired = self.is_retired() && self.counts.waiting.get() == 0;
             !idle && !old && !retired && connection.client.is_usable()
         });
-        let due = |connection: &Rc<Multiplexed>| {
-            self.idle_until(connection).into_iter().chain(self.grows_old(connection.facts.began)).min()
-        };
-        let next = shared.iter().filter_map(due).min();
+        let next = shared.iter().filter_map(|connection| self.due_of_shared(connection)).min();
         *self.shared.borrow_mut() = shared;
         next
+    }
+
+    /// Has the task look when a shared connection may have to be closed.
+    pub(super) fn look_after(&self, connection: &Multiplexed) {
+        if self.is_retired() {
+            self.counts.keeper.wake();
+        } else if let Some(due) = self.due_of_shared(connection) {
+            self.counts.keeper.wake_by(due);
+        }
+    }
+
+    fn due_of_shared(&self, connection: &Multiplexed) -> Option<Instant> {
+        self.idle_until(connection).into_iter().chain(self.grows_old(connection.facts.began)).min()
     }
 
     fn idle_until(&self, connection: &Multiplexed) -> Option<Instant> {

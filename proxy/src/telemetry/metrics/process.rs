@@ -1,0 +1,124 @@
+use crate::telemetry::metrics::{Counter, Gauge, Histogram, Metric};
+
+group! {
+    /// `server.*`
+    ServerStats {
+        counters {
+            /// Times a configuration with fields that we do not know was accepted.
+            static_unknown_fields,
+            /// ... from the control plane.
+            dynamic_unknown_fields,
+            /// Times a thread was too late.
+            watchdog_miss,
+        }
+        gauges {
+            /// 1 while requests are taken, 0 while stopping.
+            live,
+            /// 0 live, 1 draining, 2 not begun, 3 waiting for its configuration.
+            state,
+            /// Seconds since the start.
+            uptime,
+            /// Worker threads.
+            concurrency,
+            /// Connections of clients.
+            total_connections,
+            /// Bytes in memory of our own.
+            memory_allocated,
+            /// Bytes in memory, as the kernel counts them.
+            memory_physical_size,
+            /// Days until the first certificate ends.
+            days_until_first_cert_expiring,
+            /// A number that is another for each version.
+            version,
+        }
+        histograms {
+            /// From the start to the first request that could be taken.
+            initialization_time_ms,
+        }
+    }
+}
+
+group! {
+    /// `cluster_manager.*`
+    ClusterManagerStats {
+        counters {
+            /// Clusters that were new.
+            cluster_added,
+            /// Clusters that changed.
+            cluster_modified,
+            /// Clusters that went.
+            cluster_removed,
+        }
+        gauges {
+            /// Clusters in use.
+            active_clusters,
+            /// Clusters that wait for endpoints or certificates.
+            warming_clusters,
+        }
+        histograms {}
+    }
+}
+
+group! {
+    /// `listener_manager.*`
+    ListenerManagerStats {
+        counters {
+            /// Listeners that were new.
+            listener_added,
+            /// Listeners that changed.
+            listener_modified,
+            /// Listeners that went.
+            listener_removed,
+            /// Listeners that could not be opened.
+            listener_create_failure,
+            /// Listeners that were opened.
+            listener_create_success,
+        }
+        gauges {
+            /// Listeners in use.
+            total_listeners_active,
+            /// Listeners that finish what they have.
+            total_listeners_draining,
+            /// Listeners that wait for routes or certificates.
+            total_listeners_warming,
+            /// Workers have begun.
+            workers_started,
+        }
+        histograms {}
+    }
+}
+
+group! {
+    /// `ninon.*`: what Envoy has no name for.
+    NinonStats {
+        counters {
+            /// Lines of access logs written.
+            access_log_written = "access_log.written",
+            /// Lines given up because the disk or the reader was too slow, or full.
+            access_log_dropped = "access_log.dropped",
+            /// Writes that failed.
+            access_log_write_failed = "access_log.write_failed",
+            /// Times the files were opened again.
+            access_log_reopened = "access_log.reopened",
+            /// Spans exported.
+            trace_spans_exported = "trace.spans_exported",
+            /// Spans given up because the collector was too slow or away.
+            trace_spans_dropped = "trace.spans_dropped",
+            /// Exports that failed.
+            trace_export_failed = "trace.export_failed",
+            /// Look-ups.
+            dns_queries = "dns.queries",
+            /// Look-ups that failed.
+            dns_failures = "dns.failures",
+            /// Requests to the admin pages.
+            admin_requests = "admin.requests",
+            /// ... that were refused.
+            admin_refused = "admin.refused",
+        }
+        gauges {
+            /// Bytes of access logs that wait for the writer.
+            access_log_waiting_bytes = "access_log.waiting_bytes",
+        }
+        histograms {}
+    }
+}

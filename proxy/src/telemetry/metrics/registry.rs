@@ -1,0 +1,238 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::telemetry::metrics::{
+    ClusterManagerStats, ClusterStats, HttpStats, ListenerManagerStats, ListenerStats, Metric, NinonStats, ServerStats, TcpStats,
+};
+
+/// Every group of metrics, by name. Asked when the configuration changes and when a page is made, never by a request.
+#[derive(Debug, Default)]
+pub struct Registry {
+    /// `server.*`
+    pub server: Arc<ServerStats>,
+    /// `cluster_manager.*`
+    pub cluster_manager: Arc<ClusterManagerStats>,
+    /// `listener_manager.*`
+    pub listener_manager: Arc<ListenerManagerStats>,
+    /// `ninon.*`
+    pub ninon: Arc<NinonStats>,
+    clusters: Family<ClusterStats>,
+    http: Family<HttpStats>,
+    listeners: Family<ListenerStats>,
+    tcp: Family<TcpStats>,
+}
+
+/// What a group of metrics is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// One cluster.
+    Cluster,
+    /// All clusters.
+    ClusterManager,
+    /// HTTP connection managers of one name.
+    Http,
+    /// One listener.
+    Listener,
+    /// All listeners.
+    ListenerManager,
+    /// Ours alone.
+    Ninon,
+    /// The process.
+    Server,
+    /// TCP proxies of one name.
+    Tcp,
+}
+
+/// One metric, found.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample<'a> {
+    /// What its group is about.
+    pub scope: Scope,
+    /// Of which cluster, listener, ...; empty where there is but one.
+    pub instance: &'a str,
+    /// Its name within the group.
+    pub name: &'static str,
+    /// Its value.
+    pub metric: Metric<'a>,
+}
+
+impl Scope {
+    /// The first word of a metric's name.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Cluster => "cluster",
+            Self::ClusterManager => "cluster_manager",
+            Self::Http => "http",
+            Self::Listener => "listener",
+            Self::ListenerManager => "listener_manager",
+            Self::Ninon => "ninon",
+            Self::Server => "server",
+            Self::Tcp => "tcp",
+        }
+    }
+
+    /// The label that says which one, as Envoy extracts it.
+    pub fn label(self) -> Option<&'static str> {
+        match self {
+            Self::Cluster => Some("envoy_cluster_name"),
+            Self::Http => Some("envoy_http_conn_manager_prefix"),
+            Self::Listener => Some("envoy_listener_address"),
+            Self::Tcp => Some("envoy_tcp_prefix"),
+            Self::ClusterManager | Self::ListenerManager | Self::Ninon | Self::Server => None,
+        }
+    }
+}
+
+impl Registry {
+    /// With nothing in it but what is about the process.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// `cluster.<name>.*`
+    pub fn cluster(&self, name: &str) -> Arc<ClusterStats> {
+        self.clusters.get(name)
+    }
+
+    /// `http.<stat_prefix>.*`
+    pub fn http(&self, stat_prefix: &str) -> Arc<HttpStats> {
+        self.http.get(stat_prefix)
+    }
+
+    /// `listener.<address>.*`: `name` is the listener's `stat_prefix`, or its address.
+    pub fn listener(&self, name: &str) -> Arc<ListenerStats> {
+        self.listeners.get(&listener_name(name))
+    }
+
+    /// `tcp.<stat_prefix>.*`
+    pub fn tcp(&self, stat_prefix: &str) -> Arc<TcpStats> {
+        self.tcp.get(stat_prefix)
+    }
+
+    /// Forgets what nobody holds any more. Called when a change of the configuration is done, not before: a cluster that
+    /// only changed keeps its counts, because the new one has asked for them by then.
+    pub fn prune(&self) {
+        self.clusters.prune();
+        self.http.prune();
+        self.listeners.prune();
+        self.tcp.prune();
+    }
+
+    /// Shows every metric, group by group.
+    pub fn visit(&self, mut see: impl FnMut(Sample<'_>)) {
+        for (name, group) in self.clusters.all() {
+            group.visit(|metric_name, metric| see(Sample { scope: Scope::Cluster, instance: &name, name: metric_name, metric }));
+        }
+        self.cluster_manager.visit(|name, metric| see(Sample { scope: Scope::ClusterManager, instance: "", name, metric }));
+        for (name, group) in self.http.all() {
+            group.visit(|metric_name, metric| see(Sample { scope: Scope::Http, instance: &name, name: metric_name, metric }));
+        }
+        for (name, group) in self.listeners.all() {
+            group.visit(|metric_name, metric| see(Sample { scope: Scope::Listener, instance: &name, name: metric_name, metric }));
+        }
+        self.listener_manager.visit(|name, metric| see(Sample { scope: Scope::ListenerManager, instance: "", name, metric }));
+        self.ninon.visit(|name, metric| see(Sample { scope: Scope::Ninon, instance: "", name, metric }));
+        self.server.visit(|name, metric| see(Sample { scope: Scope::Server, instance: "", name, metric }));
+        for (name, group) in self.tcp.all() {
+            group.visit(|metric_name, metric| see(Sample { scope: Scope::Tcp, instance: &name, name: metric_name, metric }));
+        }
+    }
+
+    /// All counters begin at 0 again.
+    pub fn reset_counters(&self) {
+        self.visit(|sample| match sample.metric {
+            Metric::Counter(counter) => counter.reset(),
+            Metric::Codes(codes) => codes.reset(),
+            Metric::Gauge(_) | Metric::Histogram(_) => {}
+        });
+    }
+}
+
+/// As Envoy writes addresses in names of metrics: `0.0.0.0_8080`, `[__1]_8080`.
+fn listener_name(name: &str) -> String {
+    name.replace(':', "_")
+}
+
+/// Groups of one kind.
+#[derive(Debug)]
+struct Family<T>(Mutex<BTreeMap<Arc<str>, Arc<T>>>);
+
+impl<T> Default for Family<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Default> Family<T> {
+    fn get(&self, name: &str) -> Arc<T> {
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(group) = groups.get(name) {
+            return Arc::clone(group);
+        }
+        let group = Arc::<T>::default();
+        groups.insert(Arc::from(name), Arc::clone(&group));
+        group
+    }
+
+    fn prune(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, group| Arc::strong_count(group) > 1);
+    }
+
+    /// All groups, so that nobody waits for the lock while a page is made of them.
+    fn all(&self) -> Vec<(Arc<str>, Arc<T>)> {
+        let groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.iter().map(|(name, group)| (Arc::clone(name), Arc::clone(group))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(registry: &Registry) -> Vec<String> {
+        let mut names = Vec::new();
+        registry.visit(|sample| {
+            if matches!(sample.name, "upstream_cx_total" | "downstream_cx_total") {
+                names.push(format!("{}.{}.{}", sample.scope.prefix(), sample.instance, sample.name));
+            }
+        });
+        names
+    }
+
+    #[test]
+    fn the_same_name_is_the_same_group() {
+        let registry = Registry::new();
+        registry.cluster("shop").upstream_rq_total.inc();
+        registry.cluster("shop").upstream_rq_total.inc();
+        assert_eq!(registry.cluster("shop").upstream_rq_total.value(), 2);
+        assert_eq!(registry.cluster("cart").upstream_rq_total.value(), 0);
+    }
+
+    #[test]
+    fn what_nobody_holds_is_forgotten() {
+        let registry = Registry::new();
+        let kept = registry.cluster("kept");
+        drop(registry.cluster("gone"));
+        let listener = registry.listener("[::1]:8080");
+        assert_eq!(
+            names(&registry),
+            ["cluster.gone.upstream_cx_total", "cluster.kept.upstream_cx_total", "listener.[__1]_8080.downstream_cx_total"]
+        );
+        registry.prune();
+        assert_eq!(names(&registry), ["cluster.kept.upstream_cx_total", "listener.[__1]_8080.downstream_cx_total"]);
+        drop((kept, listener));
+        registry.prune();
+        assert!(names(&registry).is_empty());
+    }
+
+    #[test]
+    fn counters_begin_again_and_gauges_stay() {
+        let registry = Registry::new();
+        let stats = registry.http("ingress");
+        stats.count_answer(http::StatusCode::OK);
+        stats.downstream_rq_active.set(3);
+        registry.reset_counters();
+        assert_eq!((stats.downstream_rq_2xx.value(), stats.downstream_rq.values()), (0, vec![(200, 0)]));
+        assert_eq!(stats.downstream_rq_active.value(), 3);
+    }
+}
