@@ -170,9 +170,30 @@ fn what_cannot_be_left_out_is_refused_together() {
 /// JSON that has fields of xDS in it, so that it gets past the first check.
 fn anything() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
-        "static_resources", "listeners", "clusters", "secrets", "address", "socket_address", "port_value", "filter_chains", "filters",
-        "typed_config", "@type", "name", "listener_filters", "filter_chain_match", "server_names", "layered_runtime", "layers",
-        "static_layer", "admin", "node", "metadata", "transport_socket", "x", "",
+        "static_resources",
+        "listeners",
+        "clusters",
+        "secrets",
+        "address",
+        "socket_address",
+        "port_value",
+        "filter_chains",
+        "filters",
+        "typed_config",
+        "@type",
+        "name",
+        "listener_filters",
+        "filter_chain_match",
+        "server_names",
+        "layered_runtime",
+        "layers",
+        "static_layer",
+        "admin",
+        "node",
+        "metadata",
+        "transport_socket",
+        "x",
+        "",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -60,7 +60,8 @@ fn another_way_to_a_collector_is_refused() {
     let fault = read(provider(google)).unwrap_err();
     assert_eq!(fault, "provider.typed_config.grpc_service.google_grpc: not supported; use envoy_grpc");
     assert_eq!(read(provider(json!({}))).unwrap_err(), "provider.typed_config.grpc_service: required");
-    let zipkin = json!({"provider": {"name": "zipkin", "typed_config": {"@type": "type.googleapis.com/envoy.config.trace.v3.ZipkinConfig"}}});
+    let zipkin =
+        json!({"provider": {"name": "zipkin", "typed_config": {"@type": "type.googleapis.com/envoy.config.trace.v3.ZipkinConfig"}}});
     let fault = read(zipkin).unwrap_err();
     let expected = "provider.typed_config: tracer of type \"type.googleapis.com/envoy.config.trace.v3.ZipkinConfig\" is not available; \
                     there are: OpenTelemetryConfig";
