@@ -1,4 +1,4 @@
-//! A bootstrap file: text to JSON to [`Bootstrap`].
+//! A bootstrap file: text to JSON to `Bootstrap`.
 
 use std::fs::File;
 use std::io::Read as _;

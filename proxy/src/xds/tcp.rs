@@ -1,4 +1,4 @@
-//! `TcpProxy` to [`TcpProxy`].
+//! `TcpProxy` to `TcpProxy`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! TLS contexts to [`ServerTls`] and [`ClientTls`].
+//! TLS contexts to `ServerTls` and `ClientTls`.
 //!
 //! Nothing here is ignored: whatever a field would have decided about who may connect, it decides, or it refuses the context.
 

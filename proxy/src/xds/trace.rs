@@ -1,4 +1,4 @@
-//! `HttpConnectionManager.Tracing` to [`Tracing`].
+//! `HttpConnectionManager.Tracing` to `Tracing`.
 
 use http::HeaderName;
 use xds_proto::any;
