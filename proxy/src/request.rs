@@ -192,7 +192,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
 }
 
 /// Finds the route and notes it.
-fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), LocalReply> {
+fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), Stop> {
     live.table = Some(Arc::clone(table));
     let context = MatchContext { tls: inner.info.tls.as_ref(), internal: live.info.internal, draw: fastrand::u64(..) };
     match route::select(table, &live.head, &context) {
@@ -201,10 +201,10 @@ fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(),
             live.info.route = Some(Arc::clone(route));
             Ok(())
         }
-        Selection::RedirectToTls { .. } => Err(local::redirect_to_tls(live)),
+        Selection::RedirectToTls { .. } => Err(local::redirect_to_tls(live).into()),
         Selection::NoVirtualHost | Selection::NoRoute { .. } => {
             inner.stats.no_route.inc();
-            Err(no_route())
+            Err(no_route().into())
         }
     }
 }
@@ -235,11 +235,12 @@ fn refused(error: &NormalizeError) -> LocalReply {
 }
 
 /// What any request must satisfy, whatever its route.
-fn check(inner: &Inner, live: &Live) -> Result<(), LocalReply> {
+fn check(inner: &Inner, live: &Live) -> Result<(), Stop> {
     let head = &live.head;
     if head.authority.is_empty() {
         let reply = LocalReply::new(StatusCode::BAD_REQUEST, "", "missing_host_header");
-        return Err(reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request has no host"));
+        let reply = reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request has no host");
+        return Err(reply.into());
     }
     let protocol = match (&head.upgrade, &head.path) {
         (Some(protocol), _) => protocol.as_str(),
@@ -252,7 +253,7 @@ fn check(inner: &Inner, live: &Live) -> Result<(), LocalReply> {
         return Ok(());
     }
     let reply = LocalReply::new(StatusCode::FORBIDDEN, "", "upgrade_failed");
-    Err(reply.because(None, "http_protocol_error", "the listener does not allow this upgrade"))
+    Err(reply.because(None, "http_protocol_error", "the listener does not allow this upgrade").into())
 }
 
 fn http1_options(manager: &HttpConnectionManager) -> Http1Options {

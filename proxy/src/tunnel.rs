@@ -118,7 +118,7 @@ async fn attempt(
             let (io, guard) = opened.io.into_parts();
             let leg = match io {
                 UpstreamIo::Tcp(stream) => Leg::Tcp(stream),
-                other => Leg::Other(Box::new(other)),
+                other @ (UpstreamIo::Unix(_) | UpstreamIo::Tls(_)) => Leg::Other(Box::new(other)),
             };
             Ok((leg, guard))
         }

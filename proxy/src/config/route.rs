@@ -16,7 +16,7 @@ use crate::config::ClusterName;
 use crate::config::Fraction;
 use crate::config::RouteTableName;
 use crate::config::headers::HeaderMutations;
-use crate::config::matcher::{HeaderMatch, StringMatch};
+use crate::config::matcher::{HeaderMatch, MatchedName, StringMatch};
 use crate::config::route::domains::DomainIndex;
 
 /// `RouteConfiguration`.
@@ -432,8 +432,8 @@ pub struct HashPolicy {
 /// Source of a hash.
 #[derive(Clone, Debug)]
 pub enum HashBy {
-    /// A field.
-    Header(HeaderName),
+    /// A header or pseudo-header.
+    Header(MatchedName),
     /// A cookie; made with this life and path where missing.
     Cookie {
         /// Its name.

@@ -99,11 +99,11 @@ fn without_100(informational: Informational) -> Informational {
     }
 }
 
-fn choose_cluster(job: &Job<'_>, live: &mut Live) -> Result<Arc<ClusterState>, LocalReply> {
+fn choose_cluster(job: &Job<'_>, live: &mut Live) -> Result<Arc<ClusterState>, Stop> {
     let missing = |what: String| {
         live_stats(job).no_cluster.inc();
         let reply = LocalReply::new(job.forward.cluster_not_found, "", "cluster_not_found");
-        reply.because(Some(ResponseFlag::NoClusterFound), "destination_not_found", what)
+        Stop::from(reply.because(Some(ResponseFlag::NoClusterFound), "destination_not_found", what))
     };
     let chosen = route::action::cluster(job.forward, &live.head, fastrand::u64(..));
     let chosen = chosen.map_err(|header| missing(format!("the request has no header {} to name its cluster", header.0)))?;
@@ -167,7 +167,7 @@ impl Attempts<'_> {
         live.info.upstream.attempts = live.info.upstream.attempts.saturating_add(1);
         let picked = match self.pick(live) {
             Ok(picked) => picked,
-            Err(reply) => return Next::Stop(reply.into()),
+            Err(stop) => return Next::Stop(stop),
         };
         self.address(live, &picked);
         if let Some(traced) = &mut live.traced {
@@ -209,7 +209,7 @@ impl Attempts<'_> {
         }
     }
 
-    fn pick(&self, live: &mut Live) -> Result<Picked, LocalReply> {
+    fn pick(&self, live: &mut Live) -> Result<Picked, Stop> {
         let policy = self.retries.policy();
         let avoid = policy.is_some_and(|policy| policy.avoid_previous_hosts);
         let original_dst = match &live.info.connection.local {
@@ -224,7 +224,7 @@ impl Attempts<'_> {
         self.job.connection.0.worker.balancer.pick(&self.cluster, &context).map_err(|error| {
             let reply = LocalReply::new(StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream", "no_healthy_upstream");
             let explanation = format!("cluster \"{}\": {error}", self.cluster.config().name);
-            reply.because(Some(ResponseFlag::NoHealthyUpstream), "destination_unavailable", explanation).routed()
+            reply.because(Some(ResponseFlag::NoHealthyUpstream), "destination_unavailable", explanation).routed().into()
         })
     }
 
@@ -233,7 +233,7 @@ impl Attempts<'_> {
         let endpoint = picked.endpoint();
         live.info.upstream.host = Some(endpoint.current_address());
         let suppress = self.job.connection.0.manager.router.suppress_envoy_headers;
-        route::action::rewrite_host(&self.job.forward, endpoint.hostname(), suppress, &mut live.head);
+        route::action::rewrite_host(self.job.forward, endpoint.hostname(), suppress, &mut live.head);
         if !suppress {
             let spent = live.info.started.elapsed();
             let first = live.info.upstream.attempts <= 1;

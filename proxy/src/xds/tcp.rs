@@ -1,4 +1,4 @@
-//! `TcpProxy` to [`TcpProxy`].
+//! `TcpProxy` to `TcpProxy`.
 
 use std::time::Duration;
 
@@ -97,3 +97,6 @@ fn tell_ignored(proxy: &wire::TcpProxy, parser: &mut Parser) {
     parser.ignored("downstream_idle_timeout", proxy.downstream_idle_timeout.is_some(), one_timeout);
     parser.ignored("upstream_idle_timeout", proxy.upstream_idle_timeout.is_some(), one_timeout);
 }
+
+#[cfg(test)]
+mod tests;
