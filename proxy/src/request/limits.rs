@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::header::HeaderMap;
 
-use crate::config::route::Forward;
+use crate::config::route::{Forward, RouteTimeouts};
 use crate::forward::retry::Retries;
 use crate::request::live::Live;
 
@@ -19,12 +19,9 @@ pub(super) fn apply(forward: &Forward, retries: &Retries, live: &mut Live) -> Al
     let timeouts = &forward.timeouts;
     let policy = retries.policy();
     let mut allowed = Allowed { route: timeouts.response, per_try: policy.and_then(|policy| policy.per_try_timeout) };
-    if let Some(grpc_max) = timeouts.grpc_max
-        && live.head.is_grpc()
-        && let Some(asked) = grpc_timeout(&live.head.headers)
-    {
-        let bounded = if grpc_max.is_zero() { asked } else { asked.min(grpc_max) };
-        allowed.route = Some(bounded.saturating_sub(timeouts.grpc_offset)).filter(|limit| !limit.is_zero());
+    let grpc_limit = grpc_limit(timeouts, live);
+    if let Some(limit) = grpc_limit.filter(|_| !timeouts.grpc_bounds_stream) {
+        allowed.route = Some(limit).filter(|limit| !limit.is_zero());
     }
     if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-timeout-ms") {
         allowed.route = asked;
@@ -45,7 +42,18 @@ pub(super) fn apply(forward: &Forward, retries: &Retries, live: &mut Live) -> Al
     if let Some(max_stream) = timeouts.max_stream {
         live.deadlines.max_stream = max_stream.and_then(|limit| live.info.started.checked_add(limit));
     }
+    if let Some(limit) = grpc_limit.filter(|_| timeouts.grpc_bounds_stream) {
+        live.deadlines.max_stream = live.info.started.checked_add(limit);
+    }
     allowed
+}
+
+/// What `grpc-timeout` asks for, as far as the route allows it.
+fn grpc_limit(timeouts: &RouteTimeouts, live: &Live) -> Option<Duration> {
+    let max = timeouts.grpc_max?;
+    let asked = live.head.is_grpc().then(|| grpc_timeout(&live.head.headers)).flatten()?;
+    let bounded = if max.is_zero() { asked } else { asked.min(max) };
+    Some(bounded.saturating_sub(timeouts.grpc_offset))
 }
 
 /// `Some(None)` is "no limit"; what is not a number is removed and does not count.

@@ -111,6 +111,14 @@ impl Live {
         self.info.request_ended
     }
 
+    /// An answer with this status begins: what header formats may ask for.
+    pub(super) fn answering(&mut self, status: StatusCode) {
+        self.info.status = Some(status);
+        if let Some(progress) = &self.progress {
+            self.info.bytes_received = progress.bytes();
+        }
+    }
+
     /// Turns an upstream's answer into the client's.
     pub(super) fn answer(mut self: Box<Self>, outgoing: Outgoing<Body>) -> Outgoing<ResponseBody> {
         let (parts, body) = outgoing.response.into_parts();
