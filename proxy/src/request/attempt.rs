@@ -162,7 +162,9 @@ impl Attempts<'_> {
             live.held = None;
             self.cluster.stats().upstream_rq_retry.inc();
             live.deadlines.per_try = None;
-            if let Err(expired) = race(live, &self.allowed, tokio::time::sleep(wait)).await {
+            live.deadlines.per_try_idle = None;
+            let between = Allowed { per_try: None, ..self.allowed };
+            if let Err(expired) = race(live, &between, tokio::time::sleep(wait)).await {
                 return Err(self.expired(live, expired).into());
             }
         }
@@ -192,8 +194,10 @@ impl Attempts<'_> {
             priority: self.job.forward.priority,
             server_name: server_name.as_deref(),
         };
-        live.info.upstream.request_began = Some(Instant::now());
+        let now = Instant::now();
+        live.info.upstream.request_began = Some(now);
         live.deadlines.per_try = None;
+        live.deadlines.per_try_idle = self.allowed.per_try_idle.map(|limit| (limit, now));
         let pools = &self.job.connection.0.worker.pools;
         let outcome = race(live, &self.allowed, pools.exchange(&target, sending)).await;
         self.tried.push(Arc::clone(picked.endpoint()));

@@ -7,18 +7,25 @@ use crate::forward::retry::Retries;
 use crate::request::live::Live;
 
 /// What the route and the caller allow in time.
+#[derive(Clone, Copy)]
 pub(super) struct Allowed {
     /// From the request's end to the response's end.
     pub(super) route: Option<Duration>,
     /// For one attempt.
     pub(super) per_try: Option<Duration>,
+    /// For one attempt without anything moving.
+    pub(super) per_try_idle: Option<Duration>,
 }
 
 /// Reads the route's limits, and those that a trusted caller asks for (outsiders' `x-envoy-*` fields are gone by now).
 pub(super) fn apply(forward: &Forward, retries: &Retries, live: &mut Live) -> Allowed {
     let timeouts = &forward.timeouts;
     let policy = retries.policy();
-    let mut allowed = Allowed { route: timeouts.response, per_try: policy.and_then(|policy| policy.per_try_timeout) };
+    let mut allowed = Allowed {
+        route: timeouts.response,
+        per_try: policy.and_then(|policy| policy.per_try_timeout),
+        per_try_idle: policy.and_then(|policy| policy.per_try_idle_timeout),
+    };
     let grpc_limit = grpc_limit(timeouts, live);
     if let Some(limit) = grpc_limit.filter(|_| !timeouts.grpc_bounds_stream) {
         allowed.route = Some(limit).filter(|limit| !limit.is_zero());
@@ -35,7 +42,6 @@ pub(super) fn apply(forward: &Forward, retries: &Retries, live: &mut Live) -> Al
     {
         allowed.per_try = None;
     }
-    live.deadlines.per_try_idle = policy.and_then(|policy| policy.per_try_idle_timeout);
     if let Some(idle) = timeouts.idle {
         live.deadlines.idle = idle;
     }

@@ -40,6 +40,8 @@ pub(super) struct Live {
     pub(super) held: Option<Held>,
     /// The request had a body that was not read when the answer began.
     pub(super) body_pending: bool,
+    /// Nothing is known of the request: its head could not be read.
+    pub(super) unread: bool,
     /// The codec closes the connection after this answer.
     pub(super) closing: bool,
     /// The answer's last byte was handed over.
@@ -84,6 +86,7 @@ impl Live {
             cluster: None,
             held: None,
             body_pending: false,
+            unread: true,
             closing: false,
             complete: false,
         })
@@ -92,6 +95,7 @@ impl Live {
     /// Takes over what normalisation found.
     pub(super) fn accept(&mut self, normalized: Normalized) {
         self.head = normalized.head;
+        self.unread = false;
         self.info.remote = normalized.remote;
         self.info.internal = normalized.internal;
         if !self.body_pending {
@@ -226,7 +230,7 @@ impl Drop for Live {
             let worker = &self.connection.0.worker;
             let exchange = Exchange {
                 info: &self.info,
-                request: Some(&self.head),
+                request: (!self.unread).then_some(&self.head),
                 response: self.response_headers.as_ref(),
                 trailers: self.response_trailers.as_ref(),
                 ..Exchange::of_connection(&self.info, &worker.shared.hostname)
