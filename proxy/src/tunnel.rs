@@ -128,7 +128,7 @@ async fn attempt(
         }
         Err(OpenError::Dial(error)) => {
             stream.flags.set(ResponseFlag::UpstreamConnectionFailure);
-            stream.upstream.failure = Some(error.to_string());
+            stream.upstream.failure = error.transport_failure();
             tried.push(Arc::clone(picked.endpoint()));
             Err(Final::No)
         }
