@@ -24,7 +24,7 @@ impl Shop {
         let port = self.example.port(8443);
         let certificate = self.folder.path().join("certificate.pem").display().to_string();
         let (resolve, url) = (format!("shop.localhost:{port}:127.0.0.1"), format!("https://shop.localhost:{port}/cart"));
-        self.example.curl(&[&["--cacert", &certificate, "--resolve", &resolve, &url], words].concat())
+        self.example.curl(&[&[url.as_str(), "--cacert", &certificate, "--resolve", &resolve], words].concat())
     }
 }
 

@@ -113,13 +113,11 @@ impl Example {
         self
     }
 
-    /// `curl` with the words; those that begin with a slash are paths at the listener.
+    /// `curl` with a path at the listener, or a whole URL, and options.
     pub fn curl(&self, words: &[&str]) -> Answer {
-        let words = words.iter().map(|word| match word.strip_prefix('/') {
-            Some(path) => format!("http://{}/{path}", self.address(8080)),
-            None => (*word).to_owned(),
-        });
-        Answer::of(&curl(words))
+        let (place, options) = words.split_first().expect("something to ask for");
+        let url = if place.starts_with('/') { format!("http://{}{place}", self.address(8080)) } else { (*place).to_owned() };
+        Answer::of(&curl(&url, options))
     }
 
     /// A script of the example as a client.
@@ -141,12 +139,12 @@ impl Example {
 
     /// A page of the admin address.
     pub fn admin(&self, path: &str) -> Answer {
-        Answer::of(&curl([format!("http://{}{path}", self.address(ADMIN))]))
+        Answer::of(&curl(&format!("http://{}{path}", self.address(ADMIN)), &[]))
     }
 }
 
-fn curl(words: impl IntoIterator<Item = String>) -> String {
-    let output = Command::new("curl").args(["-s", "-S", "-i", "-m", "10"]).args(words).output().expect("curl is installed");
+fn curl(url: &str, options: &[&str]) -> String {
+    let output = Command::new("curl").args(["-s", "-S", "-i", "-m", "10"]).arg(url).args(options).output().expect("curl is installed");
     assert!(output.status.success(), "curl: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n")
 }
