@@ -79,12 +79,18 @@ pub fn is_on_path(program: &str) -> bool {
     path.split(':').any(|folder| Path::new(folder).join(program).exists())
 }
 
+/// `CLIENTS_PYTHON`, else `target/clients/bin/python` as `make test` installs it: Python with gRPC and WebSocket libraries.
+pub fn clients_python() -> PathBuf {
+    variable("CLIENTS_PYTHON").map_or_else(|| repository().join("target/clients/bin/python"), PathBuf::from)
+}
+
 /// The folder `tests/` of the repository.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn repository() -> PathBuf {
+/// The repository.
+pub fn repository() -> PathBuf {
     tests_dir().parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
