@@ -11,7 +11,6 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
-	cargo test -p ninon-tests --test scenarios
 	cargo test -p ninon-tests --test examples
 	cargo test -p ninon-tests --test differential
 
