@@ -17,6 +17,8 @@ pub mod cluster;
 pub mod config_source;
 /// Bytes from files or in place.
 pub mod data_source;
+/// The configuration in use, for `/config_dump`.
+pub mod dump;
 /// Endpoints.
 pub mod endpoint;
 /// Names of headers, and what is added to and removed from headers.
@@ -45,3 +47,6 @@ pub mod tcp;
 pub mod tls;
 /// Tracing.
 pub mod trace;
+
+#[cfg(test)]
+mod test_wire;
