@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::accept::listeners::{self, BindError, Bound};
+use crate::accept::listeners::BindError;
 use crate::accept::spread::Spread;
 use crate::admin::{Action, ServerState};
 use crate::config::bootstrap::Bootstrap;
@@ -34,7 +34,7 @@ use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::Registry;
 use crate::telemetry::trace::export;
 use crate::upstream::ClusterState;
-use crate::worker::{self, Start};
+use crate::worker::{self, Command, Start};
 
 use pages::{Pages, Told};
 use signals::Signals;
@@ -61,6 +61,15 @@ pub struct Options {
     pub health_address: Option<SocketAddr>,
     /// The proxy's own log.
     pub log: LogControl,
+}
+
+/// What a worker has not done yet; whoever tells it more waits.
+const COMMANDS: usize = 64;
+
+/// The data plane's threads.
+struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    commands: Vec<mpsc::Sender<Command>>,
 }
 
 /// Why the process cannot start.
@@ -140,13 +149,15 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let watches = watch_names(&shared.current.load_full()).await;
     state.send_replace(ServerState::Initializing);
     let workers = start_workers(&shared, options.workers, &watcher)?;
+    let live = Live::new(&shared, workers.commands);
+    live.open_all().await.map_err(StartError::Bind)?;
     shared.registry.server.initialization_time_ms.record(started.elapsed());
     state.send_replace(ServerState::Live);
     tracing::info!(workers = options.workers, "ready");
     serve(&shared, &mut signals, &mut actions).await;
     state.send_replace(ServerState::Draining);
     pages::drain_listeners(&shared, true, false);
-    stop(&announcer, workers, options.drain_time, &mut signals).await;
+    stop(&announcer, workers.threads, options.drain_time, &mut signals).await;
     spans.finish(STOP_LIMIT).await;
     logs.flush(STOP_LIMIT);
     pages::remove_socket(bootstrap.admin.as_ref());
@@ -196,34 +207,22 @@ async fn watch_names(generation: &Generation) -> Vec<Watch> {
     watches
 }
 
-fn start_workers(shared: &Arc<Shared>, count: usize, watcher: &Watcher) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let generation = shared.current.load_full();
-    let stats = &shared.registry.listener_manager;
-    let mut sockets: Vec<Vec<(Arc<ActiveListener>, Vec<Bound>)>> = (0..count).map(|_| Vec::new()).collect();
-    for listener in generation.listeners.iter().filter(|listener| listener.config.bind_to_port) {
-        let bound = listeners::bind(&listener.config, count).map_err(StartError::Bind)?;
-        let addresses = bound.first().into_iter().flatten().filter_map(|socket| socket.local_address().ok());
-        // Set once: a listener is opened once.
-        let _first = listener.bound.set(addresses.collect());
-        stats.listener_create_success.inc();
-        stats.total_listeners_active.inc();
-        for (worker, bound) in sockets.iter_mut().zip(bound) {
-            worker.push((Arc::clone(listener), bound));
-        }
-    }
+fn start_workers(shared: &Arc<Shared>, count: usize, watcher: &Watcher) -> Result<Workers, StartError> {
     let (peers, incoming) = worker::handover_channels(count);
-    let mut threads = Vec::new();
-    for (index, (sockets, incoming)) in sockets.into_iter().zip(incoming).enumerate() {
-        let start = Start { index, shared: Arc::clone(shared), sockets, drain: watcher.clone(), peers: peers.clone(), incoming };
+    let mut workers = Workers { threads: Vec::new(), commands: Vec::new() };
+    for (index, incoming) in incoming.into_iter().enumerate() {
+        let (command, commands) = mpsc::channel(COMMANDS);
+        let start = Start { index, shared: Arc::clone(shared), commands, drain: watcher.clone(), peers: peers.clone(), incoming };
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             if let Err(error) = worker::run(start) {
                 tracing::error!(worker = index, %error, "a worker could not start");
             }
         });
-        threads.push(thread.map_err(system("starting a worker thread"))?);
+        workers.threads.push(thread.map_err(system("starting a worker thread"))?);
+        workers.commands.push(command);
     }
-    stats.workers_started.set(1);
-    Ok(threads)
+    shared.registry.listener_manager.workers_started.set(1);
+    Ok(workers)
 }
 
 /// Drains: connections end when their requests have; what is left at the deadline, or at a second signal, is closed.

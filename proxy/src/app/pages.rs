@@ -101,10 +101,10 @@ fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
 
 fn listeners(shared: &Shared) -> Vec<ListenerView> {
     let generation = shared.current.load();
-    let open = generation.listeners.iter().filter(|listener| listener.gate.is_open());
+    let open = generation.listeners.iter().filter(|listener| listener.door.gate.is_open());
     let views = open.map(|listener| ListenerView {
         name: listener.config.name.to_string(),
-        addresses: listener.bound.get().cloned().unwrap_or_default(),
+        addresses: listener.door.bound.get().cloned().unwrap_or_default(),
     });
     views.collect()
 }
@@ -137,7 +137,7 @@ pub(super) fn drain_listeners(shared: &Shared, graceful: bool, inbound_only: boo
     let generation = shared.current.load();
     let wanted = generation.listeners.iter().filter(|listener| !inbound_only || listener.config.direction == Direction::Inbound);
     for listener in wanted {
-        listener.gate.shut(graceful);
+        listener.door.shut(graceful);
         shared.registry.listener_manager.total_listeners_draining.inc();
         tracing::info!(listener = %listener.config.name, graceful, "takes no more connections");
     }
