@@ -5,7 +5,7 @@ CLIENTS := target/clients
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint mutants demo
+.PHONY: test lint mutants bench demo
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed
 	cargo build --workspace
@@ -34,3 +34,7 @@ lint:
 
 mutants: $(VENV)/bin/envoy
 	DIFFERENTIAL_ONLY=envoy-twice cargo run -p ninon-tests --bin mutants
+
+bench: $(VENV)/bin/envoy
+	cargo build --release -p ninon-proxy
+	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} cargo run -p ninon-tests --bin bench
