@@ -177,7 +177,7 @@ class Gateway:
             broken = broken.replace(good, bad)
         say("\n  $ ninon-proxy validate -c broken.yaml        # the same file with three slips of the keyboard", bold=True)
         report = run(self.program, "validate", "-c", self.file("broken.yaml", broken))
-        text = (report.stdout + report.stderr).replace(str(self.folder) + "/", "").strip()
+        text = report.stdout.replace(str(self.folder) + "/", "").strip()
         say("".join(f"  {line}\n" for line in text.splitlines()) + f"  (exit code {report.returncode})")
         check("validate ends with 1", report.returncode == 1)
         check("validate lists all three faults", "3 faults" in text)
