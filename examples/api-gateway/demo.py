@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -33,6 +34,10 @@ def main():
     if len(sys.argv) != 2:
         print(__doc__)
         return 2
+    for program in ("curl", sys.argv[1]):
+        if not shutil.which(program):
+            print(f"The demo needs the program {program}.")
+            return 1
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, interrupted)
     try:
