@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use crate::balance::{PickContext, Picked};
 use crate::codec::{Body, Informational, Outgoing, Spelling};
-use crate::config::address::Address;
 use crate::config::cluster::UpstreamProtocol;
 use crate::config::http::HeaderCase;
 use crate::config::route::{Forward, RouteTable};
@@ -221,14 +220,10 @@ impl Attempts<'_> {
     fn pick(&self, live: &mut Live) -> Result<Picked, Stop> {
         let policy = self.retries.policy();
         let avoid = policy.is_some_and(|policy| policy.avoid_previous_hosts);
-        let original_dst = match &live.info.connection.local {
-            Address::Ip(address) => Some(*address),
-            Address::Unix(_) => None,
-        };
         let context = PickContext {
             tried: if avoid { &self.tried } else { &[] },
             reselections: policy.filter(|_| avoid).map_or(0, |policy| policy.host_selection_attempts),
-            original_dst,
+            original_dst: route::action::original_destination(self.cluster.config(), &live.head, &live.info.connection),
         };
         self.job.connection.0.worker.balancer.pick(&self.cluster, &context).map_err(|error| {
             let reply = LocalReply::new(StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream", "no_healthy_upstream");

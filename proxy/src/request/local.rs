@@ -1,10 +1,12 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::codec::Outgoing;
-use crate::config::http::ReplyMapper;
 use crate::config::route::{DirectResponse, Redirect};
 use crate::forward::headers;
 use crate::reply::LocalReply;
@@ -21,12 +23,12 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
         live.info.flags.set(flag);
     }
     let grpc = live.head.is_grpc();
+    let reply = map(&mut live, reply);
     let (mut response, body) = reply.render(grpc);
     if reply.routed {
-        mutate(&live, &mut response);
+        live.mutate_response(response.headers_mut());
     }
-    let body = if grpc { body } else { map(&mut live, &mut response, reply, body) };
-    let manager = std::sync::Arc::clone(&live.connection.0.manager);
+    let manager = Arc::clone(&live.connection.0.manager);
     headers::finish_response(&manager, response.headers_mut(), false);
     if manager.request_id.in_response
         && let Some(id) = live.head.headers.get("x-request-id")
@@ -55,47 +57,38 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
     response.map(|()| body).into()
 }
 
-fn mutate(live: &Live, response: &mut http::Response<()>) {
-    live.mutate_response(response.headers_mut());
-}
-
-/// Applies the first mapper that fits, and the body format.
-fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, body: Bytes) -> Bytes {
-    let manager = std::sync::Arc::clone(&live.connection.0.manager);
-    if manager.local_reply.mappers.is_empty() && manager.local_reply.body_format.is_none() {
-        return body;
+/// Applies the first mapper that fits, and the body format; also to what a gRPC client gets.
+fn map<'a>(live: &mut Live, reply: &'a LocalReply) -> Cow<'a, LocalReply> {
+    let manager = Arc::clone(&live.connection.0.manager);
+    let settings = &manager.local_reply;
+    if settings.mappers.is_empty() && settings.body_format.is_none() {
+        return Cow::Borrowed(reply);
     }
     live.info.ended = Some(Instant::now());
     let mut text = String::from_utf8_lossy(&reply.body).into_owned();
-    let mapper: Option<&ReplyMapper> = {
-        let exchange = of_reply(live, response.headers(), &text);
-        manager.local_reply.mappers.iter().find(|mapper| access_log::fits(&mapper.filter, &exchange))
-    };
+    let mut mapped = reply.clone();
+    let exchange = of_reply(live, &mapped.headers, &text);
+    let mapper = settings.mappers.iter().find(|mapper| access_log::fits(&mapper.filter, &exchange));
     if let Some(mapper) = mapper {
+        // Envoy: these see the status as it was, the body's format sees the new one.
+        let source = route::mutate::Source { info: &live.info, hostname: &live.connection.0.worker.shared.hostname };
+        route::mutate::apply(&mapper.headers, source, &live.head, &mut mapped.headers);
         if let Some(status) = mapper.status.and_then(|status| StatusCode::from_u16(status).ok()) {
-            *response.status_mut() = status;
+            mapped.status = status;
+            live.info.status = Some(status);
         }
         if let Some(body) = &mapper.body {
             text.clone_from(body);
+            mapped.body = Bytes::from(text.clone());
         }
-        let hostname = live.connection.0.worker.shared.hostname.as_str();
-        let source = route::mutate::Source { info: &live.info, hostname };
-        route::mutate::apply(&mapper.headers, source, &live.head, response.headers_mut());
     }
-    let format = mapper.and_then(|mapper| mapper.body_format.as_ref()).or(manager.local_reply.body_format.as_ref());
-    let body = if let Some(format) = format {
-        let mut rendered = Vec::new();
-        substitution::log_line(&format.format, &of_reply(live, response.headers(), &text), &mut rendered);
-        response.headers_mut().insert(CONTENT_TYPE, format.content_type.clone());
-        Bytes::from(rendered)
-    } else {
-        if !text.is_empty() && !response.headers().contains_key(CONTENT_TYPE) {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        }
-        Bytes::from(text)
-    };
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    body
+    let format = mapper.and_then(|mapper| mapper.body_format.as_ref()).or(settings.body_format.as_ref());
+    if let Some(format) = format {
+        let body = substitution::render(&format.format, &of_reply(live, &mapped.headers, &text));
+        mapped.headers.insert(CONTENT_TYPE, format.content_type.clone());
+        mapped.body = Bytes::from(body);
+    }
+    Cow::Owned(mapped)
 }
 
 fn of_reply<'a>(live: &'a Live, response: &'a http::HeaderMap, text: &'a str) -> Exchange<'a> {
