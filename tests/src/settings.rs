@@ -46,6 +46,11 @@ pub fn ninon_binary() -> PathBuf {
     folders.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from("ninon-proxy"))
 }
 
+/// `ATTACKS_ROUNDS`: windows of quiet and of attack that one figure is made of; 2 when unset. More makes it steadier.
+pub fn attack_rounds() -> u32 {
+    variable("ATTACKS_ROUNDS").and_then(|rounds| rounds.parse().ok()).unwrap_or(2)
+}
+
 /// The folder `tests/` of the repository.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
