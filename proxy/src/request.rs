@@ -10,6 +10,8 @@ mod live;
 mod local;
 /// Copies of requests.
 mod mirror;
+/// What a request tells its collector.
+mod traced;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use bytes::Bytes;
 use http::{StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::codec::{Abort, Body, Http1Options, Http2Options, Incoming, Outgoing, RequestFault, Service, http1, http2};
+use crate::codec::{Abort, Body, Drain, Http1Options, Http2Options, Incoming, Outgoing, RequestFault, Service, http1, http2};
 use crate::config::http::{HttpConnectionManager, RouteSource};
 use crate::config::route::{RouteAction, RouteTable};
 use crate::exchange::{ConnectionInfo, ResponseFlag, StreamInfo};
@@ -41,6 +43,7 @@ struct Inner {
     manager: Arc<HttpConnectionManager>,
     stats: Arc<HttpStats>,
     info: Rc<ConnectionInfo>,
+    drain: Drain,
 }
 
 /// How a request ends other than by an upstream's answer.
@@ -59,10 +62,10 @@ impl From<LocalReply> for Stop {
 
 impl Connection {
     /// A connection that a filter chain gave to HTTP.
-    pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo) -> Self {
+    pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo, drain: Drain) -> Self {
         stats.downstream_cx_total.inc();
         stats.downstream_cx_active.inc();
-        Self(Rc::new(Inner { worker, manager, stats, info: Rc::new(info) }))
+        Self(Rc::new(Inner { worker, manager, stats, info: Rc::new(info), drain }))
     }
 
     /// Waits no longer than a connection may be idle.
@@ -77,7 +80,7 @@ impl Connection {
     pub async fn serve_http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: IO, prefix: Bytes) {
         let inner = Rc::clone(&self.0);
         inner.stats.downstream_cx_http1_total.inc();
-        let served = http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.worker.drain.http(), self);
+        let served = http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.drain.clone(), self);
         let served = limited(inner.manager.timeouts.max_connection, served).await;
         if let Err(error) = served {
             tracing::debug!(client = %inner.info.client, %error, "HTTP/1 connection");
@@ -88,7 +91,7 @@ impl Connection {
     pub async fn serve_http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: Rewind<IO>) {
         let inner = Rc::clone(&self.0);
         inner.stats.downstream_cx_http2_total.inc();
-        let served = http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.worker.drain.http(), self);
+        let served = http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.drain.clone(), self);
         let served = limited(inner.manager.timeouts.max_connection, served).await;
         if let Err(error) = served {
             tracing::debug!(client = %inner.info.client, %error, "HTTP/2 connection");
@@ -167,7 +170,9 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
         RouteSource::Named(name) => generation.snapshot.route_tables.get(name),
     };
     let table = Arc::clone(table.ok_or_else(no_route)?);
-    select(inner, live, &table)?;
+    let selected = select(inner, live, &table);
+    live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
+    selected?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
     match &route.action {
         RouteAction::Redirect(redirect) => Err(local::redirect(live, redirect).into()),

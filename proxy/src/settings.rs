@@ -7,6 +7,7 @@
 pub mod file;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -60,6 +61,9 @@ pub struct Settings {
     /// earlier (Kubernetes: terminationGracePeriodSeconds, 30) needs a lower value here
     #[arg(long, alias = "drain-time-s", value_name = "SECONDS", env = "NINON_DRAIN_TIME", default_value = "600", value_parser = seconds)]
     pub drain_time: Duration,
+    /// Address and port where anybody may see /ready, /healthz and metrics, and nothing else [default: nowhere]
+    #[arg(long, value_name = "ADDRESS", env = "NINON_HEALTH_ADDRESS")]
+    pub health_address: Option<SocketAddr>,
 }
 
 /// Settings of `validate`.

@@ -154,7 +154,7 @@ impl Attempts<'_> {
                 Next::Stop(stop) => return Err(stop),
                 Next::Again(wait) => wait,
             };
-            live.held = None;
+            live.attempt_ended();
             self.cluster.stats().upstream_rq_retry.inc();
             live.deadlines.per_try = None;
             if let Err(expired) = race(live, &self.allowed, tokio::time::sleep(wait)).await {
@@ -170,6 +170,9 @@ impl Attempts<'_> {
             Err(reply) => return Next::Stop(reply.into()),
         };
         self.address(live, &picked);
+        if let Some(traced) = &mut live.traced {
+            traced.attempt_begins(live.info.upstream.attempts, &mut live.head.headers);
+        }
         let Some(body) = self.body.as_ref().map_or(Some(Body::Empty), Replay::attempt) else {
             return Next::Stop(give_up("the request's body is larger than may be kept for another attempt").into());
         };
@@ -264,6 +267,9 @@ impl Attempts<'_> {
         info.protocol = Some(upstream.connection.version);
         info.reused = upstream.reused;
         let status = outgoing.response.status();
+        if let Some(traced) = &mut live.traced {
+            traced.attempt_answered(status);
+        }
         match self.decide(live, |retries| retries.after_response(status, outgoing.response.headers())) {
             Some(wait) => return Next::Again(wait),
             None if live.info.upstream.attempts > 1 && !status.is_server_error() => self.cluster.stats().upstream_rq_retry_success.inc(),

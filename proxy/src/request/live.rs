@@ -17,6 +17,7 @@ use crate::exchange::{RequestHead, ResponseFlag, StreamInfo};
 use crate::forward::replay::Progress;
 use crate::forward::timeout::{Activity, Deadlines, Expired};
 use crate::normalize::Normalized;
+use crate::request::traced::Traced;
 use crate::request::{Connection, begin_info};
 use crate::route;
 use crate::telemetry::substitution::Exchange;
@@ -33,6 +34,7 @@ pub(super) struct Live {
     pub(super) table: Option<Arc<RouteTable>>,
     /// The part of a split that was chosen: the route, whose action holds it, and its place there.
     pub(super) weighted: Option<Arc<WeightedCluster>>,
+    pub(super) traced: Option<Box<Traced>>,
     pub(super) deadlines: Deadlines,
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) cluster: Option<Arc<ClusterState>>,
@@ -79,6 +81,7 @@ impl Live {
             response_trailers: None,
             table: None,
             weighted: None,
+            traced: None,
             deadlines,
             progress: None,
             cluster: None,
@@ -138,27 +141,20 @@ impl Live {
     }
 
     fn count(&self, status: StatusCode) {
-        let stats = &self.connection.0.stats;
-        stats.downstream_rq_completed.inc();
-        match status.as_u16() {
-            100..=199 => stats.downstream_rq_1xx.inc(),
-            200..=299 => stats.downstream_rq_2xx.inc(),
-            300..=399 => stats.downstream_rq_3xx.inc(),
-            400..=499 => stats.downstream_rq_4xx.inc(),
-            _ => stats.downstream_rq_5xx.inc(),
-        }
+        self.connection.0.stats.count_answer(status);
         let Some(cluster) = &self.cluster else { return };
         let stats = cluster.stats();
-        stats.upstream_rq_completed.inc();
-        match status.as_u16() {
-            100..=199 => stats.upstream_rq_1xx.inc(),
-            200..=299 => stats.upstream_rq_2xx.inc(),
-            300..=399 => stats.upstream_rq_3xx.inc(),
-            400..=499 => stats.upstream_rq_4xx.inc(),
-            _ => stats.upstream_rq_5xx.inc(),
-        }
+        stats.count_answer(status);
         if let (Some(began), Some(ended)) = (self.info.request_ended, self.info.ended) {
             stats.upstream_rq_time.record(ended.saturating_duration_since(began));
+        }
+    }
+
+    /// An attempt is over and another one follows.
+    pub(super) fn attempt_ended(&mut self) {
+        self.held = None;
+        if let Some(traced) = &mut self.traced {
+            traced.attempt_ended(&self.info, &self.head, &self.connection.0.worker.shared.spans);
         }
     }
 
@@ -213,6 +209,9 @@ impl Drop for Live {
             self.count(status);
         }
         drop(self.held.take());
+        if let Some(mut traced) = self.traced.take() {
+            traced.ended(&self.info, &self.head, &self.connection.0.worker.shared.spans);
+        }
         let logs = &self.connection.0.manager.access_log;
         if !logs.is_empty() {
             let worker = &self.connection.0.worker;

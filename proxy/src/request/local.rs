@@ -63,7 +63,7 @@ fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, b
     live.info.ended = Some(Instant::now());
     let mapper: Option<&ReplyMapper> = {
         let exchange = of_reply(live, response.headers(), &reply.body);
-        manager.local_reply.mappers.iter().find(|mapper| access_log::passes(&mapper.filter, &exchange))
+        manager.local_reply.mappers.iter().find(|mapper| access_log::fits(&mapper.filter, &exchange))
     };
     let mut text = reply.body.to_string();
     if let Some(mapper) = mapper {
