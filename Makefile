@@ -3,7 +3,7 @@ ENVOY_VERSION := 1.40.0
 VENV := target/venv
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 
-.PHONY: test lint mutants
+.PHONY: test lint mutants bench
 
 test: $(VENV)/bin/envoy
 	cargo build --workspace
@@ -20,3 +20,7 @@ lint:
 
 mutants: $(VENV)/bin/envoy
 	DIFFERENTIAL_ONLY=envoy-twice cargo run -p ninon-tests --bin mutants
+
+bench: $(VENV)/bin/envoy
+	cargo build --release -p ninon-proxy
+	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} cargo run -p ninon-tests --bin bench

@@ -17,6 +17,8 @@ static TURN: Mutex<()> = Mutex::new(());
 const LIMIT: Duration = Duration::from_secs(60);
 const QUIET: Duration = Duration::from_millis(60);
 const ATTACK: Duration = Duration::from_millis(120);
+/// An attack is begun again no sooner than this: what is measured is what it does, not how fast an attacker connects.
+const PAUSE: Duration = Duration::from_millis(15);
 /// Below this share of its work in quiet, the victim is slowed too much. Half is the aim on an idle machine; a crowded one,
 /// with an attacker as busy as the proxy beside it, needs room.
 const LEAST_SHARE: f64 = 0.25;
@@ -60,6 +62,7 @@ pub(crate) struct Arena {
     process: Process,
     victim: Victim,
     log: PathBuf,
+    terminated: bool,
     _servers: Vec<Server>,
 }
 
@@ -70,7 +73,7 @@ pub(crate) fn arena(setup: Setup, test: impl AsyncFnOnce(&mut Arena)) {
     runtime.block_on(async {
         let mut arena = Arena::start(setup).await;
         let ran = timeout(LIMIT, test(&mut arena)).await;
-        assert!(arena.process.is_running(), "the proxy died; it wrote:\n{}", arena.process.log());
+        assert!(arena.process.is_running() || arena.terminated, "the proxy died; it wrote:\n{}", arena.process.log());
         ran.expect("the test took too long");
         arena.victim.finish().unwrap_or_else(|problem| panic!("the victim suffered: {problem}"));
         let log = arena.process.log();
@@ -102,7 +105,7 @@ impl Arena {
         process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{problem}"));
         let victim = Victim::start(quiet);
         eventually(LIMIT, || async { (victim.answered() > 20).then_some(()) }).await.expect("the victim is served");
-        Self { port, seen, process, victim, log, _servers: servers }
+        Self { port, seen, process, victim, log, terminated: false, _servers: servers }
     }
 
     /// Attacks again and again, in windows between quiet ones. Memory may grow by `bound` MiB.
@@ -130,7 +133,8 @@ impl Arena {
             let attacks = async {
                 let end = Instant::now() + ATTACK;
                 attack().await;
-                while Instant::now() < end {
+                while Instant::now() + PAUSE < end {
+                    sleep(PAUSE).await;
                     attack().await;
                 }
             };
@@ -152,6 +156,28 @@ impl Arena {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
         line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
+    /// What the proxy said on its standard error.
+    pub(crate) fn process_log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Sends SIGTERM. The victim's work is done by then.
+    pub(crate) fn terminate(&mut self) {
+        self.victim.finish().unwrap_or_else(|problem| panic!("the victim suffered: {problem}"));
+        self.terminated = true;
+        let sent = std::process::Command::new("kill").arg(self.process.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM was not sent");
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) async fn ended(&mut self) {
+        let end = Instant::now() + Duration::from_secs(15);
+        while self.process.is_running() {
+            assert!(Instant::now() < end, "it runs on after SIGTERM");
+            sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Descriptors that the proxy holds.

@@ -51,7 +51,8 @@ const KERNEL: usize = 12_000_000;
 fn heads_without_end() {
     arena(http(), async |arena| {
         let port = arena.port;
-        let units = [("GET /", "x".repeat(4096)), ("GET / HTTP/1.1\r\nx: ", "y".repeat(4096)), ("GET / HTTP/1.1\r\n", "a: b\r\n".repeat(500))];
+        let units =
+            [("GET /", "x".repeat(4096)), ("GET / HTTP/1.1\r\nx: ", "y".repeat(4096)), ("GET / HTTP/1.1\r\n", "a: b\r\n".repeat(500))];
         arena
             .withstand(16, async || {
                 for (opening, unit) in &units {
@@ -70,12 +71,7 @@ fn chunk_extensions_and_trailers_without_end() {
     arena(http(), async |arena| {
         let port = arena.port;
         let head = "POST /endless HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
-        let units = [
-            ("5;", "x".repeat(4096)),
-            ("0\r\n", "a: b\r\n".repeat(500)),
-            ("0\r\na: ", "y".repeat(4096)),
-            ("", "0".repeat(4096)),
-        ];
+        let units = [("5;", "x".repeat(4096)), ("0\r\n", "a: b\r\n".repeat(500)), ("0\r\na: ", "y".repeat(4096)), ("", "0".repeat(4096))];
         arena
             .withstand(16, async || {
                 for (opening, unit) in &units {

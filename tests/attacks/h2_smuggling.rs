@@ -38,9 +38,8 @@ fn line_ends_in_pseudo_fields() {
     let paths = ["/ HTTP/1.1\r\nhost: b\r\n\r\nGET /smuggled", "/a b", "/\r\n", "/\0", "", "x"];
     let mut blocks: Vec<_> = paths.map(|path| request("GET", path)).to_vec();
     blocks.extend(["GET / HTTP/1.1\r\n\r\nGET", "G T", "", "GET\0"].map(|method| request(method, "/")));
-    let with_authority = |authority: &str| {
-        [field(":method", "GET"), field(":scheme", "http"), field(":path", "/"), field(":authority", authority)].concat()
-    };
+    let with_authority =
+        |authority: &str| [field(":method", "GET"), field(":scheme", "http"), field(":path", "/"), field(":authority", authority)].concat();
     blocks.extend(["a\r\nx: y", "a b", "a\0"].map(with_authority));
     refused(blocks);
 }
@@ -100,8 +99,7 @@ fn trailers_that_break_rules() {
         arena
             .withstand(16, async || {
                 for (flags, block) in &trailers {
-                    let bytes =
-                        [frame(HEADERS, END_HEADERS, 1, &request("POST", "/")), frame(HEADERS, *flags, 1, block)].concat();
+                    let bytes = [frame(HEADERS, END_HEADERS, 1, &request("POST", "/")), frame(HEADERS, *flags, 1, block)].concat();
                     let outcome = flood(port, &hello(&[]), |_| bytes.clone(), 1, LONG).await;
                     assert!(!outcome.resets().is_empty() || outcome.goaway.is_some(), "{outcome:?}");
                 }

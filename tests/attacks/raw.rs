@@ -3,6 +3,7 @@ use ninon_tests::wire::{Ended, Wire, latin1};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 /// Far above what any answer takes on a crowded machine.
@@ -71,6 +72,10 @@ impl Outcome {
     }
 }
 
+/// A PING that ends an attack, and how many of them.
+const LAST: &[u8] = b"the last";
+const LAST_PINGS: u32 = 3;
+
 /// Most frames that are remembered.
 const KEPT: usize = 10_000;
 
@@ -80,6 +85,7 @@ pub(crate) async fn flood(port: u16, opening: &[u8], unit: impl Fn(u32) -> Vec<u
     let (mut reader, mut writer) = stream(port).await.into_split();
     let end = Instant::now() + limit;
     let mut taken = 0;
+    let ponged = Notify::new();
     let writing = async {
         if writer.write_all(opening).await.is_err() {
             return;
@@ -96,11 +102,14 @@ pub(crate) async fn flood(port: u16, opening: &[u8], unit: impl Fn(u32) -> Vec<u
             }
             batch.clear();
         }
-        // Its answer shows that all before it was read.
-        let _ = writer.write_all(&frames::frame(frames::PING, 0, 0, b"the last")).await;
-        tokio::time::sleep(limit).await;
+        // The answers show that all before was read, and that what came of it at once was written.
+        for _ in 0..LAST_PINGS {
+            let _ = writer.write_all(&frames::frame(frames::PING, 0, 0, LAST)).await;
+            ponged.notified().await;
+        }
     };
     let mut outcome = Outcome::default();
+    let mut pongs = 0;
     let reading = async {
         let mut head = [0; 9];
         while reader.read_exact(&mut head).await.is_ok() {
@@ -114,8 +123,12 @@ pub(crate) async fn flood(port: u16, opening: &[u8], unit: impl Fn(u32) -> Vec<u
             if frame.kind == frames::GOAWAY && frame.code() != Some(frames::NO_ERROR) {
                 outcome.goaway = frame.code();
             }
-            if frame.kind == frames::PING && frame.flags & frames::ACK != 0 && frame.payload == b"the last" {
-                return;
+            if frame.kind == frames::PING && frame.flags & frames::ACK != 0 && frame.payload == LAST {
+                pongs += 1;
+                ponged.notify_one();
+                if pongs == LAST_PINGS {
+                    return;
+                }
             }
             if outcome.frames.len() < KEPT && frame.kind != frames::DATA {
                 outcome.frames.push(frame);
@@ -125,11 +138,15 @@ pub(crate) async fn flood(port: u16, opening: &[u8], unit: impl Fn(u32) -> Vec<u
     };
     {
         tokio::pin!(reading);
-        tokio::select! {
-            () = &mut reading => {}
-            // The end may still be on its way.
-            () = writing => drop(timeout(limit, &mut reading).await),
-        }
+        let both = async {
+            tokio::select! {
+                () = &mut reading => {}
+                // The end may still be on its way.
+                () = writing => reading.await,
+            }
+        };
+        // A proxy that neither answers nor closes is found by what the outcome lacks.
+        let _ = timeout(limit + LONG, both).await;
     }
     Outcome { taken, ..outcome }
 }

@@ -107,7 +107,8 @@ fn rubbish() {
             .withstand(16, async || {
                 for seed in 0..50_u8 {
                     let mut stream = stream(port).await;
-                    let bytes: Vec<u8> = (0..2000_u32).map(|at| u8::try_from((at * 31 + u32::from(seed) * 97 + at * at) % 256).expect("a byte")).collect();
+                    let bytes: Vec<u8> =
+                        (0..2000_u32).map(|at| u8::try_from((at * 31 + u32::from(seed) * 97 + at * at) % 256).expect("a byte")).collect();
                     let _ = stream.write_all(&bytes).await;
                 }
             })

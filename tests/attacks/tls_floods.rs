@@ -5,7 +5,6 @@ use crate::raw::{LONG, end, open, stream};
 use ninon_tests::bootstrap::Places;
 use ninon_tests::wire::Wire;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -19,10 +18,8 @@ fn tls(test: impl AsyncFnOnce(&mut Arena)) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     // Line ends as JSON spells them: the places are filled into JSON.
     let spelled = |pem: String| pem.replace('\n', "\\n");
-    let places = Places::from([
-        ("certificate".to_owned(), spelled(made.cert.pem())),
-        ("key".to_owned(), spelled(made.signing_key.serialize_pem())),
-    ]);
+    let places =
+        Places::from([("certificate".to_owned(), spelled(made.cert.pem())), ("key".to_owned(), spelled(made.signing_key.serialize_pem()))]);
     arena(Setup { config: TLS, places, ..Setup::default() }, test);
 }
 
@@ -79,7 +76,9 @@ fn client_hellos_without_end() {
         let empty = [22, 3, 1, 0, 0].repeat(1000);
         arena
             .withstand(24, async || {
-                for (opening, unit) in [(hello(0x4000, 0x00ff_ffff), &record), (vec![22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff], &tiny), (Vec::new(), &empty)] {
+                for (opening, unit) in
+                    [(hello(0x4000, 0x00ff_ffff), &record), (vec![22, 3, 1, 0, 4, 1, 0xff, 0xff, 0xff], &tiny), (Vec::new(), &empty)]
+                {
                     let mut stream = stream(port).await;
                     let mut taken = 0;
                     let _ = stream.write_all(&opening).await;
@@ -100,7 +99,8 @@ fn client_hellos_without_end() {
 fn plain_text_and_rubbish() {
     tls(async |arena| {
         let port = arena.port;
-        let rubbish = [b"GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec(), vec![22, 3, 1, 0xff, 0xff], vec![0x80; 64], vec![21, 3, 1, 0, 2, 2, 40]];
+        let rubbish =
+            [b"GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec(), vec![22, 3, 1, 0xff, 0xff], vec![0x80; 64], vec![21, 3, 1, 0, 2, 2, 40]];
         arena
             .withstand(24, async || {
                 for bytes in &rubbish {
@@ -173,6 +173,5 @@ fn a_client_hello_a_byte_at_a_time() {
                 assert!(answered.is_err() || first == [22], "{first:?}");
             })
             .await;
-        let _ = Duration::ZERO;
     });
 }

@@ -4,17 +4,18 @@ use crate::arena::{arena, hostile};
 use crate::raw::{LONG, ask, open, status, statuses};
 use crate::servers::{Handler, handler};
 use ninon_tests::wire::Wire;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 const ASK: &[u8] = b"GET /hostile HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
-/// Answers with `opening`, then with `unit` for as long as it is taken.
+/// Answers a request with `opening`, then with `unit` for as long as it is taken.
 fn endless(opening: &'static str, unit: String) -> Handler {
     handler(move |stream| {
         let unit = unit.clone();
         async move {
-            use tokio::io::AsyncWriteExt;
             let mut stream = stream;
+            let _ = stream.read(&mut [0; 4096]).await;
             let _ = stream.write_all(opening.as_bytes()).await;
             while stream.write_all(unit.as_bytes()).await.is_ok() {}
         }
@@ -105,7 +106,8 @@ fn a_body_without_end_for_a_client_that_does_not_read() {
 
 #[test]
 fn a_server_that_says_nothing() {
-    let config = "{routes: [{match: {prefix: /hostile}, route: {cluster: hostile, timeout: 0.2s}}, {match: {prefix: /}, route: {cluster: good}}]}";
+    let config =
+        "{routes: [{match: {prefix: /hostile}, route: {cluster: hostile, timeout: 0.2s}}, {match: {prefix: /}, route: {cluster: good}}]}";
     let silent = handler(|stream| async move {
         let mut wire = Wire::new(stream);
         while wire.fill().await {}
@@ -127,6 +129,7 @@ fn a_body_that_stops() {
     let config = "{hcm: {stream_idle_timeout: 0.2s}}";
     let stops = handler(|stream| async move {
         let mut wire = Wire::new(stream);
+        let _ = wire.head().await;
         wire.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
         while wire.fill().await {}
     });

@@ -1,6 +1,7 @@
 //! The environment variables that the suites know; read here and nowhere else.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Which side of the differential suite to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,33 @@ pub fn ninon_binary() -> PathBuf {
 
 /// `ATTACKS_ROUNDS`: windows of quiet and of attack that one figure is made of; 2 when unset. More makes it steadier.
 pub fn attack_rounds() -> u32 {
-    variable("ATTACKS_ROUNDS").and_then(|rounds| rounds.parse().ok()).unwrap_or(2)
+    number("ATTACKS_ROUNDS").unwrap_or(2)
+}
+
+/// `BENCH_ROUNDS`: how often each figure is measured; 5 when unset.
+pub fn bench_rounds() -> u32 {
+    number("BENCH_ROUNDS").unwrap_or(5)
+}
+
+/// `BENCH_SECONDS`: how long each load lasts; 3 when unset.
+pub fn bench_time() -> Duration {
+    Duration::from_secs(number("BENCH_SECONDS").map_or(3, u64::from))
+}
+
+/// `BENCH_SUBJECTS`: proxies by name, as in `Envoy,ninon-proxy`; all when unset.
+pub fn bench_subject(name: &str) -> bool {
+    variable("BENCH_SUBJECTS").is_none_or(|names| names.split(',').any(|wanted| wanted.eq_ignore_ascii_case(name)))
+}
+
+/// `BENCH_MEASURES`: parts of titles, as in `saturated,TCP`; all when unset.
+pub fn bench_measure(title: &str) -> bool {
+    variable("BENCH_MEASURES").is_none_or(|parts| parts.split(',').any(|part| title.contains(part)))
+}
+
+/// Whether a shell would find this program.
+pub fn is_on_path(program: &str) -> bool {
+    let path = variable("PATH").unwrap_or_default();
+    path.split(':').any(|folder| Path::new(folder).join(program).exists())
 }
 
 /// The folder `tests/` of the repository.
@@ -58,6 +85,10 @@ pub fn tests_dir() -> PathBuf {
 
 fn repository() -> PathBuf {
     tests_dir().parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn number(name: &str) -> Option<u32> {
+    variable(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is not a number")))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the suites' settings.rs")]
