@@ -138,6 +138,8 @@ pub struct Http1Options {
     pub max_requests: Option<u32>,
     /// Bytes read ahead of, or waiting for, a slow side.
     pub buffer_limit: usize,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub stall_timeout: Option<std::time::Duration>,
 }
 
 /// Limits of an HTTP/2 connection, either side.
@@ -157,6 +159,8 @@ pub struct Http2Options {
     pub allow_connect: bool,
     /// Server only: without any stream open.
     pub idle_timeout: Option<std::time::Duration>,
+    /// How long a peer may keep a stream's window, or its socket, shut before what waits for it.
+    pub stall_timeout: Option<std::time::Duration>,
     /// PING when the connection was silent for this long.
     pub keepalive_interval: Option<std::time::Duration>,
     /// How long the answer to a PING may take.

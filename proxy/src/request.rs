@@ -282,6 +282,7 @@ fn http1_options(manager: &HttpConnectionManager) -> Http1Options {
         enable_trailers: manager.http1.enable_trailers,
         max_requests: manager.max_requests_per_connection,
         buffer_limit: STREAM_BUFFER,
+        stall_timeout: manager.timeouts.stream_idle,
     }
 }
 
@@ -294,6 +295,7 @@ fn http2_options(manager: &HttpConnectionManager) -> Http2Options {
         max_headers: manager.max_headers_count,
         allow_connect: manager.http2.allow_connect,
         idle_timeout: manager.timeouts.idle,
+        stall_timeout: manager.timeouts.stream_idle,
         keepalive_interval: manager.http2.keepalive_interval,
         keepalive_timeout: manager.http2.keepalive_timeout,
         max_reset_streams: MAX_RESET_STREAMS,

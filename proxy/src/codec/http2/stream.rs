@@ -3,6 +3,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -36,7 +37,7 @@ pub(super) async fn run<S: Service>(
         call(&service, incoming, &respond).await
     };
     let sent = match answer {
-        Some(Ok(outgoing)) => send(outgoing.response, tunnel, &respond).await,
+        Some(Ok(outgoing)) => send(outgoing.response, tunnel, &respond, shared.options.stall_timeout).await,
         Some(Err(abort)) => {
             reset(&respond, abort);
             true
@@ -100,7 +101,7 @@ fn reset(respond: &Respond, abort: Abort) {
 }
 
 /// Sends the answer; `false` when the client did not want all of it.
-async fn send<B>(response: Response<B>, tunnel: bool, respond: &Respond) -> bool
+async fn send<B>(response: Response<B>, tunnel: bool, respond: &Respond, stall_timeout: Option<Duration>) -> bool
 where
     B: http_body::Body<Data = Bytes, Error = crate::codec::BodyError>,
 {
@@ -126,7 +127,7 @@ where
         return true;
     }
     drop(respond);
-    let mut pump = Pump::new(stream);
+    let mut pump = Pump::new(stream, stall_timeout);
     let mut body = pin!(body);
     match poll_fn(|cx| pump.poll(body.as_mut(), cx)).await {
         End::Complete => true,
