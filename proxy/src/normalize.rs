@@ -38,6 +38,10 @@ pub struct Normalized {
 pub enum NormalizeError {
     /// 400; the text names the rule.
     Refused(&'static str),
+    /// As a message that cannot be read: 400 and the end of the connection, or a reset stream.
+    Malformed(&'static str),
+    /// 400, or a reset stream: there is no host.
+    NoHost,
     /// 307 to this path.
     Redirect(String),
 }
@@ -45,7 +49,8 @@ pub enum NormalizeError {
 impl fmt::Display for NormalizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(rule) => f.write_str(rule),
+            Self::Refused(rule) | Self::Malformed(rule) => f.write_str(rule),
+            Self::NoHost => f.write_str("the request has no host"),
             Self::Redirect(path) => write!(f, "the path is served as {path}"),
         }
     }

@@ -1,6 +1,6 @@
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
-use http::{StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::{Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::codec::Outgoing;
@@ -33,7 +33,7 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
     {
         response.headers_mut().insert("x-request-id", id.clone());
     }
-    if live.head.version != Version::HTTP_2 && (live.body_pending || live.closing) {
+    if live.head.version != Version::HTTP_2 && ends_connection(&live, reply) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     live.info.status = Some(response.status());
@@ -48,6 +48,13 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
     }
     let body = ResponseBody::local(body, live);
     response.map(|()| body).into()
+}
+
+/// Whether an HTTP/1 connection ends with this answer: framing may be lost, or the client may go on as if it were a tunnel.
+fn ends_connection(live: &Live, reply: &LocalReply) -> bool {
+    let tunnel = live.head.upgrade.is_some() || live.head.method == Method::CONNECT;
+    let refused = reply.status == StatusCode::BAD_REQUEST && !live.connection.0.manager.http1.override_stream_error;
+    live.body_pending || live.closing || tunnel || refused
 }
 
 fn mutate(live: &Live, response: &mut http::Response<()>) {
@@ -89,7 +96,10 @@ fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, b
         }
         Bytes::from(text)
     };
-    response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    response.headers_mut().remove(CONTENT_LENGTH);
+    if !body.is_empty() {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
     body
 }
 
