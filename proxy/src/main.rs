@@ -36,10 +36,14 @@ fn run(settings: &Settings) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let options = Options { workers: settings.workers.get(), drain_time: settings.drain_time };
-    let outcome = app::run(loaded.bootstrap, &options);
-    drop(log);
-    match outcome {
+    let options = Options {
+        config: settings.config.clone(),
+        workers: settings.workers.get(),
+        drain_time: settings.drain_time,
+        health_address: settings.health_address,
+        log,
+    };
+    match app::run(loaded.bootstrap, &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&error.to_string()),
     }

@@ -10,6 +10,8 @@ mod live;
 mod local;
 /// Copies of requests.
 mod mirror;
+/// What a request tells its collector.
+mod traced;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use bytes::Bytes;
 use http::{StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::codec::{Abort, Body, Http1Options, Http2Options, Incoming, Outgoing, RequestFault, Service, http1, http2};
+use crate::codec::{Abort, Body, Drain, Http1Options, Http2Options, Incoming, Outgoing, RequestFault, Service, http1, http2};
 use crate::config::http::{HttpConnectionManager, RouteSource};
 use crate::config::route::{RouteAction, RouteTable};
 use crate::exchange::{ConnectionInfo, ResponseFlag, StreamInfo};
@@ -41,6 +43,7 @@ struct Inner {
     manager: Arc<HttpConnectionManager>,
     stats: Arc<HttpStats>,
     info: Rc<ConnectionInfo>,
+    drain: Drain,
 }
 
 /// How a request ends other than by an upstream's answer.
@@ -59,10 +62,10 @@ impl From<LocalReply> for Stop {
 
 impl Connection {
     /// A connection that a filter chain gave to HTTP.
-    pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo) -> Self {
+    pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo, drain: Drain) -> Self {
         stats.downstream_cx_total.inc();
         stats.downstream_cx_active.inc();
-        Self(Rc::new(Inner { worker, manager, stats, info: Rc::new(info) }))
+        Self(Rc::new(Inner { worker, manager, stats, info: Rc::new(info), drain }))
     }
 
     /// Waits no longer than a connection may be idle.
@@ -77,7 +80,7 @@ impl Connection {
     pub async fn serve_http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: IO, prefix: Bytes) {
         let inner = Rc::clone(&self.0);
         inner.stats.downstream_cx_http1_total.inc();
-        let served = http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.worker.drain.http(), self);
+        let served = http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.drain.clone(), self);
         let served = limited(inner.manager.timeouts.max_connection, served).await;
         if let Err(error) = served {
             tracing::debug!(client = %inner.info.client, %error, "HTTP/1 connection");
@@ -88,7 +91,7 @@ impl Connection {
     pub async fn serve_http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: Rewind<IO>) {
         let inner = Rc::clone(&self.0);
         inner.stats.downstream_cx_http2_total.inc();
-        let served = http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.worker.drain.http(), self);
+        let served = http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.drain.clone(), self);
         let served = limited(inner.manager.timeouts.max_connection, served).await;
         if let Err(error) = served {
             tracing::debug!(client = %inner.info.client, %error, "HTTP/2 connection");
@@ -120,7 +123,9 @@ impl Service for Connection {
             Ok(outgoing) => Ok(live.answer(outgoing)),
             Err(Stop::Reply(reply)) => Ok(local::answer(live, &reply)),
             Err(Stop::Reset(reason)) => {
-                live.info.flags.set(ResponseFlag::LocalReset);
+                if live.info.flags.is_empty() {
+                    live.info.flags.set(ResponseFlag::LocalReset);
+                }
                 Err(Abort { reason })
             }
         }
@@ -163,9 +168,8 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     if !inner.manager.proxy_100_continue && expects_continue(&parts.headers) {
         informational.send(go_on());
     }
-    let version = parts.version;
     let normalized = normalize::normalize(&inner.manager, &inner.info, inner.worker.shared.local_ip, parts);
-    let normalized = normalized.map_err(|error| refused(&error, version, live))?;
+    let normalized = normalized.map_err(|error| refused(live, &error))?;
     live.accept(normalized);
     let generation = inner.worker.shared.current.load_full();
     let table = match &inner.manager.routes {
@@ -173,7 +177,9 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
         RouteSource::Named(name) => generation.snapshot.route_tables.get(name),
     };
     let table = Arc::clone(table.ok_or_else(no_route)?);
-    select(inner, live, &table)?;
+    let selected = select(inner, live, &table);
+    live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
+    selected?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
     check_upgrade(inner, live, &route.action)?;
     match &route.action {
@@ -194,12 +200,12 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
 }
 
 /// Finds the route and notes it.
-fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), LocalReply> {
+fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), Stop> {
     live.table = Some(Arc::clone(table));
     // `*`, and a whole URL that is not taken for one, match nothing, whatever the routes say.
     if live.head.path.as_ref().is_some_and(|path| !path.as_str().starts_with('/')) {
         inner.stats.no_route.inc();
-        return Err(no_route());
+        return Err(no_route().into());
     }
     let context = MatchContext { tls: inner.info.tls.as_ref(), internal: live.info.internal, draw: fastrand::u64(..) };
     match route::select(table, &live.head, &context) {
@@ -208,10 +214,10 @@ fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(),
             live.info.route = Some(Arc::clone(route));
             Ok(())
         }
-        Selection::RedirectToTls { .. } => Err(local::redirect_to_tls(live)),
+        Selection::RedirectToTls { .. } => Err(local::redirect_to_tls(live).into()),
         Selection::NoVirtualHost | Selection::NoRoute { .. } => {
             inner.stats.no_route.inc();
-            Err(no_route())
+            Err(no_route().into())
         }
     }
 }
@@ -224,20 +230,27 @@ fn no_route() -> LocalReply {
     )
 }
 
-fn refused(error: &NormalizeError, version: Version, live: &mut Live) -> Stop {
-    let bad_request = |body: &'static str, details: &'static str, rule: &'static str| {
-        let reply = LocalReply::new(StatusCode::BAD_REQUEST, body, details);
-        reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", rule)
+fn refused(live: &mut Live, error: &NormalizeError) -> Stop {
+    let flag = ResponseFlag::DownstreamProtocolError;
+    let bad_request = |body: &'static str, details: &'static str, rule: &str| {
+        LocalReply::new(StatusCode::BAD_REQUEST, body, details).because(Some(flag), "http_request_error", rule).into()
     };
+    let http2 = live.head.version == Version::HTTP_2;
     match error {
-        NormalizeError::Malformed(_) if version == Version::HTTP_2 => Stop::Reset(h2::Reason::INTERNAL_ERROR),
+        NormalizeError::Malformed(_) if http2 => {
+            live.info.flags.set(flag);
+            Stop::Reset(h2::Reason::INTERNAL_ERROR)
+        }
+        NormalizeError::NoHost if http2 => {
+            live.info.flags.set(flag);
+            Stop::Reset(h2::Reason::PROTOCOL_ERROR)
+        }
         NormalizeError::Malformed(rule) => {
             live.closing = true;
-            fault_reply(RequestFault::Malformed(rule)).into()
+            bad_request("Bad Request", "http1.codec_error", rule)
         }
-        NormalizeError::NoHost if version == Version::HTTP_2 => Stop::Reset(h2::Reason::PROTOCOL_ERROR),
-        NormalizeError::NoHost => bad_request("", "missing_host_header", "the request has no host").into(),
-        NormalizeError::Refused(rule) => bad_request("", "path_normalization_failed", rule).into(),
+        NormalizeError::NoHost => bad_request("", "missing_host_header", "the request has no host"),
+        NormalizeError::Refused(rule) => bad_request("", "path_normalization_failed", rule),
         NormalizeError::Redirect(path) => {
             let mut reply = LocalReply::new(StatusCode::TEMPORARY_REDIRECT, "", "path_normalization_failed");
             if let Ok(location) = http::HeaderValue::try_from(path.as_str()) {
@@ -259,7 +272,7 @@ fn go_on() -> http::Response<()> {
 }
 
 /// An upgrade, CONNECT included, needs a word of the route, else of the listener.
-fn check_upgrade(inner: &Inner, live: &Live, action: &RouteAction) -> Result<(), LocalReply> {
+fn check_upgrade(inner: &Inner, live: &Live, action: &RouteAction) -> Result<(), Stop> {
     let protocol = match (&live.head.upgrade, &live.head.path) {
         (Some(protocol), _) => protocol.as_str(),
         (None, None) => "connect",
@@ -276,7 +289,7 @@ fn check_upgrade(inner: &Inner, live: &Live, action: &RouteAction) -> Result<(),
         return Ok(());
     }
     let reply = LocalReply::new(StatusCode::FORBIDDEN, "", "upgrade_failed");
-    Err(reply.because(None, "http_protocol_error", "neither the route nor the listener allows this upgrade"))
+    Err(reply.because(None, "http_protocol_error", "neither the route nor the listener allows this upgrade").into())
 }
 
 fn http1_options(manager: &HttpConnectionManager) -> Http1Options {

@@ -50,6 +50,11 @@ impl Process {
         fs::read_to_string(self.folder.path().join("output.log")).unwrap_or_default()
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it runs still; a crash must not look like a closed connection.
     pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -17,6 +17,7 @@ use crate::exchange::{RequestHead, ResponseFlag, StreamInfo};
 use crate::forward::replay::Progress;
 use crate::forward::timeout::{Activity, Deadlines, Expired};
 use crate::normalize::Normalized;
+use crate::request::traced::Traced;
 use crate::request::{Connection, begin_info};
 use crate::route;
 use crate::telemetry::substitution::Exchange;
@@ -33,6 +34,7 @@ pub(super) struct Live {
     pub(super) table: Option<Arc<RouteTable>>,
     /// The part of a split that was chosen: the route, whose action holds it, and its place there.
     pub(super) weighted: Option<Arc<WeightedCluster>>,
+    pub(super) traced: Option<Box<Traced>>,
     pub(super) deadlines: Deadlines,
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) cluster: Option<Arc<ClusterState>>,
@@ -40,6 +42,8 @@ pub(super) struct Live {
     pub(super) held: Option<Held>,
     /// The request had a body that was not read when the answer began.
     pub(super) body_pending: bool,
+    /// Nothing is known of the request: its head could not be read.
+    pub(super) unread: bool,
     /// The codec closes the connection after this answer.
     pub(super) closing: bool,
     /// The answer's last byte was handed over.
@@ -47,6 +51,7 @@ pub(super) struct Live {
 }
 
 /// What counts a request where it was sent; freed in this order.
+#[expect(dead_code, reason = "kept for what is counted when they are dropped")]
 pub(super) struct Held {
     pub(super) in_flight: InFlight,
     pub(super) picked: Picked,
@@ -79,11 +84,13 @@ impl Live {
             response_trailers: None,
             table: None,
             weighted: None,
+            traced: None,
             deadlines,
             progress: None,
             cluster: None,
             held: None,
             body_pending: false,
+            unread: true,
             closing: false,
             complete: false,
         })
@@ -92,6 +99,7 @@ impl Live {
     /// Takes over what normalisation found.
     pub(super) fn accept(&mut self, normalized: Normalized) {
         self.head = normalized.head;
+        self.unread = false;
         self.info.remote = normalized.remote;
         self.info.internal = normalized.internal;
         if !self.body_pending {
@@ -109,6 +117,14 @@ impl Live {
             }
         }
         self.info.request_ended
+    }
+
+    /// An answer with this status begins: what header formats may ask for.
+    pub(super) fn answering(&mut self, status: StatusCode) {
+        self.info.status = Some(status);
+        if let Some(progress) = &self.progress {
+            self.info.bytes_received = progress.bytes();
+        }
     }
 
     /// Turns an upstream's answer into the client's.
@@ -138,27 +154,20 @@ impl Live {
     }
 
     fn count(&self, status: StatusCode) {
-        let stats = &self.connection.0.stats;
-        stats.downstream_rq_completed.inc();
-        match status.as_u16() {
-            100..=199 => stats.downstream_rq_1xx.inc(),
-            200..=299 => stats.downstream_rq_2xx.inc(),
-            300..=399 => stats.downstream_rq_3xx.inc(),
-            400..=499 => stats.downstream_rq_4xx.inc(),
-            _ => stats.downstream_rq_5xx.inc(),
-        }
+        self.connection.0.stats.count_answer(status);
         let Some(cluster) = &self.cluster else { return };
         let stats = cluster.stats();
-        stats.upstream_rq_completed.inc();
-        match status.as_u16() {
-            100..=199 => stats.upstream_rq_1xx.inc(),
-            200..=299 => stats.upstream_rq_2xx.inc(),
-            300..=399 => stats.upstream_rq_3xx.inc(),
-            400..=499 => stats.upstream_rq_4xx.inc(),
-            _ => stats.upstream_rq_5xx.inc(),
-        }
+        stats.count_answer(status);
         if let (Some(began), Some(ended)) = (self.info.request_ended, self.info.ended) {
             stats.upstream_rq_time.record(ended.saturating_duration_since(began));
+        }
+    }
+
+    /// An attempt is over and another one follows.
+    pub(super) fn attempt_ended(&mut self) {
+        self.held = None;
+        if let Some(traced) = &mut self.traced {
+            traced.attempt_ended(&self.info, &self.head, &self.connection.0.worker.shared.spans);
         }
     }
 
@@ -213,12 +222,15 @@ impl Drop for Live {
             self.count(status);
         }
         drop(self.held.take());
+        if let Some(mut traced) = self.traced.take() {
+            traced.ended(&self.info, &self.head, &self.connection.0.worker.shared.spans);
+        }
         let logs = &self.connection.0.manager.access_log;
         if !logs.is_empty() {
             let worker = &self.connection.0.worker;
             let exchange = Exchange {
                 info: &self.info,
-                request: Some(&self.head),
+                request: (!self.unread).then_some(&self.head),
                 response: self.response_headers.as_ref(),
                 trailers: self.response_trailers.as_ref(),
                 ..Exchange::of_connection(&self.info, &worker.shared.hostname)

@@ -1,4 +1,4 @@
-//! Values for the commands of a [`Format`]: in access logs, headers and local replies.
+//! Values for the commands of a `Format`: in access logs, headers and local replies.
 //!
 //! What comes from a peer cannot break a line: text logs escape control characters, JSON escapes what JSON must.
 
@@ -47,28 +47,6 @@ impl<'a> Exchange<'a> {
     /// Of a connection, or of a request of which nothing is known yet.
     pub fn of_connection(info: &'a StreamInfo, hostname: &'a str) -> Self {
         Self { info, request: None, response: None, trailers: None, local_reply_body: None, hostname }
-    }
-}
-
-impl crate::telemetry::access_log::Loggable for Exchange<'_> {
-    fn info(&self) -> &StreamInfo {
-        self.info
-    }
-
-    fn request(&self) -> Option<&RequestHead> {
-        self.request
-    }
-
-    fn response(&self) -> Option<&HeaderMap> {
-        self.response
-    }
-
-    fn trailers(&self) -> Option<&HeaderMap> {
-        self.trailers
-    }
-
-    fn write_line(&self, format: &LogFormat, out: &mut Vec<u8>) {
-        log_line(format, self, out);
     }
 }
 
