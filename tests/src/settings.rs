@@ -36,6 +36,11 @@ pub fn envoy_binary() -> PathBuf {
     variable("ENVOY_BIN").map_or_else(|| repository().join("target/venv/bin/envoy"), PathBuf::from)
 }
 
+/// `NINON_TEST_PYTHON`, else the Python of `target/venv` as `make test` installs it.
+pub fn python() -> PathBuf {
+    variable("NINON_TEST_PYTHON").map_or_else(|| repository().join("target/venv/bin/python"), PathBuf::from)
+}
+
 /// `NINON_PROXY_BIN`, else the `ninon-proxy` that cargo built beside this test.
 pub fn ninon_binary() -> PathBuf {
     if let Some(path) = variable("NINON_PROXY_BIN") {
