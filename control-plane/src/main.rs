@@ -1,1 +1,3 @@
+//! The control plane. It does nothing yet.
+
 fn main() {}

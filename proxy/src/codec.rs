@@ -1,6 +1,6 @@
 //! HTTP on the wire: bytes to messages and back, for both sides of the proxy.
 //!
-//! A codec frames messages and knows nothing of routes, clusters or policy. The server sides drive a [`Service`]; the
+//! A codec frames messages and knows nothing of routes, clusters or policy. The server sides drive a `Service`; the
 //! client sides send one request over one connection. After a 101, or a 2xx to CONNECT, both bodies of an exchange
 //! carry the tunnel's bytes, so an upgraded stream is forwarded like any other body.
 

@@ -123,7 +123,9 @@ impl Service for Connection {
             Ok(outgoing) => Ok(live.answer(outgoing)),
             Err(Stop::Reply(reply)) => Ok(local::answer(live, &reply)),
             Err(Stop::Reset(reason)) => {
-                live.info.flags.set(ResponseFlag::LocalReset);
+                if live.info.flags.is_empty() {
+                    live.info.flags.set(ResponseFlag::LocalReset);
+                }
                 Err(Abort { reason })
             }
         }
@@ -161,7 +163,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     live.body_pending = !http_body::Body::is_end_stream(&body);
     let inner = &connection.0;
     let normalized = normalize::normalize(&inner.manager, &inner.info, inner.worker.shared.local_ip, parts);
-    let normalized = normalized.map_err(|error| refused(&error))?;
+    let normalized = normalized.map_err(|error| refused(live, &error))?;
     live.accept(normalized);
     check(inner, live)?;
     let generation = inner.worker.shared.current.load_full();
@@ -192,7 +194,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
 }
 
 /// Finds the route and notes it.
-fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), LocalReply> {
+fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), Stop> {
     live.table = Some(Arc::clone(table));
     let context = MatchContext { tls: inner.info.tls.as_ref(), internal: live.info.internal, draw: fastrand::u64(..) };
     match route::select(table, &live.head, &context) {
@@ -201,10 +203,10 @@ fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(),
             live.info.route = Some(Arc::clone(route));
             Ok(())
         }
-        Selection::RedirectToTls { .. } => Err(local::redirect_to_tls(live)),
+        Selection::RedirectToTls { .. } => Err(local::redirect_to_tls(live).into()),
         Selection::NoVirtualHost | Selection::NoRoute { .. } => {
             inner.stats.no_route.inc();
-            Err(no_route())
+            Err(no_route().into())
         }
     }
 }
@@ -217,29 +219,41 @@ fn no_route() -> LocalReply {
     )
 }
 
-fn refused(error: &NormalizeError) -> LocalReply {
+fn refused(live: &mut Live, error: &NormalizeError) -> Stop {
+    let flag = ResponseFlag::DownstreamProtocolError;
+    let bad_request = |body: &'static str, details: &'static str, rule: &str| {
+        LocalReply::new(StatusCode::BAD_REQUEST, body, details).because(Some(flag), "http_request_error", rule).into()
+    };
     match error {
-        NormalizeError::Refused(rule) => LocalReply::new(StatusCode::BAD_REQUEST, "", "path_normalization_failed").because(
-            Some(ResponseFlag::DownstreamProtocolError),
-            "http_request_error",
-            *rule,
-        ),
+        NormalizeError::Malformed(_) if live.head.version == Version::HTTP_2 => {
+            live.info.flags.set(flag);
+            Stop::Reset(h2::Reason::INTERNAL_ERROR)
+        }
+        NormalizeError::Malformed(rule) => {
+            live.closing = true;
+            bad_request("Bad Request", "http1.codec_error", rule)
+        }
+        NormalizeError::Refused(rule) => {
+            live.closing = true;
+            bad_request("", "path_normalization_failed", rule)
+        }
         NormalizeError::Redirect(path) => {
             let mut reply = LocalReply::new(StatusCode::TEMPORARY_REDIRECT, "", "path_normalization_failed");
             if let Ok(location) = http::HeaderValue::try_from(path.as_str()) {
                 reply.headers.insert(http::header::LOCATION, location);
             }
-            reply
+            reply.into()
         }
     }
 }
 
 /// What any request must satisfy, whatever its route.
-fn check(inner: &Inner, live: &Live) -> Result<(), LocalReply> {
+fn check(inner: &Inner, live: &Live) -> Result<(), Stop> {
     let head = &live.head;
     if head.authority.is_empty() {
         let reply = LocalReply::new(StatusCode::BAD_REQUEST, "", "missing_host_header");
-        return Err(reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request has no host"));
+        let reply = reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request has no host");
+        return Err(reply.into());
     }
     let protocol = match (&head.upgrade, &head.path) {
         (Some(protocol), _) => protocol.as_str(),
@@ -252,7 +266,7 @@ fn check(inner: &Inner, live: &Live) -> Result<(), LocalReply> {
         return Ok(());
     }
     let reply = LocalReply::new(StatusCode::FORBIDDEN, "", "upgrade_failed");
-    Err(reply.because(None, "http_protocol_error", "the listener does not allow this upgrade"))
+    Err(reply.because(None, "http_protocol_error", "the listener does not allow this upgrade").into())
 }
 
 fn http1_options(manager: &HttpConnectionManager) -> Http1Options {

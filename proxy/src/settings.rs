@@ -1,4 +1,4 @@
-//! Flags, environment and bootstrap file to [`Settings`]. The only module that reads the environment.
+//! Flags, environment and bootstrap file to `Settings`. The only module that reads the environment.
 //!
 //! Every setting is a flag with an environment variable, and `--help` shows both with default and unit. Names follow Envoy's
 //! flags where there is one, so that a start script for Envoy needs few changes.

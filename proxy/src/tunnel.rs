@@ -118,7 +118,7 @@ async fn attempt(
             let (io, guard) = opened.io.into_parts();
             let leg = match io {
                 UpstreamIo::Tcp(stream) => Leg::Tcp(stream),
-                other => Leg::Other(Box::new(other)),
+                other @ (UpstreamIo::Unix(_) | UpstreamIo::Tls(_)) => Leg::Other(Box::new(other)),
             };
             Ok((leg, guard))
         }
@@ -128,7 +128,7 @@ async fn attempt(
         }
         Err(OpenError::Dial(error)) => {
             stream.flags.set(ResponseFlag::UpstreamConnectionFailure);
-            stream.upstream.failure = Some(error.to_string());
+            stream.upstream.failure = error.transport_failure();
             tried.push(Arc::clone(picked.endpoint()));
             Err(Final::No)
         }

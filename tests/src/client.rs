@@ -42,6 +42,8 @@ pub struct Seen {
     pub connections: Vec<(String, Connection)>,
     /// Local ports and the names of their connections.
     pub ports: Vec<(u16, String)>,
+    /// Connections that the script left open are open as long as this is kept.
+    _open: Vec<Speaks>,
 }
 
 /// Runs the script against the proxy's listener.
@@ -67,10 +69,9 @@ pub async fn play(steps: &[Step], listener: u16, settle: Duration) -> Seen {
         }
     }
     settle_all(&mut all, settle).await;
-    Seen {
-        ports: all.iter().map(|one| (one.local_port, format!("client {}", one.name))).collect(),
-        connections: all.into_iter().map(|one| (one.name, one.seen)).collect(),
-    }
+    let ports = all.iter().map(|one| (one.local_port, format!("client {}", one.name))).collect();
+    let (connections, open) = all.into_iter().map(|one| ((one.name, one.seen), one.speaks)).unzip();
+    Seen { connections, ports, _open: open }
 }
 
 /// Gives the proxy a moment to close what it is going to close, then notes how each connection was left.

@@ -29,6 +29,8 @@ pub mod proxy;
 pub mod run;
 /// The environment variables of the suites.
 pub mod settings;
+/// Counts how cases ended.
+pub mod tally;
 /// Servers that answer, delay, reset and record.
 pub mod upstream;
 /// HTTP/1 messages as they stand on the wire.

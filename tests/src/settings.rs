@@ -1,6 +1,7 @@
 //! The environment variables that the suites know; read here and nowhere else.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Which side of the differential suite to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,12 @@ pub fn mode() -> Mode {
 /// `DIFFERENTIAL_RECORD`: a folder for one text file per case and side with everything seen.
 pub fn record_dir() -> Option<PathBuf> {
     variable("DIFFERENTIAL_RECORD").map(PathBuf::from)
+}
+
+/// `MUTANTS_SECONDS`: no further case is begun after this time; ten minutes when unset.
+pub fn mutants_limit() -> Duration {
+    let seconds = variable("MUTANTS_SECONDS").map(|text| text.parse().expect("MUTANTS_SECONDS is a number"));
+    Duration::from_secs(seconds.unwrap_or(600))
 }
 
 /// `ENVOY_BIN`, else `target/venv/bin/envoy` as `make test` installs it.

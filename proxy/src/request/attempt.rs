@@ -20,6 +20,7 @@ use crate::forward::headers;
 use crate::forward::replay::Replay;
 use crate::forward::retry::{Decision, Failure, Retries};
 use crate::forward::timeout::Expired;
+use crate::normalize::lists;
 use crate::reply::LocalReply;
 use crate::request::limits::{self, Allowed};
 use crate::request::live::{Held, Live};
@@ -58,6 +59,8 @@ pub(super) async fn forward(
     informational: Informational,
 ) -> Result<Outgoing<Body>, Stop> {
     let cluster = choose_cluster(&job, live)?;
+    live.cluster = Some(Arc::clone(&cluster));
+    live.info.upstream.cluster = Some(cluster.config().name.clone());
     prepare(&job, live);
     let virtual_host = live.info.virtual_host.clone();
     let policy = job.forward.retry.clone().or_else(|| virtual_host.as_ref().and_then(|host| host.retry.clone()));
@@ -67,8 +70,6 @@ pub(super) async fn forward(
     let keep = if retries.is_possible() || !mirrors.is_empty() { replay_limit(live, &cluster) } else { 0 };
     let body = live.body_pending.then(|| Replay::new(body, keep, live.deadlines.activity.clone()));
     live.progress = body.as_ref().map(|body| Rc::clone(body.progress()));
-    live.cluster = Some(Arc::clone(&cluster));
-    live.info.upstream.cluster = Some(cluster.config().name.clone());
     let informational = if job.connection.0.manager.proxy_100_continue {
         informational
     } else {
@@ -99,11 +100,11 @@ fn without_100(informational: Informational) -> Informational {
     }
 }
 
-fn choose_cluster(job: &Job<'_>, live: &mut Live) -> Result<Arc<ClusterState>, LocalReply> {
+fn choose_cluster(job: &Job<'_>, live: &mut Live) -> Result<Arc<ClusterState>, Stop> {
     let missing = |what: String| {
         live_stats(job).no_cluster.inc();
         let reply = LocalReply::new(job.forward.cluster_not_found, "", "cluster_not_found");
-        reply.because(Some(ResponseFlag::NoClusterFound), "destination_not_found", what)
+        Stop::from(reply.because(Some(ResponseFlag::NoClusterFound), "destination_not_found", what))
     };
     let chosen = route::action::cluster(job.forward, &live.head, fastrand::u64(..));
     let chosen = chosen.map_err(|header| missing(format!("the request has no header {} to name its cluster", header.0)))?;
@@ -130,6 +131,7 @@ fn prepare(job: &Job<'_>, live: &mut Live) {
     route::mutate::request(&levels, source, &mut live.head);
     let suppress = job.connection.0.manager.router.suppress_envoy_headers;
     route::action::rewrite(job.forward, &route.matches, suppress, &mut live.head);
+    lists::join_request(&mut live.head.headers);
 }
 
 /// Bytes of the body that may be kept: the route's limit, the virtual host's, or the connection's.
@@ -138,6 +140,9 @@ fn replay_limit(live: &Live, cluster: &ClusterState) -> usize {
     let host = live.info.virtual_host.as_ref().and_then(|host| host.replay_limit);
     route.or(host).unwrap_or(cluster.config().buffer_limit)
 }
+
+/// gRPC's status code.
+const DEADLINE_EXCEEDED: u16 = 4;
 
 /// What the next step of an attempt is.
 enum Next {
@@ -157,7 +162,9 @@ impl Attempts<'_> {
             live.attempt_ended();
             self.cluster.stats().upstream_rq_retry.inc();
             live.deadlines.per_try = None;
-            if let Err(expired) = race(live, &self.allowed, tokio::time::sleep(wait)).await {
+            live.deadlines.per_try_idle = None;
+            let between = Allowed { per_try: None, ..self.allowed };
+            if let Err(expired) = race(live, &between, tokio::time::sleep(wait)).await {
                 return Err(self.expired(live, expired).into());
             }
         }
@@ -167,7 +174,7 @@ impl Attempts<'_> {
         live.info.upstream.attempts = live.info.upstream.attempts.saturating_add(1);
         let picked = match self.pick(live) {
             Ok(picked) => picked,
-            Err(reply) => return Next::Stop(reply.into()),
+            Err(stop) => return Next::Stop(stop),
         };
         self.address(live, &picked);
         if let Some(traced) = &mut live.traced {
@@ -190,8 +197,10 @@ impl Attempts<'_> {
             priority: self.job.forward.priority,
             server_name: server_name.as_deref(),
         };
-        live.info.upstream.request_began = Some(Instant::now());
+        let now = Instant::now();
+        live.info.upstream.request_began = Some(now);
         live.deadlines.per_try = None;
+        live.deadlines.per_try_idle = self.allowed.per_try_idle.map(|limit| (limit, now));
         let pools = &self.job.connection.0.worker.pools;
         let outcome = race(live, &self.allowed, pools.exchange(&target, sending)).await;
         self.tried.push(Arc::clone(picked.endpoint()));
@@ -209,7 +218,7 @@ impl Attempts<'_> {
         }
     }
 
-    fn pick(&self, live: &mut Live) -> Result<Picked, LocalReply> {
+    fn pick(&self, live: &mut Live) -> Result<Picked, Stop> {
         let policy = self.retries.policy();
         let avoid = policy.is_some_and(|policy| policy.avoid_previous_hosts);
         let original_dst = match &live.info.connection.local {
@@ -224,7 +233,7 @@ impl Attempts<'_> {
         self.job.connection.0.worker.balancer.pick(&self.cluster, &context).map_err(|error| {
             let reply = LocalReply::new(StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream", "no_healthy_upstream");
             let explanation = format!("cluster \"{}\": {error}", self.cluster.config().name);
-            reply.because(Some(ResponseFlag::NoHealthyUpstream), "destination_unavailable", explanation).routed()
+            reply.because(Some(ResponseFlag::NoHealthyUpstream), "destination_unavailable", explanation).routed().into()
         })
     }
 
@@ -233,7 +242,7 @@ impl Attempts<'_> {
         let endpoint = picked.endpoint();
         live.info.upstream.host = Some(endpoint.current_address());
         let suppress = self.job.connection.0.manager.router.suppress_envoy_headers;
-        route::action::rewrite_host(&self.job.forward, endpoint.hostname(), suppress, &mut live.head);
+        route::action::rewrite_host(self.job.forward, endpoint.hostname(), suppress, &mut live.head);
         if !suppress {
             let spent = live.info.started.elapsed();
             let first = live.info.upstream.attempts <= 1;
@@ -290,7 +299,9 @@ impl Attempts<'_> {
         if upgraded {
             live.deadlines.route = None;
         }
+        live.answering(outgoing.response.status());
         let fields = outgoing.response.headers_mut();
+        lists::join_response(fields);
         if !manager.router.suppress_envoy_headers {
             let began = live.info.request_ended.unwrap_or(live.info.started);
             headers::service_time(fields, began.elapsed());
@@ -304,6 +315,7 @@ impl Attempts<'_> {
         {
             fields.insert("x-request-id", id.clone());
         }
+        lists::join_response(fields);
         headers::finish_response(manager, fields, upgraded);
         match manager.http1.header_case {
             HeaderCase::ProperCase => outgoing.spelling = Spelling::Title,
@@ -389,6 +401,7 @@ impl Attempts<'_> {
                 stats.downstream_rq_max_duration_reached.inc();
                 let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
                 let reply = LocalReply::new(status, "downstream duration timeout", "max_duration_timeout");
+                let reply = reply.grpc_status(DEADLINE_EXCEEDED);
                 reply.because(Some(ResponseFlag::DurationTimeout), "http_response_timeout", "the stream lived longer than it may")
             }
             Expired::Request => {
@@ -479,9 +492,11 @@ fn failure_reply(failure: &ExchangeFailure, live: &mut Live) -> LocalReply {
             ("connection termination", ResponseFlag::UpstreamConnectionTermination, "connection_terminated")
         }
     };
-    live.info.upstream.failure = Some(failure.to_string());
+    let transport = if let ExchangeFailure::Connect(dial) = failure { dial.transport_failure() } else { None };
     let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
-    let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
+    let why = transport.as_ref().map_or_else(String::new, |transport| format!("|{transport}"));
+    let details = format!("upstream_reset_before_response_started{{{reason}{why}}}").replace(' ', "_");
+    live.info.upstream.failure = transport;
     let status = if matches!(failure, ExchangeFailure::Protocol(_)) { StatusCode::BAD_GATEWAY } else { StatusCode::SERVICE_UNAVAILABLE };
     LocalReply::new(status, body, details).because(Some(flag), error, failure.to_string()).routed()
 }

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{StatusCode, Version};
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::telemetry::substitution::{self, Exchange};
 
 /// Turns a local reply into the client's answer, as the listener's settings want it to look.
 pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<ResponseBody> {
-    live.info.status = Some(reply.status);
+    live.answering(reply.status);
     live.info.details = reply.details.clone();
     if let Some(flag) = reply.flag {
         live.info.flags.set(flag);
@@ -33,7 +33,12 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
     {
         response.headers_mut().insert("x-request-id", id.clone());
     }
-    if live.head.version != Version::HTTP_2 && (live.body_pending || live.closing) {
+    if live.head.version == Version::HTTP_2 {
+        if body.is_empty() {
+            // The stream's end says it.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+    } else if live.body_pending || live.closing {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     live.info.status = Some(response.status());
@@ -61,11 +66,11 @@ fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, b
         return body;
     }
     live.info.ended = Some(Instant::now());
+    let mut text = String::from_utf8_lossy(&reply.body).into_owned();
     let mapper: Option<&ReplyMapper> = {
-        let exchange = of_reply(live, response.headers(), &reply.body);
+        let exchange = of_reply(live, response.headers(), &text);
         manager.local_reply.mappers.iter().find(|mapper| access_log::fits(&mapper.filter, &exchange))
     };
-    let mut text = reply.body.to_string();
     if let Some(mapper) = mapper {
         if let Some(status) = mapper.status.and_then(|status| StatusCode::from_u16(status).ok()) {
             *response.status_mut() = status;
@@ -89,7 +94,7 @@ fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, b
         }
         Bytes::from(text)
     };
-    response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     body
 }
 
@@ -123,8 +128,7 @@ fn with_location(mut reply: LocalReply, location: &str) -> LocalReply {
 /// A fixed answer.
 pub(super) fn direct(live: &Live, direct: &DirectResponse) -> LocalReply {
     live.connection.0.stats.rq_direct_response.inc();
-    let text = String::from_utf8_lossy(&direct.body).into_owned();
-    let mut reply = LocalReply::new(direct.status, text, "direct_response");
+    let mut reply = LocalReply::new(direct.status, direct.body.clone(), "direct_response");
     if let Some(content_type) = &direct.content_type {
         reply.headers.insert(CONTENT_TYPE, content_type.clone());
     }

@@ -1,4 +1,4 @@
-//! `TcpProxy` to [`TcpProxy`].
+//! `TcpProxy` to `TcpProxy`.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crate::config::route::Split;
 use crate::config::tcp::{TcpDestination, TcpProxy};
 use crate::xds::access_log;
 use crate::xds::invalid::Parser;
+use crate::xds::matcher::not_empty;
 
 /// As Envoy: a connection on which nothing moved for an hour has most likely lost its peer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -46,12 +47,12 @@ fn destination(proxy: &wire::TcpProxy, parser: &mut Parser) -> Option<TcpDestina
     match &proxy.cluster_specifier {
         None => parser.refuse("one of cluster, weighted_clusters must be set"),
         Some(ClusterSpecifier::Cluster(name)) => {
-            parser.cluster("cluster", name);
+            not_empty("cluster", name, parser)?;
             Some(TcpDestination::Cluster(ClusterName::from(name.as_str())))
         }
         Some(ClusterSpecifier::WeightedClusters(weighted)) => parser.at("weighted_clusters", |parser| {
             let entries = parser.each("clusters", &weighted.clusters, |entry, parser| {
-                parser.cluster("name", &entry.name);
+                not_empty("name", &entry.name, parser)?;
                 parser.unsupported("metadata_match", entry.metadata_match.is_some());
                 if entry.weight == 0 {
                     return parser.refuse_at("weight", "0 is not at least 1");
@@ -97,3 +98,6 @@ fn tell_ignored(proxy: &wire::TcpProxy, parser: &mut Parser) {
     parser.ignored("downstream_idle_timeout", proxy.downstream_idle_timeout.is_some(), one_timeout);
     parser.ignored("upstream_idle_timeout", proxy.upstream_idle_timeout.is_some(), one_timeout);
 }
+
+#[cfg(test)]
+mod tests;
