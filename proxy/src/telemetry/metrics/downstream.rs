@@ -56,7 +56,7 @@ group! {
             downstream_rq_idle_timeout,
             /// Requests that lived too long.
             downstream_rq_max_duration_reached,
-            /// Redirected to a path in one form.
+            /// Redirected to their path in one form.
             downstream_rq_redirected_with_normalized_path,
             /// Answers given by the route itself.
             rq_direct_response,
@@ -64,7 +64,7 @@ group! {
             rq_redirect,
             /// Requests that reached the router.
             rq_total,
-            /// Requests that retried after a reset, and the like.
+            /// Answers cut off after they had begun.
             rq_reset_after_downstream_response_started,
             /// Requests without a route.
             no_route,
