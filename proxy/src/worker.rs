@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
 use crate::accept::listeners::{Acceptor, Bound};
@@ -88,8 +89,9 @@ pub fn handover_channels(workers: usize) -> (Vec<mpsc::Sender<Handover>>, Vec<mp
 /// # Errors
 /// When the runtime or a listening socket cannot be set up.
 pub fn run(start: Start) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve(start))
+    // Not a LocalSet in a runtime: whatever wakes that writes to the runtime's own event descriptor first.
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(serve(start))
 }
 
 async fn serve(start: Start) -> io::Result<()> {

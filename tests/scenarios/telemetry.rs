@@ -20,7 +20,7 @@ struct Collector {
 impl Collector {
     async fn start() -> Self {
         let (folder, port) = (Folder::new(), ports::free());
-        let mut command = Command::new(settings::python());
+        let mut command = Command::new(settings::clients_python());
         command.arg(settings::tests_dir().join("scenarios/collector.py")).arg(port.to_string()).arg(folder.path().join("spans"));
         let process = Process::start(command, folder).unwrap();
         let listens = || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok() };
