@@ -1,5 +1,9 @@
 //! The only wiring: settings -> control thread, workers, admin; start and stop order.
 
+/// Follows the control plane.
+mod control;
+/// What workers serve from, changed while they serve.
+mod live;
 /// The admin page's view of the process, and what it may do to it.
 mod pages;
 /// What a supervisor tells the process.
@@ -24,7 +28,8 @@ use tokio::time::Instant;
 use crate::accept::listeners::BindError;
 use crate::accept::spread::Spread;
 use crate::admin::{Action, ServerState};
-use crate::config::bootstrap::Bootstrap;
+use crate::config::bootstrap::{Bootstrap, Dynamic};
+use crate::config::cluster::Discovery;
 use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::resolve::{Resolvers, Watch, all_warm};
@@ -35,7 +40,14 @@ use crate::telemetry::metrics::Registry;
 use crate::telemetry::trace::export;
 use crate::upstream::ClusterState;
 use crate::worker::{self, Command, Start};
+use crate::xds::cascade::{Cascade, Scope};
+use crate::xds::follow::Follower;
+use crate::xds::invalid::Faults;
+use crate::xds::inventory::Inventory;
+use crate::xds::stream::Dialect;
 
+use control::Control;
+use live::Live;
 use pages::{Pages, Told};
 use signals::Signals;
 use spans::Spans;
@@ -68,6 +80,9 @@ pub struct Options {
 /// What a worker has not done yet; whoever tells it more waits.
 const COMMANDS: usize = 64;
 
+/// Clusters that are warm and that the control thread has not looked at.
+const WARMED: usize = 64;
+
 /// The data plane's threads.
 struct Workers {
     threads: Vec<JoinHandle<()>>,
@@ -90,6 +105,8 @@ pub enum StartError {
         /// What is wrong.
         cause: crate::tls::TlsError,
     },
+    /// Resources of the file that name secrets of a server do not fit.
+    Resources(Faults),
     /// The system refused something.
     System {
         /// What was tried.
@@ -105,6 +122,7 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             Self::Pages(error) => error.fmt(f),
             Self::Tls { listener, chain, cause } => write!(f, "listener \"{listener}\", filter chain \"{chain}\": {cause}"),
+            Self::Resources(faults) => faults.fmt(f),
             Self::System { what, cause } => write!(f, "{what}: {cause}"),
         }
     }
@@ -135,7 +153,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let (spans, export) = export::channel(Arc::clone(&registry.ninon));
     let (announcer, watcher) = drain::channel();
     let shared = Arc::new(Shared {
-        current: ArcSwap::from_pointee(generation(bootstrap.snapshot, &registry)?),
+        current: ArcSwap::from_pointee(generation(without_served(&bootstrap), &registry)?),
         registry,
         logs: Arc::clone(&logs),
         spread: Spread::new(options.workers),
@@ -146,18 +164,24 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     });
     let (state, seen) = watch::channel(ServerState::PreInitializing);
     let (wishes, mut actions) = mpsc::channel(4);
-    let told = Told { node: bootstrap.node, source: bootstrap.source, state: seen, actions: wishes, started };
+    let told = Told { node: bootstrap.node.clone(), source: bootstrap.source.clone(), state: seen, actions: wishes, started };
     let _pages = Pages::open(bootstrap.admin.as_ref(), options, told, &shared).await?;
     let spans = Spans::start(export, &shared);
     let watches = watch_names(&shared.current.load_full()).await;
     state.send_replace(ServerState::Initializing);
     let workers = start_workers(&shared, options.workers, &watcher)?;
-    let live = Live::new(&shared, workers.commands);
+    let (warm, warmed) = mpsc::channel(WARMED);
+    let live = Live::new(&shared, workers.commands, warm);
     live.open_all().await.map_err(StartError::Bind)?;
+    let control = bootstrap.dynamic.as_ref().map(|dynamic| {
+        let follower = follow(&bootstrap, dynamic, &shared.current.load().snapshot)?;
+        Ok(Control::new(&shared, live, warmed, follower, dynamic))
+    });
+    let control = control.transpose().map_err(StartError::Resources)?;
     shared.registry.server.initialization_time_ms.record(started.elapsed());
     state.send_replace(ServerState::Live);
     tracing::info!(workers = options.workers, "ready");
-    serve(&shared, &mut signals, &mut actions).await;
+    serve(&shared, control, &mut signals, &mut actions).await;
     state.send_replace(ServerState::Draining);
     pages::drain_listeners(&shared, true, false);
     stop(&announcer, workers.threads, options.drain_time, &mut signals).await;
@@ -169,7 +193,14 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
 }
 
 /// Until a signal or an operator ends it.
-async fn serve(shared: &Shared, signals: &mut Signals, actions: &mut mpsc::Receiver<Action>) {
+async fn serve(shared: &Shared, control: Option<Control>, signals: &mut Signals, actions: &mut mpsc::Receiver<Action>) {
+    let following = async {
+        match control {
+            Some(mut control) => control.run().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut following = std::pin::pin!(following);
     loop {
         tokio::select! {
             () = signals.until_stop(|| shared.logs.reopen()) => return,
@@ -177,8 +208,30 @@ async fn serve(shared: &Shared, signals: &mut Signals, actions: &mut mpsc::Recei
                 Action::Quit => return,
                 Action::DrainListeners { graceful, inbound_only } => pages::drain_listeners(shared, graceful, inbound_only),
             },
+            () = &mut following => {}
         }
     }
+}
+
+/// What the file says and what needs no word of a control plane to serve.
+fn without_served(bootstrap: &Bootstrap) -> Snapshot {
+    let mut snapshot = bootstrap.snapshot.clone();
+    snapshot.clusters.retain(|_, cluster| !matches!(cluster.discovery, Discovery::Eds { .. }));
+    let Snapshot { clusters, listeners, .. } = &mut snapshot;
+    listeners.retain(|listener| {
+        listener.route_tables().next().is_none()
+            && listener.clusters().into_iter().all(|name| clusters.contains_key(name) || !bootstrap.snapshot.clusters.contains_key(name))
+    });
+    snapshot
+}
+
+/// What is known at the start, and what serves already.
+fn follow(bootstrap: &Bootstrap, dynamic: &Dynamic, serving: &Snapshot) -> Result<Follower, Faults> {
+    let (inventory, node) = Inventory::of_file(&bootstrap.source, &bootstrap.snapshot)?;
+    let scope = Scope { clusters: dynamic.clusters.is_some(), listeners: dynamic.listeners };
+    let cascade = Cascade::new(scope, serving.clone());
+    let dialect = if dynamic.delta { Dialect::Delta } else { Dialect::Sotw };
+    Ok(Follower::new(dialect, node, inventory, cascade, dynamic.clusters.flatten()))
 }
 
 /// Clusters and listeners of a configuration, with their live state.

@@ -106,7 +106,7 @@ impl ConnectionLimit {
     }
 
     fn admit(self: &Arc<Self>) -> Option<OneOfAll> {
-        count_up_to(&self.door.open, self.most).then(|| OneOfAll(Arc::clone(self)))
+        count_up_to(&self.open, self.most).then(|| OneOfAll(Arc::clone(self)))
     }
 }
 

@@ -161,9 +161,9 @@ async fn obey(worker: &Rc<Worker>, mut commands: mpsc::Receiver<Command>, drain:
             }
             Command::Tidy => {
                 let generation = worker.shared.current.load();
-                worker.pools.retain(|cluster| {
-                    generation.clusters.get(&cluster.config().name).is_some_and(|live| Arc::ptr_eq(live, cluster))
-                });
+                worker
+                    .pools
+                    .retain(|cluster| generation.clusters.get(&cluster.config().name).is_some_and(|live| Arc::ptr_eq(live, cluster)));
                 worker.balancer.retain_live();
             }
         }

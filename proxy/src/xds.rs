@@ -21,6 +21,8 @@ pub mod data_source;
 pub mod dump;
 /// Endpoints.
 pub mod endpoint;
+/// Follows a control plane.
+pub mod follow;
 /// Names of headers, and what is added to and removed from headers.
 pub mod headers;
 /// HTTP connection managers.
@@ -39,6 +41,8 @@ pub mod outside;
 pub mod resource;
 /// Virtual hosts and routes.
 pub mod route;
+/// The aggregated stream.
+pub mod stream;
 /// What is asked of a server, and answered to it.
 pub mod subscription;
 /// TCP proxy.

@@ -41,7 +41,14 @@ struct Warming {
 impl Live {
     /// Clusters whose names have been looked up are told to `warm`.
     pub(super) fn new(shared: &Arc<Shared>, workers: Vec<mpsc::Sender<Command>>, warm: mpsc::Sender<Arc<Cluster>>) -> Self {
-        Self { shared: Arc::clone(shared), workers, resolvers: Resolvers::default(), watches: HashMap::new(), warming: HashMap::new(), warm }
+        Self {
+            shared: Arc::clone(shared),
+            workers,
+            resolvers: Resolvers::default(),
+            watches: HashMap::new(),
+            warming: HashMap::new(),
+            warm,
+        }
     }
 
     /// Opens all listeners there are.
@@ -114,6 +121,7 @@ impl Live {
             stats.listener_removed.inc();
             stats.total_listeners_active.dec();
         }
+        self.shared.registry.forget_clusters();
         for worker in &self.workers {
             // A worker that is gone has ended with the process.
             let _told = worker.send(Command::Tidy).await.is_ok();

@@ -67,9 +67,9 @@ pub struct Cascade {
 }
 
 impl Cascade {
-    /// Nothing serves yet.
-    pub fn new(scope: Scope) -> Self {
-        Self { scope, clusters_came: !scope.clusters, ..Self::default() }
+    /// This serves already.
+    pub fn new(scope: Scope, serving: Snapshot) -> Self {
+        Self { scope, serving, clusters_came: !scope.clusters, ..Self::default() }
     }
 
     /// What serves.

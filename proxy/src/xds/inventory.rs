@@ -10,16 +10,23 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use prost::Message as _;
 use prost_types::Any;
 use tokio::time::Instant;
+use xds_proto::any;
+use xds_proto::envoy::config::bootstrap::v3::Bootstrap;
+use xds_proto::envoy::config::core::v3::Node;
+use xds_proto::envoy::config::core::v3::node::UserAgentVersionType;
 
 use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
 use crate::config::route::RouteTable;
+use crate::config::snapshot::Snapshot;
 use crate::xds::bootstrap::Runtime;
-use crate::xds::invalid::{Faults, Invalid, StaticSecret};
+use crate::xds::invalid::{Faults, Invalid, Parser, StaticSecret};
 use crate::xds::resource::{Kind, Offered, Sink};
+use crate::xds::tls;
 
 pub use table::{Entry, Known, Origin, Refused, Table};
 
@@ -58,6 +65,34 @@ impl Inventory {
     /// Empty.
     pub fn new(basis: Basis) -> Self {
         Self { basis, ..Self::default() }
+    }
+
+    /// What a bootstrap file holds, in protobuf's wire format and as it was made into the model; and who the proxy is.
+    ///
+    /// # Errors
+    /// Resources that name secrets of a server, and have other faults that nobody has seen yet.
+    pub fn of_file(source: &[u8], snapshot: &Snapshot) -> Result<(Self, Node), Faults> {
+        let bootstrap = Bootstrap::decode(source).map_err(Faults::one)?;
+        let mut parser = Parser::new();
+        let runtime = Runtime::parse(bootstrap.layered_runtime.as_ref(), &mut parser);
+        let resources = bootstrap.static_resources.unwrap_or_default();
+        let secrets = resources.secrets.iter().filter_map(|secret| tls::secret(secret, &mut parser)).collect();
+        let mut inventory = Self::new(Basis { runtime, secrets, strict: false });
+        for cluster in &resources.clusters {
+            match snapshot.clusters.get(cluster.name.as_str()) {
+                Some(known) => inventory.adopt_cluster(Arc::clone(known)),
+                None => inventory.adopt(Kind::Cluster, &cluster.name, any::pack(cluster))?,
+            }
+        }
+        let unnamed = snapshot.listeners.iter().cloned();
+        unnamed.for_each(|listener| inventory.adopt_listener(listener));
+        for listener in &resources.listeners {
+            if inventory.listeners.get(&listener.name).is_none() && !listener.name.is_empty() {
+                inventory.adopt(Kind::Listener, &listener.name, any::pack(listener))?;
+            }
+        }
+        inventory.rest();
+        Ok((inventory, introduced(bootstrap.node.unwrap_or_default())))
     }
 
     /// A cluster of the bootstrap file.
@@ -173,6 +208,16 @@ impl Sink for Inventory {
             Kind::Route => self.routes.served(),
             Kind::Secret => self.secrets.served(),
         }
+    }
+}
+
+/// What a control plane may count on.
+fn introduced(node: Node) -> Node {
+    Node {
+        user_agent_name: "ninon".to_owned(),
+        user_agent_version_type: Some(UserAgentVersionType::UserAgentVersion(env!("CARGO_PKG_VERSION").to_owned())),
+        client_features: vec!["xds.config.resource-in-sotw".to_owned()],
+        ..node
     }
 }
 

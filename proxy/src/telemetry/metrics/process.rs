@@ -52,6 +52,27 @@ group! {
 }
 
 group! {
+    /// `control_plane.*`
+    ControlPlaneStats {
+        counters {
+            /// Connections made.
+            connects,
+            /// Attempts that failed.
+            connect_fail,
+            /// Streams that ended.
+            disconnects,
+            /// Resources that were refused.
+            update_rejected,
+        }
+        gauges {
+            /// 1 while connected.
+            connected_state,
+        }
+        histograms {}
+    }
+}
+
+group! {
     /// `listener_manager.*`
     ListenerManagerStats {
         counters {

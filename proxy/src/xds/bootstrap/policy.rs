@@ -7,10 +7,6 @@ use crate::xds::invalid::Parser;
 
 /// Fields whose effect cannot be left out.
 pub(super) fn refuse_unsupported(bootstrap: &wire::Bootstrap, parser: &mut Parser) {
-    if bootstrap.dynamic_resources.is_some() {
-        let problem = "not supported yet: write listeners and clusters in static_resources";
-        parser.refuse_at::<()>("dynamic_resources", problem);
-    }
     parser.unsupported("default_config_source", bootstrap.default_config_source.is_some());
     parser.unsupported("header_prefix", !matches!(bootstrap.header_prefix.as_str(), "" | "x-envoy"));
     if bootstrap.tracing.is_some() {

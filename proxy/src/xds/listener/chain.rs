@@ -31,7 +31,14 @@ pub fn parse(chain: &wire::FilterChain, parser: &mut Parser) -> Option<FilterCha
     let timeout = chain.transport_socket_connect_timeout.as_ref();
     let handshake_timeout = parser.limit("transport_socket_connect_timeout", timeout, None);
     let handler = handler(&chain.filters, parser);
-    Some(FilterChain { name: chain.name.clone(), matches: matches?, tls: tls?, handshake_timeout, handler: handler?, fingerprint: fingerprint(chain) })
+    Some(FilterChain {
+        name: chain.name.clone(),
+        matches: matches?,
+        tls: tls?,
+        handshake_timeout,
+        handler: handler?,
+        fingerprint: fingerprint(chain),
+    })
 }
 
 /// Metadata is a map, which is written in any order, and has no effect.
