@@ -275,8 +275,12 @@ def section(title):
     say(f"{title}\n", bold=True)
 
 
-def say(text, bold=False):
-    print(f"\033[1m{text}\033[0m" if COLOUR and bold else text, flush=True)
+def say(text, bold=False, after=[""]):
+    """Prints; of several empty lines after one another, the first. `after` remembers the last line."""
+    for line in text.split("\n"):
+        if line or after[0]:
+            print(f"\033[1m{line}\033[0m" if COLOUR and bold and line else line, flush=True)
+        after[0] = line
 
 
 if __name__ == "__main__":
