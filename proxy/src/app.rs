@@ -1,5 +1,7 @@
 //! The only wiring: settings -> control thread, workers, admin; start and stop order.
 
+/// gRPC to clusters.
+mod channels;
 /// The admin page's view of the process, and what it may do to it.
 mod pages;
 /// What a supervisor tells the process.
