@@ -7,7 +7,6 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::balance::PickContext;
-use crate::config::address::Address;
 use crate::config::tcp::{TcpDestination, TcpProxy};
 use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::UpstreamIo;
@@ -102,10 +101,7 @@ async fn attempt(
     stream: &mut StreamInfo,
     tried: &mut Vec<Arc<EndpointState>>,
 ) -> Result<(Leg, ConnectionGuard), Final> {
-    let original_dst = match stream.connection.local {
-        Address::Ip(address) => Some(address),
-        Address::Unix(_) => None,
-    };
+    let original_dst = stream.connection.original_destination();
     let context = PickContext { tried, reselections: 3, original_dst };
     let Ok(picked) = worker.balancer.pick(cluster, &context) else {
         stream.flags.set(ResponseFlag::NoHealthyUpstream);

@@ -7,6 +7,7 @@ mod http2;
 
 pub(crate) use http2::{header_map, lines, read_body};
 
+use crate::bootstrap::Places;
 use crate::case::{Close, Step};
 use crate::observe::{Connection, Event};
 use crate::wire::{Ended, Wire, to_bytes};
@@ -47,9 +48,9 @@ pub struct Seen {
 }
 
 /// Runs the script against the proxy's listener.
-pub async fn play(steps: &[Step], listener: u16, settle: Duration) -> Seen {
+pub async fn play(steps: &[Step], listener: u16, places: &Places, settle: Duration) -> Seen {
     let mut all: Vec<Conversation> = Vec::new();
-    for step in &steps.iter().map(|step| step.with_listener(listener)).collect::<Vec<_>>() {
+    for step in &steps.iter().map(|step| step.with_places(places)).collect::<Vec<_>>() {
         for _ in 0..step.repeat.unwrap_or(1) {
             sleep(Duration::from_millis(step.wait)).await;
             let index = match all.iter().position(|one| one.name == step.conn) {

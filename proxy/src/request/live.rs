@@ -225,7 +225,12 @@ impl Drop for Live {
         let stats = &self.connection.0.stats;
         stats.downstream_rq_active.dec();
         stats.downstream_rq_time.record(now.saturating_duration_since(self.info.started));
-        if !self.complete && self.info.flags.is_empty() {
+        if !self.complete && self.info.flags.is_empty() && self.deadlines.is_idle(now) {
+            // The codec gave up a client that took nothing for so long.
+            stats.downstream_rq_idle_timeout.inc();
+            self.info.flags.set(ResponseFlag::StreamIdleTimeout);
+            self.info.details = "stream_idle_timeout".into();
+        } else if !self.complete && self.info.flags.is_empty() {
             self.info.flags.set(ResponseFlag::DownstreamConnectionTermination);
             if self.info.details.is_empty() || self.info.status.is_none() {
                 self.info.details = "downstream_remote_disconnect".into();

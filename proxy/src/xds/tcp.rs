@@ -10,7 +10,6 @@ use crate::config::route::Split;
 use crate::config::tcp::{TcpDestination, TcpProxy};
 use crate::xds::access_log;
 use crate::xds::invalid::Parser;
-use crate::xds::matcher::not_empty;
 
 /// As Envoy: a connection on which nothing moved for an hour has most likely lost its peer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -46,18 +45,15 @@ pub fn parse(proxy: &wire::TcpProxy, parser: &mut Parser) -> Option<TcpProxy> {
 fn destination(proxy: &wire::TcpProxy, parser: &mut Parser) -> Option<TcpDestination> {
     match &proxy.cluster_specifier {
         None => parser.refuse("one of cluster, weighted_clusters must be set"),
-        Some(ClusterSpecifier::Cluster(name)) => {
-            not_empty("cluster", name, parser)?;
-            Some(TcpDestination::Cluster(ClusterName::from(name.as_str())))
-        }
+        Some(ClusterSpecifier::Cluster(name)) => named("cluster", name, parser).map(TcpDestination::Cluster),
         Some(ClusterSpecifier::WeightedClusters(weighted)) => parser.at("weighted_clusters", |parser| {
             let entries = parser.each("clusters", &weighted.clusters, |entry, parser| {
-                not_empty("name", &entry.name, parser)?;
+                let name = named("name", &entry.name, parser);
                 parser.unsupported("metadata_match", entry.metadata_match.is_some());
                 if entry.weight == 0 {
                     return parser.refuse_at("weight", "0 is not at least 1");
                 }
-                Some((ClusterName::from(entry.name.as_str()), entry.weight))
+                Some((name?, entry.weight))
             });
             if weighted.clusters.is_empty() {
                 return parser.refuse_at("clusters", "at least one is required");
@@ -69,6 +65,11 @@ fn destination(proxy: &wire::TcpProxy, parser: &mut Parser) -> Option<TcpDestina
             split.or_else(|| parser.refuse_at("clusters", "the weights add up to more than 4294967295"))
         }),
     }
+}
+
+/// As Envoy: that there is such a cluster is seen when a connection wants it.
+fn named(field: &'static str, name: &str, parser: &mut Parser) -> Option<ClusterName> {
+    if name.is_empty() { parser.refuse_at(field, "required") } else { Some(ClusterName::from(name)) }
 }
 
 fn refuse_unsupported(proxy: &wire::TcpProxy, parser: &mut Parser) {
