@@ -1,5 +1,7 @@
 //! The only wiring: settings -> control thread, workers, admin; start and stop order.
 
+/// gRPC to clusters.
+mod channels;
 /// The admin page's view of the process, and what it may do to it.
 mod pages;
 /// What a supervisor tells the process.
@@ -62,7 +64,7 @@ pub struct Options {
     /// The proxy's own log.
     pub log: LogControl,
     /// What the bootstrap file says without effect.
-    pub warnings: usize,
+    pub warnings: Vec<String>,
 }
 
 /// Why the process cannot start.
@@ -121,7 +123,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let started = Instant::now();
     let mut signals = Signals::new().map_err(system("watching signals"))?;
     let registry = Arc::new(Registry::new());
-    registry.server.static_unknown_fields.add(u64::try_from(options.warnings).unwrap_or(u64::MAX));
+    registry.server.static_unknown_fields.add(u64::try_from(options.warnings.len()).unwrap_or(u64::MAX));
     let logs = Arc::new(AccessLogs::new(&registry));
     let (spans, export) = export::channel(Arc::clone(&registry.ninon));
     let (announcer, watcher) = drain::channel();
