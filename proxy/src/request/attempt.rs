@@ -304,7 +304,8 @@ impl Attempts<'_> {
         lists::join_response(fields);
         if !manager.router.suppress_envoy_headers {
             let began = live.info.request_ended.unwrap_or(live.info.started);
-            headers::service_time(fields, began.elapsed());
+            let answered = live.info.upstream.response_began.unwrap_or(began);
+            headers::service_time(fields, answered.saturating_duration_since(began));
         }
         if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_response) {
             fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));
