@@ -140,6 +140,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let (state, seen) = watch::channel(ServerState::PreInitializing);
     let (wishes, mut actions) = mpsc::channel(4);
     let told = Told { node: bootstrap.node, source: bootstrap.source, state: seen, actions: wishes, started };
+    give_back_memory();
     let _pages = Pages::open(bootstrap.admin.as_ref(), options, told, &shared).await?;
     let spans = Spans::start(export, &shared);
     let watches = watch_names(&shared.current.load_full()).await;
@@ -169,6 +170,16 @@ async fn serve(shared: &Shared, signals: &mut Signals, actions: &mut mpsc::Recei
                 Action::DrainListeners { graceful, inbound_only } => pages::drain_listeners(shared, graceful, inbound_only),
             },
         }
+    }
+}
+
+/// Reading a configuration takes some times the memory that it leaves in use; the heap keeps it unless told.
+#[expect(unsafe_code, reason = "the C library's own call has no safe wrapper")]
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no pointers are passed, and the heap's own lock guards it against other threads.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -308,10 +308,10 @@ impl Attempts<'_> {
         let fields = outgoing.response.headers_mut();
         lists::join_response(fields);
         // Without the request's end there is nothing to measure from: an early answer, a tunnel.
-        if let Some(ended) = live.info.request_ended
+        if let (Some(ended), Some(answered)) = (live.info.request_ended, live.info.upstream.response_began)
             && !manager.router.suppress_envoy_headers
         {
-            headers::service_time(fields, ended.elapsed());
+            headers::service_time(fields, answered.saturating_duration_since(ended));
         }
         if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_response) {
             fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));

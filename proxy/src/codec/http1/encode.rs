@@ -264,7 +264,8 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
 
 /// Whether the connection is to end behind this message.
 pub(super) fn asks_close(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONNECTION).iter().any(|value| mentions(value.as_bytes(), b"close"))
+    // Not `get_all`: to look at a few names is cheaper than to hash one.
+    headers.iter().any(|(name, value)| *name == header::CONNECTION && mentions(value.as_bytes(), b"close"))
 }
 
 /// Whether a list has this token.
