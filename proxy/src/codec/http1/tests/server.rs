@@ -104,7 +104,7 @@ async fn a_coding_other_than_one_chunked_is_answered_501() {
 async fn an_http_10_connection_ends_behind_a_chunked_body() {
     let head = b"POST / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
     let answer = echoed(options(), head).await;
-    assert!(answer.contains("connection: close\r\n") && answer.ends_with("POST / [a]<end>"), "{answer}");
+    assert!(answer.contains("Connection: close\r\n") && answer.ends_with("POST / [a]<end>"), "{answer}");
 }
 
 #[tokio::test(start_paused = true)]
