@@ -1,3 +1,6 @@
+/// CONNECT that ends here.
+mod tunnel;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -186,6 +189,9 @@ impl Attempts<'_> {
         let Some(body) = self.body.as_ref().map_or(Some(Body::Empty), Replay::attempt) else {
             return Next::Stop(give_up("the request's body is larger than may be kept for another attempt").into());
         };
+        if tunnel::ends_here(self.job.forward, &live.head) {
+            return self.open_tunnel(live, picked, body).await;
+        }
         let version = upstream_version(&self.cluster, live.head.version);
         let request = match headers::build(&live.head, body, version) {
             Ok(request) => request,
@@ -303,6 +309,10 @@ impl Attempts<'_> {
         if upgraded {
             live.deadlines.route = None;
             live.upgraded = Some(Upgraded::new(&self.job.connection.0.stats));
+            if live.head.version == Version::HTTP_2 && live.info.upstream.protocol == Some(Version::HTTP_11) {
+                let body = std::mem::take(outgoing.response.body_mut());
+                *outgoing.response.body_mut() = Body::Boxed(Box::pin(tunnel::UntilLost(body)));
+            }
         }
         live.answering(outgoing.response.status());
         let fields = outgoing.response.headers_mut();
