@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -33,6 +34,10 @@ def main():
     if len(sys.argv) != 2:
         print(__doc__)
         return 2
+    for program in ("curl", sys.argv[1]):
+        if not shutil.which(program):
+            print(f"The demo needs the program {program}.")
+            return 1
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, interrupted)
     try:
@@ -177,7 +182,7 @@ class Gateway:
             broken = broken.replace(good, bad)
         say("\n  $ ninon-proxy validate -c broken.yaml        # the same file with three slips of the keyboard", bold=True)
         report = run(self.program, "validate", "-c", self.file("broken.yaml", broken))
-        text = (report.stdout + report.stderr).replace(str(self.folder) + "/", "").strip()
+        text = report.stdout.replace(str(self.folder) + "/", "").strip()
         say("".join(f"  {line}\n" for line in text.splitlines()) + f"  (exit code {report.returncode})")
         check("validate ends with 1", report.returncode == 1)
         check("validate lists all three faults", "3 faults" in text)

@@ -42,6 +42,8 @@ pub enum NormalizeError {
     Refused(&'static str),
     /// 400, as for a head that breaks the syntax: an HTTP/2 stream is reset.
     Malformed(&'static str),
+    /// 400, or a reset stream: there is no host.
+    NoHost,
     /// 307 to this path.
     Redirect(String),
 }
@@ -50,6 +52,7 @@ impl fmt::Display for NormalizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(rule) | Self::Malformed(rule) => f.write_str(rule),
+            Self::NoHost => f.write_str("the request has no host"),
             Self::Redirect(path) => write!(f, "the path is served as {path}"),
         }
     }

@@ -95,7 +95,8 @@ impl LocalReply {
         if !body.is_empty() && !response.headers().contains_key(CONTENT_TYPE) {
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         }
-        if !body.is_empty() || !matches!(self.status.as_u16(), 204 | 304) {
+        // The codec says where an empty body ends.
+        if !body.is_empty() {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         body
@@ -110,7 +111,6 @@ impl LocalReply {
         {
             headers.insert(GRPC_MESSAGE, message);
         }
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
         Bytes::new()
     }
 

@@ -53,6 +53,11 @@ pub fn ninon_binary() -> PathBuf {
     folders.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from("ninon-proxy"))
 }
 
+/// `ATTACKS_ROUNDS`: windows of quiet and of attack that one figure is made of; 2 when unset. More makes it steadier.
+pub fn attack_rounds() -> u32 {
+    number("ATTACKS_ROUNDS").unwrap_or(2)
+}
+
 /// `BENCH_ROUNDS`: how often each figure is measured; 5 when unset.
 pub fn bench_rounds() -> u32 {
     number("BENCH_ROUNDS").unwrap_or(5)

@@ -75,6 +75,11 @@ impl Deadlines {
         Self { timer: None, activity, idle: None, per_try_idle: None, route: None, per_try: None, max_stream: None, request: None }
     }
 
+    /// Whether nothing has moved for the idle limit.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.idle.and_then(|limit| self.activity.last().checked_add(limit)).is_some_and(|end| now >= end)
+    }
+
     /// Ready when the earliest deadline has passed.
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<Expired> {
         loop {

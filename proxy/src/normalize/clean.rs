@@ -52,7 +52,8 @@ pub(super) fn underscores(action: UnderscoreAction, head: &mut RequestHead) -> R
     Ok(())
 }
 
-/// Removes what is meant for this hop alone (RFC 9110, 7.6.1). An upgrade keeps `connection` and `upgrade`.
+/// Removes what is meant for this hop alone (RFC 9110, 7.6.1). An upgrade keeps `connection`, what it names, and `upgrade`: it asks
+/// this hop and the next for the same.
 pub(super) fn hop_by_hop(head: &mut RequestHead) -> Result<(), NormalizeError> {
     if head.headers.contains_key(CONNECTION) {
         remove_nominated(head)?;
@@ -78,14 +79,14 @@ fn remove_nominated(head: &mut RequestHead) -> Result<(), NormalizeError> {
             if word.eq_ignore_ascii_case("upgrade") || word.eq_ignore_ascii_case("te") {
                 continue;
             }
-            if let Ok(name) = HeaderName::try_from(word) {
+            if head.upgrade.is_none()
+                && let Ok(name) = HeaderName::try_from(word)
+            {
                 head.headers.remove(name);
             }
         }
     }
-    if head.upgrade.is_some() && head.version == http::Version::HTTP_11 {
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    } else {
+    if head.upgrade.is_none() {
         head.headers.remove(CONNECTION);
     }
     Ok(())

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{EXPECT, HeaderValue};
+use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::balance::{PickContext, Picked};
-use crate::codec::{Body, Informational, Outgoing, Spelling};
+use crate::codec::{Body, BodyError, Informational, Outgoing, RequestFault, Spelling};
 use crate::config::cluster::UpstreamProtocol;
 use crate::config::http::HeaderCase;
 use crate::config::route::{Forward, RouteTable};
@@ -21,9 +21,10 @@ use crate::forward::retry::{Decision, Failure, Retries};
 use crate::forward::timeout::Expired;
 use crate::normalize::lists;
 use crate::reply::LocalReply;
+use crate::request::counted::Upgraded;
 use crate::request::limits::{self, Allowed};
 use crate::request::live::{Held, Live};
-use crate::request::{Connection, Stop, mirror};
+use crate::request::{Connection, Stop, expects_continue, fault_reply, mirror};
 use crate::route;
 use crate::runtime::Generation;
 use crate::upstream::{ClusterState, EndpointState, LimitKind, Permit};
@@ -57,6 +58,7 @@ pub(super) async fn forward(
     spelling: Spelling,
     informational: Informational,
 ) -> Result<Outgoing<Body>, Stop> {
+    live_stats(&job).rq_total.inc();
     let cluster = choose_cluster(&job, live)?;
     live.cluster = Some(Arc::clone(&cluster));
     live.info.upstream.cluster = Some(cluster.config().name.clone());
@@ -70,11 +72,13 @@ pub(super) async fn forward(
     let body = live.body_pending.then(|| Replay::new(body, keep, live.deadlines.activity.clone()));
     live.progress = body.as_ref().map(|body| Rc::clone(body.progress()));
     let informational = if job.connection.0.manager.proxy_100_continue {
-        informational
+        only_100(informational)
     } else {
-        // The client's expectation is met here.
-        live.head.headers.remove(EXPECT);
-        without_100(informational)
+        // The client's expectation was met here.
+        if expects_continue(&live.head.headers) {
+            live.head.headers.remove(EXPECT);
+        }
+        Informational(None)
     };
     let mut attempts =
         Attempts { job: &job, cluster, retries, allowed, body, spelling, informational, tried: Vec::new(), retry_permit: None };
@@ -87,12 +91,12 @@ pub(super) async fn forward(
     answered
 }
 
-/// Early 100s were answered here; the client would take another for the final answer's forerunner.
-fn without_100(informational: Informational) -> Informational {
+/// Nobody asks for other informational answers; Envoy drops them, too.
+fn only_100(informational: Informational) -> Informational {
     match informational.0 {
         None => Informational(None),
         Some(send) => Informational(Some(Rc::new(move |response: http::Response<()>| {
-            if response.status() != StatusCode::CONTINUE {
+            if response.status() == StatusCode::CONTINUE {
                 send(response);
             }
         }))),
@@ -207,13 +211,17 @@ impl Attempts<'_> {
             Ok(Ok(exchange)) => self.answered(live, picked, exchange),
             Ok(Err(error)) => self.failed(live, &error),
             Err(Expired::PerTry | Expired::PerTryIdle) => {
+                self.cluster.stats().upstream_rq_tx_reset.inc();
                 self.cluster.stats().upstream_rq_per_try_timeout.inc();
                 match self.decide_failure(live, Failure::PerTryTimeout) {
                     Some(wait) => Next::Again(wait),
                     None => Next::Stop(self.timed_out(live).into()),
                 }
             }
-            Err(expired) => Next::Stop(self.expired(live, expired).into()),
+            Err(expired) => {
+                self.cluster.stats().upstream_rq_tx_reset.inc();
+                Next::Stop(self.expired(live, expired).into())
+            }
         }
     }
 
@@ -290,16 +298,20 @@ impl Attempts<'_> {
     /// Headers of the answer, and what an upgrade changes.
     fn finish(&self, live: &mut Live, outgoing: &mut Outgoing<Body>) {
         let manager = &self.job.connection.0.manager;
+        live.request_ended();
         let upgraded = translate_upgrade(live, &mut outgoing.response);
         if upgraded {
             live.deadlines.route = None;
+            live.upgraded = Some(Upgraded::new(&self.job.connection.0.stats));
         }
         live.answering(outgoing.response.status());
         let fields = outgoing.response.headers_mut();
         lists::join_response(fields);
-        if !manager.router.suppress_envoy_headers {
-            let began = live.info.request_ended.unwrap_or(live.info.started);
-            headers::service_time(fields, began.elapsed());
+        // Without the request's end there is nothing to measure from: an early answer, a tunnel.
+        if let Some(ended) = live.info.request_ended
+            && !manager.router.suppress_envoy_headers
+        {
+            headers::service_time(fields, ended.elapsed());
         }
         if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_response) {
             fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));
@@ -312,6 +324,10 @@ impl Attempts<'_> {
         }
         lists::join_response(fields);
         headers::finish_response(manager, fields, upgraded);
+        if live.head.upgrade.is_some() && !upgraded && live.head.version != Version::HTTP_2 {
+            // The client may have sent more, as if it had been accepted.
+            fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         match manager.http1.header_case {
             HeaderCase::ProperCase => outgoing.spelling = Spelling::Title,
             HeaderCase::AsReceived => {}
@@ -329,6 +345,10 @@ impl Attempts<'_> {
             ExchangeFailure::Refused => Failure::Refused,
             ExchangeFailure::Closed { .. } | ExchangeFailure::Reset { .. } | ExchangeFailure::Protocol(_) => {
                 Failure::Reset { sent: error.unsent.is_none() }
+            }
+            ExchangeFailure::RequestBody(BodyError::Malformed(rule)) if live.head.version != Version::HTTP_2 => {
+                live.closing = true;
+                return Next::Stop(fault_reply(RequestFault::Malformed(rule)).into());
             }
             ExchangeFailure::RequestBody(_) => {
                 live.info.flags.set(ResponseFlag::DownstreamConnectionTermination);
@@ -447,12 +467,12 @@ fn translate_upgrade(live: &Live, response: &mut http::Response<Body>) -> bool {
     }
     if live.head.version == Version::HTTP_2 {
         *response.status_mut() = StatusCode::OK;
-        response.headers_mut().remove(http::header::CONNECTION);
+        response.headers_mut().remove(CONNECTION);
         response.headers_mut().remove(http::header::UPGRADE);
     } else {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let fields = response.headers_mut();
-        fields.insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.entry(CONNECTION).or_insert(HeaderValue::from_static("upgrade"));
         if !fields.contains_key(http::header::UPGRADE)
             && let Ok(protocol) = HeaderValue::try_from(protocol.as_str())
         {
@@ -493,5 +513,9 @@ fn failure_reply(failure: &ExchangeFailure, live: &mut Live) -> LocalReply {
     let details = format!("upstream_reset_before_response_started{{{reason}{why}}}").replace(' ', "_");
     live.info.upstream.failure = transport;
     let status = if matches!(failure, ExchangeFailure::Protocol(_)) { StatusCode::BAD_GATEWAY } else { StatusCode::SERVICE_UNAVAILABLE };
-    LocalReply::new(status, body, details).because(Some(flag), error, failure.to_string()).routed()
+    let mut reply = LocalReply::new(status, body, details).because(Some(flag), error, failure.to_string()).routed();
+    if matches!(failure, ExchangeFailure::Overflow(_)) && !live.connection.0.manager.router.suppress_envoy_headers {
+        reply.headers.insert("x-envoy-overloaded", HeaderValue::from_static("true"));
+    }
+    reply
 }

@@ -2,8 +2,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, LOCATION};
-use http::{StatusCode, Version};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::{Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::codec::Outgoing;
@@ -23,8 +23,7 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
         live.info.flags.set(flag);
     }
     let grpc = live.head.is_grpc();
-    let reply = map(&mut live, reply);
-    let (mut response, body) = reply.render(grpc);
+    let (mut response, body) = map(&mut live, reply).render(grpc);
     if reply.routed {
         live.mutate_response(response.headers_mut());
     }
@@ -35,12 +34,7 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
     {
         response.headers_mut().insert("x-request-id", id.clone());
     }
-    if live.head.version == Version::HTTP_2 {
-        if body.is_empty() {
-            // The stream's end says it.
-            response.headers_mut().remove(CONTENT_LENGTH);
-        }
-    } else if live.body_pending || live.closing {
+    if live.head.version != Version::HTTP_2 && ends_connection(&live, reply) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     live.info.status = Some(response.status());
@@ -55,6 +49,13 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
     }
     let body = ResponseBody::local(body, live);
     response.map(|()| body).into()
+}
+
+/// Whether an HTTP/1 connection ends with this answer: framing may be lost, or the client may go on as if it were a tunnel.
+fn ends_connection(live: &Live, reply: &LocalReply) -> bool {
+    let tunnel = live.head.upgrade.is_some() || live.head.method == Method::CONNECT;
+    let refused = reply.status == StatusCode::BAD_REQUEST && !live.connection.0.manager.http1.override_stream_error;
+    live.body_pending || live.closing || tunnel || refused
 }
 
 /// Applies the first mapper that fits, and the body format; also to what a gRPC client gets.
