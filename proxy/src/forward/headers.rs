@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, DATE, HeaderMap, HeaderName, HeaderValue, SERVER, TRANSFER_ENCODING, UPGRADE};
 use http::{Request, Uri, Version};
 
-use crate::codec::Body;
+use crate::codec::{Body, UnencodedPath};
 use crate::config::http::{HttpConnectionManager, ServerHeader};
-use crate::exchange::RequestHead;
+use crate::exchange::{RequestHead, RequestPath};
 
 const X_ENVOY_EXPECTED_RQ_TIMEOUT_MS: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
@@ -47,6 +48,9 @@ pub fn build(head: &RequestHead, body: Body, version: Version) -> Result<Request
     *request.method_mut() = head.method.clone();
     *request.headers_mut() = head.headers.clone();
     *request.uri_mut() = if version == Version::HTTP_2 { http2_uri(head)? } else { http1_uri(head)? };
+    if let Some(path) = head.path.as_ref().and_then(RequestPath::unencoded) {
+        request.extensions_mut().insert(UnencodedPath(Bytes::copy_from_slice(path.as_bytes())));
+    }
     if version == Version::HTTP_2 {
         translate_upgrade_to_http2(head, &mut request);
     } else {
@@ -59,7 +63,7 @@ pub fn build(head: &RequestHead, body: Body, version: Version) -> Result<Request
 fn http1_uri(head: &RequestHead) -> Result<Uri, &'static str> {
     let mut parts = http::uri::Parts::default();
     match &head.path {
-        Some(path) => parts.path_and_query = Some(path.clone()),
+        Some(path) => parts.path_and_query = Some(path.to_uri_path()),
         None => parts.authority = Some(authority(head)?),
     }
     Uri::from_parts(parts).map_err(|_| "the request target cannot be written")
@@ -71,7 +75,7 @@ fn http2_uri(head: &RequestHead) -> Result<Uri, &'static str> {
         parts.authority = Some(authority(head)?);
     }
     if let Some(path) = &head.path {
-        parts.path_and_query = Some(path.clone());
+        parts.path_and_query = Some(path.to_uri_path());
         let scheme = http::uri::Scheme::try_from(head.scheme.as_bytes()).map_err(|_| "the scheme cannot be written")?;
         parts.scheme = Some(scheme);
         if parts.authority.is_none() {
