@@ -84,7 +84,9 @@ pub(crate) fn arena(setup: Setup, test: impl AsyncFnOnce(&mut Arena)) {
 impl Arena {
     async fn start(setup: Setup) -> Self {
         let seen = Seen::default();
-        let mut servers = vec![Server::start(servers::good(seen.clone()))];
+        // The victim has a server of its own: only what the proxy does is to be measured.
+        let mut servers = vec![Server::start(servers::good(seen.clone())), Server::start(servers::good(Seen::default()))];
+        let quiet_server = servers[1].port;
         servers.extend(setup.hostile.map(Server::start));
         let hostile = servers.last().map_or(0, |server| server.port);
         let folder = Folder::new();
@@ -97,6 +99,7 @@ impl Arena {
             ("admin".to_owned(), admin.to_string()),
             ("log".to_owned(), log.display().to_string()),
             ("upstream.good".to_owned(), servers[0].port.to_string()),
+            ("upstream.quiet".to_owned(), quiet_server.to_string()),
             ("upstream.hostile".to_owned(), hostile.to_string()),
         ]);
         let file = folder.path().join("bootstrap.json");
@@ -219,7 +222,7 @@ fn name() -> String {
 
 /// The listener under attack, and the victim's beside it.
 fn bootstrap(config: &str, hostile_http2: bool, places: &Places) -> String {
-    let case = "{description: '', steps: [], expect: {}, upstreams: {good: {}, hostile: {protocol: PROTOCOL}}}";
+    let case = "{description: '', steps: [], expect: {}, upstreams: {good: {}, quiet: {}, hostile: {protocol: PROTOCOL}}}";
     let case = case.replace("PROTOCOL", if hostile_http2 { "http2" } else { "http1" });
     let case: Case = serde_saphyr::from_str(&case).expect("the arena's case");
     let mut config: Value = serde_saphyr::from_str(config).expect("the test's configuration");
@@ -230,7 +233,7 @@ fn bootstrap(config: &str, hostile_http2: bool, places: &Places) -> String {
     ]);
     fields.entry("routes").or_insert(routes);
     fields.entry("access_log").or_insert(json!("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(:PATH)%"));
-    let quiet = json!({"routes": [{"match": {"prefix": "/"}, "route": {"cluster": "good"}}]});
+    let quiet = json!({"routes": [{"match": {"prefix": "/"}, "route": {"cluster": "quiet"}}]});
     let quiet: Value = serde_json::from_str(&bootstrap::render(&case, &quiet, places)).expect("JSON");
     let mut whole: Value = serde_json::from_str(&bootstrap::render(&case, &config, places)).expect("JSON");
     let mut listener = quiet["static_resources"]["listeners"][0].clone();

@@ -101,7 +101,7 @@ fn trailers_that_break_rules() {
                 for (flags, block) in &trailers {
                     let bytes = [frame(HEADERS, END_HEADERS, 1, &request("POST", "/")), frame(HEADERS, *flags, 1, block)].concat();
                     let outcome = flood(port, &hello(&[]), |_| bytes.clone(), 1, LONG).await;
-                    assert!(!outcome.resets().is_empty() || outcome.goaway.is_some(), "{outcome:?}");
+                    assert!(!outcome.resets().is_empty() || outcome.goaway.is_some(), "{} got {outcome:?}", block.escape_ascii());
                 }
             })
             .await;

@@ -136,7 +136,7 @@ fn chunks_that_lie() {
 
 #[test]
 fn a_body_nobody_read_is_not_the_next_request() {
-    let config = "{hcm: {}, routes: [{match: {prefix: /direct}, direct_response: {status: 403, body: {inline_string: no}}}, \
+    let config = "{hcm: {}, routes: [{match: {prefix: /direct}, direct_response: {status: 403, body: {inline_string: never}}}, \
                   {match: {prefix: /}, route: {cluster: good}}]}";
     arena(configured(config), async |arena| {
         let port = arena.port;
