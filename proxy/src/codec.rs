@@ -1,6 +1,6 @@
 //! HTTP on the wire: bytes to messages and back, for both sides of the proxy.
 //!
-//! A codec frames messages and knows nothing of routes, clusters or policy. The server sides drive a [`Service`]; the
+//! A codec frames messages and knows nothing of routes, clusters or policy. The server sides drive a `Service`; the
 //! client sides send one request over one connection. After a 101, or a 2xx to CONNECT, both bodies of an exchange
 //! carry the tunnel's bytes, so an upgraded stream is forwarded like any other body.
 
@@ -105,13 +105,19 @@ pub struct Abort {
 pub enum RequestFault {
     /// The head does not follow the grammar; the text names the rule, without quoting the peer's bytes. 400.
     Malformed(&'static str),
-    /// The version is neither 1.0 nor 1.1, or 1.0 is switched off. 426 for HTTP/1.0 switched off, else 505 or 400 (as Envoy).
+    /// The version is neither 1.0 nor 1.1, or 1.0 is switched off. 426, as Envoy.
     Version(&'static str),
+    /// The body is in a transfer coding other than one chunked. 501.
+    Coding(&'static str),
     /// Head larger than `max_head_bytes`, or more fields than `max_headers`. 431.
     HeadTooLarge(&'static str),
     /// The head was not complete in time. 408.
     HeadTimeout,
 }
+
+/// Marks a request whose target had a fragment, which `Uri` drops.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragment;
 
 /// A peer's limits and habits on an HTTP/1 server connection.
 #[derive(Clone, Debug)]
@@ -124,6 +130,8 @@ pub struct Http1Options {
     pub head_timeout: Option<std::time::Duration>,
     /// Without any request in progress.
     pub idle_timeout: Option<std::time::Duration>,
+    /// Take every method that is a token (else the registered ones and WebDAV's).
+    pub allow_custom_methods: bool,
     /// Answer HTTP/1.0 requests (else 426).
     pub accept_http_10: bool,
     /// Host to assume for an HTTP/1.0 request without one.

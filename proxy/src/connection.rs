@@ -28,13 +28,13 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Serves one connection from its first byte to its last.
 pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket: Socket, peer: Address) {
-    let local = prepare(&listener, &socket);
+    let place = prepare(&listener, &socket);
     let mut seen = BytesMut::new();
     let detected = match detect::detect(&mut socket, &mut seen, &listener.config.detection).await {
         Ok(detected) => detected,
         Err(error) => return refuse(&listener, &peer, &error),
     };
-    let info = describe(&listener, local, peer, &detected);
+    let info = describe(&listener, place, peer, &detected);
     let Some(chain) = choose_chain(&listener, &info, &detected) else {
         listener.stats.no_filter_chain_match.inc();
         tracing::debug!(listener = %listener.config.name, client = %info.client, "no filter chain fits");
@@ -59,17 +59,24 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
     }
 }
 
-/// Socket settings; returns where the connection arrived, or was going before it was redirected.
-fn prepare(listener: &ActiveListener, socket: &Socket) -> Address {
+/// Where a connection arrived, or was going before it was redirected.
+struct Place {
+    local: Address,
+    redirected: bool,
+}
+
+/// Socket settings; returns where the connection arrived.
+fn prepare(listener: &ActiveListener, socket: &Socket) -> Place {
     let fallback = || listener.config.addresses.first().map_or_else(|| Address::Unix("".into()), |address| address.address.clone());
-    let Socket::Tcp(stream) = socket else { return fallback() };
+    let Socket::Tcp(stream) = socket else { return Place { local: fallback(), redirected: false } };
     // Refused only on a socket that has failed already; the first read will tell.
     let _failed = stream.set_nodelay(true).is_err();
     if let Some(keepalive) = listener.config.keepalive {
         crate::stream::set_keepalive(stream, &keepalive);
     }
-    let redirected = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
-    redirected.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::Ip)
+    let before = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
+    let redirected = before.is_some();
+    Place { local: before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::Ip), redirected }
 }
 
 fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
@@ -80,15 +87,20 @@ fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
     tracing::debug!(listener = %listener.config.name, %peer, %error, "detection");
 }
 
-fn describe(listener: &ActiveListener, local: Address, peer: Address, detected: &Detected) -> ConnectionInfo {
+fn describe(listener: &ActiveListener, place: Place, peer: Address, detected: &Detected) -> ConnectionInfo {
     let tls = detected.tls.as_ref();
-    let (client, local) = match detected.proxied {
-        Some((source, destination)) => (Address::Ip(source), Address::Ip(destination)),
-        None => (peer.clone(), local),
+    let (client, local, redirected) = match detected.proxied {
+        Some((source, destination)) => {
+            let destination = Address::Ip(destination);
+            let elsewhere = place.redirected || destination != place.local;
+            (Address::Ip(source), destination, elsewhere)
+        }
+        None => (peer.clone(), place.local, place.redirected),
     };
     ConnectionInfo {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         local,
+        redirected,
         peer,
         client,
         listener: listener.config.name.clone(),

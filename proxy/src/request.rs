@@ -123,7 +123,9 @@ impl Service for Connection {
             Ok(outgoing) => Ok(live.answer(outgoing)),
             Err(Stop::Reply(reply)) => Ok(local::answer(live, &reply)),
             Err(Stop::Reset(reason)) => {
-                live.info.flags.set(ResponseFlag::LocalReset);
+                if live.info.flags.is_empty() {
+                    live.info.flags.set(ResponseFlag::LocalReset);
+                }
                 Err(Abort { reason })
             }
         }
@@ -143,7 +145,10 @@ fn fault_reply(fault: RequestFault) -> LocalReply {
     };
     match fault {
         RequestFault::Malformed(rule) => protocol_error(StatusCode::BAD_REQUEST, "Bad Request", "http1.codec_error", rule),
-        RequestFault::Version(rule) => protocol_error(StatusCode::UPGRADE_REQUIRED, "", "low_version", rule),
+        RequestFault::Version(rule) => protocol_error(StatusCode::UPGRADE_REQUIRED, "Upgrade Required", "low_version", rule),
+        RequestFault::Coding(rule) => {
+            protocol_error(StatusCode::NOT_IMPLEMENTED, "Not Implemented", "http1.invalid_transfer_encoding", rule)
+        }
         RequestFault::HeadTooLarge(rule) => {
             protocol_error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large", "http1.headers_too_large", rule)
         }
@@ -160,10 +165,12 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     let (parts, body) = request.into_parts();
     live.body_pending = !http_body::Body::is_end_stream(&body);
     let inner = &connection.0;
+    if !inner.manager.proxy_100_continue && expects_continue(&parts.headers) {
+        informational.send(go_on());
+    }
     let normalized = normalize::normalize(&inner.manager, &inner.info, inner.worker.shared.local_ip, parts);
-    let normalized = normalized.map_err(|error| refused(&error))?;
+    let normalized = normalized.map_err(|error| refused(live, &error))?;
     live.accept(normalized);
-    check(inner, live)?;
     let generation = inner.worker.shared.current.load_full();
     let table = match &inner.manager.routes {
         RouteSource::Inline(table) => Some(table),
@@ -174,6 +181,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
     selected?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
+    check_upgrade(inner, live, &route.action)?;
     match &route.action {
         RouteAction::Redirect(redirect) => Err(local::redirect(live, redirect).into()),
         RouteAction::Direct(direct) => Err(local::direct(live, direct).into()),
@@ -192,8 +200,13 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
 }
 
 /// Finds the route and notes it.
-fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), LocalReply> {
+fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), Stop> {
     live.table = Some(Arc::clone(table));
+    // `*`, and a whole URL that is not taken for one, match nothing, whatever the routes say.
+    if live.head.path.as_ref().is_some_and(|path| !path.as_str().starts_with('/')) {
+        inner.stats.no_route.inc();
+        return Err(no_route().into());
+    }
     let context = MatchContext { tls: inner.info.tls.as_ref(), internal: live.info.internal, draw: fastrand::u64(..) };
     match route::select(table, &live.head, &context) {
         Selection::Route { virtual_host, route } => {
@@ -201,10 +214,10 @@ fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(),
             live.info.route = Some(Arc::clone(route));
             Ok(())
         }
-        Selection::RedirectToTls { .. } => Err(local::redirect_to_tls(live)),
+        Selection::RedirectToTls { .. } => Err(local::redirect_to_tls(live).into()),
         Selection::NoVirtualHost | Selection::NoRoute { .. } => {
             inner.stats.no_route.inc();
-            Err(no_route())
+            Err(no_route().into())
         }
     }
 }
@@ -217,42 +230,66 @@ fn no_route() -> LocalReply {
     )
 }
 
-fn refused(error: &NormalizeError) -> LocalReply {
+fn refused(live: &mut Live, error: &NormalizeError) -> Stop {
+    let flag = ResponseFlag::DownstreamProtocolError;
+    let bad_request = |body: &'static str, details: &'static str, rule: &str| {
+        LocalReply::new(StatusCode::BAD_REQUEST, body, details).because(Some(flag), "http_request_error", rule).into()
+    };
+    let http2 = live.head.version == Version::HTTP_2;
     match error {
-        NormalizeError::Refused(rule) => LocalReply::new(StatusCode::BAD_REQUEST, "", "path_normalization_failed").because(
-            Some(ResponseFlag::DownstreamProtocolError),
-            "http_request_error",
-            *rule,
-        ),
+        NormalizeError::Malformed(_) if http2 => {
+            live.info.flags.set(flag);
+            Stop::Reset(h2::Reason::INTERNAL_ERROR)
+        }
+        NormalizeError::NoHost if http2 => {
+            live.info.flags.set(flag);
+            Stop::Reset(h2::Reason::PROTOCOL_ERROR)
+        }
+        NormalizeError::Malformed(rule) => {
+            live.closing = true;
+            bad_request("Bad Request", "http1.codec_error", rule)
+        }
+        NormalizeError::NoHost => bad_request("", "missing_host_header", "the request has no host"),
+        NormalizeError::Refused(rule) => bad_request("", "path_normalization_failed", rule),
         NormalizeError::Redirect(path) => {
             let mut reply = LocalReply::new(StatusCode::TEMPORARY_REDIRECT, "", "path_normalization_failed");
             if let Ok(location) = http::HeaderValue::try_from(path.as_str()) {
                 reply.headers.insert(http::header::LOCATION, location);
             }
-            reply
+            reply.into()
         }
     }
 }
 
-/// What any request must satisfy, whatever its route.
-fn check(inner: &Inner, live: &Live) -> Result<(), LocalReply> {
-    let head = &live.head;
-    if head.authority.is_empty() {
-        let reply = LocalReply::new(StatusCode::BAD_REQUEST, "", "missing_host_header");
-        return Err(reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request has no host"));
-    }
-    let protocol = match (&head.upgrade, &head.path) {
+fn expects_continue(headers: &http::HeaderMap) -> bool {
+    headers.get(http::header::EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn go_on() -> http::Response<()> {
+    let mut response = http::Response::new(());
+    *response.status_mut() = StatusCode::CONTINUE;
+    response
+}
+
+/// An upgrade, CONNECT included, needs a word of the route, else of the listener.
+fn check_upgrade(inner: &Inner, live: &Live, action: &RouteAction) -> Result<(), Stop> {
+    let protocol = match (&live.head.upgrade, &live.head.path) {
         (Some(protocol), _) => protocol.as_str(),
         (None, None) => "connect",
         (None, Some(_)) => return Ok(()),
     };
-    // A route may allow or forbid it; that is seen once the route is known.
-    let known = inner.manager.upgrades.iter().any(|(name, _)| name == protocol);
-    if known {
+    let of_route = match action {
+        RouteAction::Forward(forward) => {
+            forward.upgrades.iter().find(|upgrade| upgrade.protocol == protocol).map(|upgrade| upgrade.enabled)
+        }
+        RouteAction::Redirect(_) | RouteAction::Direct(_) | RouteAction::NonForwarding => None,
+    };
+    let of_listener = || inner.manager.upgrades.iter().find(|(name, _)| name == protocol).map(|(_, enabled)| *enabled);
+    if of_route.or_else(of_listener).unwrap_or(false) {
         return Ok(());
     }
     let reply = LocalReply::new(StatusCode::FORBIDDEN, "", "upgrade_failed");
-    Err(reply.because(None, "http_protocol_error", "the listener does not allow this upgrade"))
+    Err(reply.because(None, "http_protocol_error", "neither the route nor the listener allows this upgrade").into())
 }
 
 fn http1_options(manager: &HttpConnectionManager) -> Http1Options {
@@ -261,6 +298,7 @@ fn http1_options(manager: &HttpConnectionManager) -> Http1Options {
         max_headers: manager.max_headers_count,
         head_timeout: manager.timeouts.request_headers,
         idle_timeout: manager.timeouts.idle,
+        allow_custom_methods: manager.http1.allow_custom_methods,
         accept_http_10: manager.http1.accept_http_10,
         default_host_for_http_10: manager.http1.default_host_for_http_10.clone(),
         allow_absolute_url: manager.http1.allow_absolute_url,

@@ -1,4 +1,4 @@
-//! Flags, environment and bootstrap file to [`Settings`]. The only module that reads the environment.
+//! Flags, environment and bootstrap file to `Settings`. The only module that reads the environment.
 //!
 //! Every setting is a flag with an environment variable, and `--help` shows both with default and unit. Names follow Envoy's
 //! flags where there is one, so that a start script for Envoy needs few changes.
@@ -48,7 +48,7 @@ pub struct Settings {
     /// Threads that carry traffic, 1 to 1024 [default: one for each CPU that the process may use, at most 2]
     #[arg(long, alias = "concurrency", value_name = "N", env = "NINON_WORKERS", default_value_t = default_workers(), hide_default_value = true, value_parser = workers)]
     pub workers: NonZeroUsize,
-    /// Folder for what must outlive a restart, such as the last good configuration; without it, nothing is kept
+    /// Folder for the last good configuration of a control plane. Nothing is kept there yet: configuration comes from the file
     #[arg(long, value_name = "DIR", env = "NINON_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
     /// Refuse every field that Ninon does not have, rather than warn where it decides nothing about access

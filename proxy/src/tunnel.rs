@@ -7,7 +7,6 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::balance::PickContext;
-use crate::config::address::Address;
 use crate::config::tcp::{TcpDestination, TcpProxy};
 use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::UpstreamIo;
@@ -101,10 +100,7 @@ async fn attempt(
     stream: &mut StreamInfo,
     tried: &mut Vec<Arc<EndpointState>>,
 ) -> Result<(Leg, ConnectionGuard), Final> {
-    let original_dst = match stream.connection.local {
-        Address::Ip(address) => Some(address),
-        Address::Unix(_) => None,
-    };
+    let original_dst = stream.connection.original_destination();
     let context = PickContext { tried, reselections: 3, original_dst };
     let Ok(picked) = worker.balancer.pick(cluster, &context) else {
         stream.flags.set(ResponseFlag::NoHealthyUpstream);
@@ -118,7 +114,7 @@ async fn attempt(
             let (io, guard) = opened.io.into_parts();
             let leg = match io {
                 UpstreamIo::Tcp(stream) => Leg::Tcp(stream),
-                other => Leg::Other(Box::new(other)),
+                other @ (UpstreamIo::Unix(_) | UpstreamIo::Tls(_)) => Leg::Other(Box::new(other)),
             };
             Ok((leg, guard))
         }
@@ -128,7 +124,7 @@ async fn attempt(
         }
         Err(OpenError::Dial(error)) => {
             stream.flags.set(ResponseFlag::UpstreamConnectionFailure);
-            stream.upstream.failure = Some(error.to_string());
+            stream.upstream.failure = error.transport_failure();
             tried.push(Arc::clone(picked.endpoint()));
             Err(Final::No)
         }

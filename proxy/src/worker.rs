@@ -1,5 +1,5 @@
 //! One data-plane thread: its runtime, its listeners' sockets, its pools. Nothing here is shared with another thread but
-//! what [`Shared`] holds.
+//! what `Shared` holds.
 
 use std::cell::Cell;
 use std::io;

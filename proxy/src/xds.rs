@@ -35,3 +35,6 @@ pub mod tcp;
 pub mod tls;
 /// Tracing.
 pub mod trace;
+
+#[cfg(test)]
+mod test_wire;

@@ -14,6 +14,13 @@ pub fn command(bootstrap: &Path) -> Command {
     command
 }
 
+/// `envoy --mode validate -c FILE`.
+pub fn validate_command(bootstrap: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command.args(["--mode", "validate", "-l", "error", "-c"]).arg(bootstrap);
+    command
+}
+
 /// The program itself: what `pip` puts into `bin/` is a Python script that costs more to start than Envoy.
 pub fn binary() -> PathBuf {
     let found = settings::envoy_binary();

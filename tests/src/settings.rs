@@ -32,6 +32,12 @@ pub fn record_dir() -> Option<PathBuf> {
     variable("DIFFERENTIAL_RECORD").map(PathBuf::from)
 }
 
+/// `MUTANTS_SECONDS`: no further case is begun after this time; ten minutes when unset.
+pub fn mutants_limit() -> Duration {
+    let seconds = variable("MUTANTS_SECONDS").map(|text| text.parse().expect("MUTANTS_SECONDS is a number"));
+    Duration::from_secs(seconds.unwrap_or(600))
+}
+
 /// `ENVOY_BIN`, else `target/venv/bin/envoy` as `make test` installs it.
 pub fn envoy_binary() -> PathBuf {
     variable("ENVOY_BIN").map_or_else(|| repository().join("target/venv/bin/envoy"), PathBuf::from)
@@ -78,12 +84,18 @@ pub fn is_on_path(program: &str) -> bool {
     path.split(':').any(|folder| Path::new(folder).join(program).exists())
 }
 
+/// `CLIENTS_PYTHON`, else `target/clients/bin/python` as `make test` installs it: Python with gRPC and WebSocket libraries.
+pub fn clients_python() -> PathBuf {
+    variable("CLIENTS_PYTHON").map_or_else(|| repository().join("target/clients/bin/python"), PathBuf::from)
+}
+
 /// The folder `tests/` of the repository.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn repository() -> PathBuf {
+/// The repository.
+pub fn repository() -> PathBuf {
     tests_dir().parent().map(Path::to_path_buf).unwrap_or_default()
 }
 

@@ -46,11 +46,14 @@ pub struct BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "listener \"{}\" cannot listen on {} (its setting `address`): {}", self.listener, self.address, self.cause)?;
-        match self.cause.kind() {
-            io::ErrorKind::AddrInUse => f.write_str("; another process has it, see `ss -ltnp`"),
-            io::ErrorKind::PermissionDenied => f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE"),
-            _ => Ok(()),
+        let kind = self.cause.kind();
+        if kind == io::ErrorKind::AddrInUse {
+            f.write_str("; another process has it, see `ss -ltnp`")?;
         }
+        if kind == io::ErrorKind::PermissionDenied {
+            f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE")?;
+        }
+        Ok(())
     }
 }
 

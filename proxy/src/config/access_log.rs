@@ -53,9 +53,9 @@ pub enum JsonValue {
     /// A format: a number where it is a single numeric command, else text.
     Format(Format),
     /// A nested object.
-    Object(Vec<(String, JsonValue)>),
+    Object(Vec<(String, Self)>),
     /// A nested list.
-    List(Vec<JsonValue>),
+    List(Vec<Self>),
     /// As it is.
     Number(f64),
     /// As it is.
@@ -78,9 +78,9 @@ pub enum LogFilter {
     /// A share.
     Fraction(Fraction),
     /// All of these.
-    All(Vec<LogFilter>),
+    All(Vec<Self>),
     /// Any of these.
-    Any(Vec<LogFilter>),
+    Any(Vec<Self>),
     /// By a request header.
     Header(HeaderMatch),
     /// Has one of these response flags; empty: has any.

@@ -16,7 +16,7 @@ use crate::config::ClusterName;
 use crate::config::Fraction;
 use crate::config::RouteTableName;
 use crate::config::headers::HeaderMutations;
-use crate::config::matcher::{HeaderMatch, StringMatch};
+use crate::config::matcher::{HeaderMatch, MatchedName, StringMatch};
 use crate::config::route::domains::DomainIndex;
 
 /// `RouteConfiguration`.
@@ -397,6 +397,8 @@ pub struct RouteTimeouts {
     pub grpc_max: Option<Duration>,
     /// Subtracted from `grpc-timeout`.
     pub grpc_offset: Duration,
+    /// `grpc-timeout` bounds the stream's life, not the time to answer.
+    pub grpc_bounds_stream: bool,
 }
 
 /// Which limits a request counts against.
@@ -432,8 +434,8 @@ pub struct HashPolicy {
 /// Source of a hash.
 #[derive(Clone, Debug)]
 pub enum HashBy {
-    /// A field.
-    Header(HeaderName),
+    /// A header or pseudo-header.
+    Header(MatchedName),
     /// A cookie; made with this life and path where missing.
     Cookie {
         /// Its name.

@@ -88,8 +88,7 @@ impl Replay {
             return Some(Body::Empty);
         }
         drop(source);
-        let attempt =
-            Attempt { source: Rc::clone(&self.source), progress: Rc::clone(&self.progress), next: 0, size_hint: self.size_hint.clone() };
+        let attempt = Attempt { source: Rc::clone(&self.source), progress: Rc::clone(&self.progress), next: 0, size_hint: self.size_hint };
         Some(Body::Boxed(Box::pin(attempt)))
     }
 }
@@ -143,7 +142,7 @@ impl http_body::Body for Attempt {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size_hint.clone()
+        self.size_hint
     }
 }
 

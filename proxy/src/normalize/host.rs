@@ -32,13 +32,14 @@ pub(super) fn normalize(settings: HostSettings, connection: &ConnectionInfo, hea
 /// Host and port of an authority; brackets of IPv6 stay with the host.
 pub fn split_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
-        Some((host, port))
-            if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) && !(host.contains(':') && !host.ends_with(']')) =>
-        {
-            (host, Some(port))
-        }
+        // More than one colon outside brackets is a bare IPv6 address.
+        Some((host, port)) if is_number(port) && (!host.contains(':') || host.ends_with(']')) => (host, Some(port)),
         _ => (authority, None),
     }
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub(super) struct Live {
     pub(super) held: Option<Held>,
     /// The request had a body that was not read when the answer began.
     pub(super) body_pending: bool,
+    /// Nothing is known of the request: its head could not be read.
+    pub(super) unread: bool,
     /// The codec closes the connection after this answer.
     pub(super) closing: bool,
     /// The answer's last byte was handed over.
@@ -49,6 +51,7 @@ pub(super) struct Live {
 }
 
 /// What counts a request where it was sent; freed in this order.
+#[expect(dead_code, reason = "kept for what is counted when they are dropped")]
 pub(super) struct Held {
     pub(super) in_flight: InFlight,
     pub(super) picked: Picked,
@@ -87,6 +90,7 @@ impl Live {
             cluster: None,
             held: None,
             body_pending: false,
+            unread: true,
             closing: false,
             complete: false,
         })
@@ -95,6 +99,7 @@ impl Live {
     /// Takes over what normalisation found.
     pub(super) fn accept(&mut self, normalized: Normalized) {
         self.head = normalized.head;
+        self.unread = false;
         self.info.remote = normalized.remote;
         self.info.internal = normalized.internal;
         if !self.body_pending {
@@ -112,6 +117,14 @@ impl Live {
             }
         }
         self.info.request_ended
+    }
+
+    /// An answer with this status begins: what header formats may ask for.
+    pub(super) fn answering(&mut self, status: StatusCode) {
+        self.info.status = Some(status);
+        if let Some(progress) = &self.progress {
+            self.info.bytes_received = progress.bytes();
+        }
     }
 
     /// Turns an upstream's answer into the client's.
@@ -222,7 +235,7 @@ impl Drop for Live {
             let worker = &self.connection.0.worker;
             let exchange = Exchange {
                 info: &self.info,
-                request: Some(&self.head),
+                request: (!self.unread).then_some(&self.head),
                 response: self.response_headers.as_ref(),
                 trailers: self.response_trailers.as_ref(),
                 ..Exchange::of_connection(&self.info, &worker.shared.hostname)

@@ -1,4 +1,4 @@
-//! A bootstrap file: text to JSON to [`Bootstrap`].
+//! A bootstrap file: text to JSON to `Bootstrap`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -13,8 +13,8 @@ use crate::xds::invalid::{Faults, Invalid};
 
 /// About a hundred thousand endpoints. More comes from a control plane.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
-/// Objects and lists within one another. xDS as JSON stays below 50; deeper is not configuration.
-const DEEPEST: usize = 100;
+/// Objects and lists within one another. xDS as JSON stays below 50; deeper is not configuration, and fills the stack.
+const DEEPEST: usize = 64;
 /// Scalars, lists and objects. A file of the largest size has fewer.
 const MOST_NODES: usize = 8_000_000;
 

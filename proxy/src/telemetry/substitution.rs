@@ -1,4 +1,4 @@
-//! Values for the commands of a [`Format`]: in access logs, headers and local replies.
+//! Values for the commands of a `Format`: in access logs, headers and local replies.
 //!
 //! What comes from a peer cannot break a line: text logs escape control characters, JSON escapes what JSON must.
 

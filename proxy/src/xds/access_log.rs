@@ -142,3 +142,6 @@ fn json_value(kind: Option<&Kind>, parser: &mut Parser) -> Option<JsonValue> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

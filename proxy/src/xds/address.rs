@@ -165,3 +165,6 @@ fn number(field: &'static str, value: i64, parser: &mut Parser) -> Option<i32> {
     let number = i32::try_from(value).ok();
     number.or_else(|| parser.refuse_at(field, format_args!("{value} does not fit 32 bits")))
 }
+
+#[cfg(test)]
+mod tests;

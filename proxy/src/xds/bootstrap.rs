@@ -1,4 +1,4 @@
-//! An Envoy bootstrap file to [`Bootstrap`].
+//! An Envoy bootstrap file to `Bootstrap`.
 //!
 //! All faults are told together: those of the file's shape (a value of the wrong type) first, and when there are none, those
 //! of its meaning.

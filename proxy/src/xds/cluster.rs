@@ -149,3 +149,6 @@ fn with_auto_sni(tls: Arc<ClientTls>, auto_sni: bool) -> Arc<ClientTls> {
     }
     Arc::new(ClientTls { auto_host_sni: true, ..ClientTls::clone(&tls) })
 }
+
+#[cfg(test)]
+mod tests;

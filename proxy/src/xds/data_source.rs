@@ -41,3 +41,6 @@ fn file(path: &str, parser: &mut Parser) -> Option<Bytes> {
         Ok(_) => parser.refuse(format_args!("{path:?} is larger than {LARGEST_FILE} bytes")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,8 +137,8 @@ fn check_sums(localities: &[LocalityEndpoints], parser: &mut Parser) {
         let mut of_priority: Vec<(u32, u32)> = Vec::new();
         for (index, group) in localities.iter().enumerate() {
             parser.at_index(index, |parser| {
-                let weights = group.endpoints.iter().map(|endpoint| endpoint.weight.get());
-                if weights.fold(Some(0), |sum: Option<u32>, weight| sum?.checked_add(weight)).is_none() {
+                let mut weights = group.endpoints.iter().map(|endpoint| endpoint.weight.get());
+                if weights.try_fold(0_u32, u32::checked_add).is_none() {
                     parser.refuse_at::<()>("lb_endpoints", "the sum of weights is above 4294967295");
                 }
                 let weight = group.weight.map_or(0, NonZeroU32::get);
@@ -156,3 +156,6 @@ fn check_sums(localities: &[LocalityEndpoints], parser: &mut Parser) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ pub fn value_at(field: &'static str, text: &str, parser: &mut Parser) -> Option<
 /// The fields `request_headers_to_add` and `request_headers_to_remove`.
 pub fn request(add: &[wire::HeaderValueOption], remove: &[String], parser: &mut Parser) -> HeaderMutations {
     HeaderMutations {
-        remove: parser.each("request_headers_to_remove", remove, removed),
+        remove: parser.each("request_headers_to_remove", remove, |name, parser| changed(name, "removed", parser)),
         set: additions("request_headers_to_add", add, parser),
     }
 }
@@ -60,7 +60,7 @@ pub fn request(add: &[wire::HeaderValueOption], remove: &[String], parser: &mut 
 /// The fields `response_headers_to_add` and `response_headers_to_remove`.
 pub fn response(add: &[wire::HeaderValueOption], remove: &[String], parser: &mut Parser) -> HeaderMutations {
     HeaderMutations {
-        remove: parser.each("response_headers_to_remove", remove, removed),
+        remove: parser.each("response_headers_to_remove", remove, |name, parser| changed(name, "removed", parser)),
         set: additions("response_headers_to_add", add, parser),
     }
 }
@@ -118,11 +118,6 @@ fn format_at(field: &'static str, text: &str, parser: &mut Parser) -> Option<For
         return parser.refuse_at(field, format_args!("{text:?} cannot stand in a header"));
     }
     parser.at(field, |parser| parser.accept(Format::parse(text)))
-}
-
-// `each` hands out entries by reference, so the entry is a `&String`.
-fn removed(name: &String, parser: &mut Parser) -> Option<HeaderName> {
-    changed(name, "removed", parser)
 }
 
 fn changed(text: &str, how: &str, parser: &mut Parser) -> Option<HeaderName> {

@@ -1,4 +1,4 @@
-//! `HttpConnectionManager` to [`HttpConnectionManager`].
+//! `HttpConnectionManager` to `HttpConnectionManager`.
 //!
 //! Source of rules and defaults: Envoy's API (`envoy.extensions.filters.network.http_connection_manager.v3`) and what
 //! Envoy 1.40 refuses. Where a default is stricter than Envoy's, its constant says why.

@@ -1,4 +1,4 @@
-//! What is wrong with a resource, and where: [`Invalid`] is one fault, [`Faults`] all of them, [`Parser`] collects them.
+//! What is wrong with a resource, and where: `Invalid` is one fault, `Faults` all of them, `Parser` collects them.
 //!
 //! A parser states a problem where it stands; the path is kept by whoever called it. Parsing goes on after a fault, so that
 //! an operator sees all faults of a file at once: a parser that cannot build its value says why and returns `None`.

@@ -1,4 +1,4 @@
-//! `Listener` to [`Listener`].
+//! `Listener` to `Listener`.
 
 /// Filter chains: filters, transport socket, match.
 pub mod chain;

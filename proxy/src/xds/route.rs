@@ -34,6 +34,7 @@ use xds_proto::envoy::config::route::v3 as wire;
 use xds_proto::envoy::config::route::v3::virtual_host::TlsRequirementType;
 
 use crate::config::RouteTableName;
+use crate::config::route::domains::DomainIndex;
 use crate::config::route::{Domain, Mirror, RequireTls, RouteTable, VirtualHost};
 use crate::xds::headers;
 use crate::xds::invalid::Parser;
@@ -55,14 +56,12 @@ pub fn parse(table: &wire::RouteConfiguration, parser: &mut Parser) -> Option<Ro
     if let Some(clusters) = unchecked {
         parser.recall_clusters(clusters);
     }
-    let domains = match crate::config::route::domains::DomainIndex::new(&virtual_hosts) {
-        Ok(domains) => domains,
-        Err(duplicate) => return parser.refuse_at("virtual_hosts", duplicate.to_string()),
-    };
+    // Duplicates have been refused above, where it is known which one is the second.
+    let domains = parser.accept(DomainIndex::new(&virtual_hosts));
     Some(RouteTable {
-        domains,
         name: RouteTableName::from(table.name.as_str()),
         virtual_hosts,
+        domains: domains?,
         ignore_port: table.ignore_port_in_host_matching,
         request_headers: headers::request(&table.request_headers_to_add, &table.request_headers_to_remove, parser),
         response_headers: headers::response(&table.response_headers_to_add, &table.response_headers_to_remove, parser),
@@ -185,3 +184,6 @@ fn replay_limit(newer: Option<u64>, older: Option<u32>) -> Option<usize> {
 fn size(bytes: Option<u32>) -> Option<usize> {
     bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
 }
+
+#[cfg(test)]
+mod tests;

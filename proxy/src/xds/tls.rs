@@ -1,4 +1,4 @@
-//! TLS contexts to [`ServerTls`] and [`ClientTls`].
+//! TLS contexts to `ServerTls` and `ClientTls`.
 //!
 //! Nothing here is ignored: whatever a field would have decided about who may connect, it decides, or it refuses the context.
 
@@ -198,3 +198,6 @@ fn version(field: &'static str, wire: i32, default: TlsVersion, parser: &mut Par
         TlsProtocol::TlSv10 | TlsProtocol::TlSv11 => parser.refuse_at(field, "not supported: TLS 1.0 and 1.1 are withdrawn (RFC 8996)"),
     }
 }
+
+#[cfg(test)]
+mod tests;

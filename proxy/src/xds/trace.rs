@@ -1,4 +1,4 @@
-//! `HttpConnectionManager.Tracing` to [`Tracing`].
+//! `HttpConnectionManager.Tracing` to `Tracing`.
 
 use http::HeaderName;
 use xds_proto::any;
@@ -100,3 +100,6 @@ fn open_telemetry(provider: &provider::tracing::Http, parser: &mut Parser) -> Op
         Some(OpenTelemetry { cluster: cluster?, service_name: service.to_owned() })
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,7 +85,7 @@ impl Pump {
                     self.unasked = self.unasked.saturating_add(data.len());
                     match self.send(data, last) {
                         End::Complete if !last => continue,
-                        end => return Poll::Ready(end),
+                        end @ (End::Complete | End::Body(_) | End::Refused | End::Stalled) => return Poll::Ready(end),
                     }
                 }
                 Err(frame) => frame,

@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
@@ -31,7 +31,9 @@ pub(super) async fn run<S: Service>(
     let respond: Respond = Rc::new(RefCell::new(Some(respond)));
     let tunnel = request.method() == http::Method::CONNECT;
     let answer = if request.headers().len() > shared.options.max_headers {
-        Some(Ok(service.reject(RequestFault::HeadTooLarge("too many fields"))))
+        // Counted and logged as refused; the client's stream is reset (as Envoy).
+        drop(service.reject(RequestFault::HeadTooLarge("too many fields")));
+        Some(Err(Abort { reason: Reason::INTERNAL_ERROR }))
     } else {
         let incoming = incoming(request, &respond, shared.options.max_headers);
         call(&service, incoming, &respond).await
@@ -68,7 +70,12 @@ fn incoming(request: Request<RecvStream>, respond: &Respond, max_headers: usize)
 }
 
 fn informational(respond: Respond) -> Informational {
+    let continued = Cell::new(false);
     Informational(Some(Rc::new(move |mut response: Response<()>| {
+        // The service and the body may both say it.
+        if response.status() == StatusCode::CONTINUE && continued.replace(true) {
+            return;
+        }
         strip_connection_fields(response.headers_mut());
         if let Ok(mut respond) = respond.try_borrow_mut()
             && let Some(respond) = respond.as_mut()
@@ -132,6 +139,8 @@ where
     match poll_fn(|cx| pump.poll(body.as_mut(), cx)).await {
         End::Complete => true,
         End::Body(_) => {
+            // A reset drops what waits to be sent: the connection's task gets a turn to send the head first.
+            tokio::task::yield_now().await;
             pump.reset(Reason::INTERNAL_ERROR);
             true
         }

@@ -74,7 +74,7 @@ fn a_path_has_options() {
 fn times_are_taken_apart() {
     let time = |text: &str| match items(&format!("%START_TIME({text})%")).remove(0) {
         FormatItem::Command(Command::StartTime(format), None) => format,
-        other => panic!("{other:?}"),
+        other @ (FormatItem::Literal(_) | FormatItem::Command(..)) => panic!("{other:?}"),
     };
     assert_eq!(time(""), TimeFormat::default());
     assert_eq!(time("%s.%3f"), TimeFormat { items: vec![TimeItem::Epoch, literal_time("."), TimeItem::Fraction(3)] });

@@ -18,6 +18,7 @@ fn info() -> StreamInfo {
     let address = Address::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
     StreamInfo::new(Rc::new(ConnectionInfo {
         id: 1,
+        redirected: false,
         local: address.clone(),
         peer: address.clone(),
         client: address,

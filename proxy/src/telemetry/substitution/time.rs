@@ -92,7 +92,7 @@ impl Civil {
             TimeItem::WeekdayFromMonday => write!(out, "{}", if self.weekday == 0 { 7 } else { self.weekday }),
             TimeItem::WeekdayFromSunday => write!(out, "{}", self.weekday),
             TimeItem::Hour => write!(out, "{:02}", self.hour),
-            TimeItem::HourOfTwelve => write!(out, "{:02}", if self.hour % 12 == 0 { 12 } else { self.hour % 12 }),
+            TimeItem::HourOfTwelve => write!(out, "{:02}", if self.hour.is_multiple_of(12) { 12 } else { self.hour % 12 }),
             TimeItem::AmPm => out.write_str(if self.hour < 12 { "AM" } else { "PM" }),
             TimeItem::Minute => write!(out, "{:02}", self.minute),
             TimeItem::Second => write!(out, "{:02}", self.second),

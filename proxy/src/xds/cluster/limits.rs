@@ -19,6 +19,11 @@ pub fn parse(breakers: Option<&CircuitBreakers>, parser: &mut Parser) -> (Limits
     parser.at("circuit_breakers", |parser| {
         let per_host = !breakers.per_host_thresholds.is_empty();
         parser.ignored("per_host_thresholds", per_host, "connections are limited for the cluster, not for an endpoint");
+        parser.each("per_host_thresholds", &breakers.per_host_thresholds, |wire, parser| {
+            // Envoy's rule.
+            let known = Thresholds { priority: wire.priority, max_connections: wire.max_connections, ..Thresholds::default() };
+            if *wire == known { Some(()) } else { parser.refuse("only max_connections may be set") }
+        });
         let all = parser.each("thresholds", &breakers.thresholds, |wire, parser| {
             let priority: RoutingPriority = parser.choice("priority", wire.priority)?;
             Some((priority, limits(wire, parser)))

@@ -90,6 +90,9 @@ fn first_available(policy: &wire::LoadBalancingPolicy, parser: &mut Parser) -> O
         return parser.refuse_at("policies", problem);
     };
     parser.at("policies", |parser| {
+        for skipped in 0..index {
+            parser.at_index(skipped, |parser| parser.warn("skipped: not supported, and a later one is"));
+        }
         parser.at_index(index, |parser| {
             parser.at("typed_extension_config", |parser| parser.at("typed_config", |parser| typed(config, parser)))
         })

@@ -22,13 +22,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 const MAX_HEADERS_COUNT: u32 = 100;
 
 /// Envoy's default for `max_response_headers_kb`.
-const MAX_RESPONSE_HEADERS_KB: u32 = 60;
+const MAX_RESPONSE_HEADERS_KB: u32 = 80;
 
 /// Envoy's bound for `max_response_headers_kb`.
 const MOST_HEADERS_KB: u32 = 8192;
 
 /// Where Envoy looks for a cluster's HTTP settings.
-const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+pub(super) const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// What a cluster says about HTTP.
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ fn newer(options: &HttpProtocolOptions, parser: &mut Parser) -> Option<Http> {
 
 fn older(cluster: &wire::Cluster, parser: &mut Parser) -> Option<Http> {
     let common_options = cluster.common_http_protocol_options.as_ref();
-    let common = parser.at("common_http_protocol_options", |parser| common(common_options, parser));
+    let common = common(common_options, parser);
     let upstream = cluster.upstream_http_protocol_options.as_ref();
     let auto_sni = auto_sni(upstream, parser);
     let (options1, options2) = (cluster.http_protocol_options.as_ref(), cluster.http2_protocol_options.as_ref());
@@ -169,6 +169,10 @@ fn versions(
 fn common(options: Option<&core::HttpProtocolOptions>, parser: &mut Parser) -> Option<Common> {
     let default = core::HttpProtocolOptions::default();
     let options = options.unwrap_or(&default);
+    parser.at("common_http_protocol_options", |parser| common_limits(options, parser))
+}
+
+fn common_limits(options: &core::HttpProtocolOptions, parser: &mut Parser) -> Option<Common> {
     let jitter = options.max_connection_duration_jitter.is_some();
     parser.ignored("max_connection_duration_jitter", jitter, "a connection lives exactly as long as it may");
     let underscores = options.headers_with_underscores_action != 0;
@@ -207,7 +211,10 @@ fn auto_sni(options: Option<&core::UpstreamHttpProtocolOptions>, parser: &mut Pa
 fn upstream_filter(filter: &HttpFilter, parser: &mut Parser) -> Option<()> {
     const CODEC: &str = "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec";
     match &filter.config_type {
-        Some(ConfigType::TypedConfig(config)) if any::type_name(&config.type_url) == Some(CODEC) => Some(()),
+        Some(ConfigType::TypedConfig(config)) if any::type_name(&config.type_url) == Some(CODEC) => {
+            parser.warn("ignored: the codec is always there, and has no settings");
+            Some(())
+        }
         _ if filter.is_optional || filter.disabled => {
             parser.warn("ignored: there is no such filter");
             Some(())

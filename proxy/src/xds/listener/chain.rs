@@ -1,4 +1,4 @@
-//! `FilterChain` to [`FilterChain`].
+//! `FilterChain` to `FilterChain`.
 
 use std::sync::Arc;
 

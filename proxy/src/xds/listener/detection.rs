@@ -1,4 +1,4 @@
-//! Listener filters to [`Detection`].
+//! Listener filters to `Detection`.
 //!
 //! Their order is fixed here: PROXY header, original destination, then what the bytes show. A file that asks for another
 //! order that would mean something else is refused.

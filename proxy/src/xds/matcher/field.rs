@@ -29,7 +29,7 @@ pub fn headers(field: &'static str, matchers: &[wire::HeaderMatcher], parser: &m
 }
 
 /// The name of a header or pseudo-header that a matcher looks at.
-fn matched_name(name: &str, parser: &mut Parser) -> Option<MatchedName> {
+pub(in crate::xds) fn matched_name(name: &str, parser: &mut Parser) -> Option<MatchedName> {
     match name {
         ":method" => Some(MatchedName::Method),
         ":path" => Some(MatchedName::Path),
@@ -38,7 +38,7 @@ fn matched_name(name: &str, parser: &mut Parser) -> Option<MatchedName> {
         // Envoy keeps `host` under the name `:authority`.
         host if host.eq_ignore_ascii_case("host") => Some(MatchedName::Authority),
         pseudo if pseudo.starts_with(':') => {
-            parser.refuse(format_args!("{pseudo:?} cannot be matched on: only :method, :path, :scheme and :authority can"))
+            parser.refuse(format_args!("{pseudo:?} cannot be looked at: only :method, :path, :scheme and :authority can"))
         }
         name => headers::name(name, parser).map(MatchedName::Field),
     }

@@ -59,14 +59,12 @@ fn compile(pattern: &str) -> Result<Regex, regex::Error> {
 
 /// The crate draws the pattern with a mark below it, over several lines; the last one says what is wrong.
 fn one_line(error: regex::Error) -> String {
-    match &error {
-        regex::Error::CompiledTooBig(limit) => format!("compiles to more than {limit} bytes"),
-        _ => {
-            let text = error.to_string();
-            let problem = text.lines().last().unwrap_or_default();
-            problem.strip_prefix("error: ").unwrap_or(problem).to_owned()
-        }
+    if let regex::Error::CompiledTooBig(limit) = &error {
+        return format!("compiles to more than {limit} bytes");
     }
+    let text = error.to_string();
+    let problem = text.lines().last().unwrap_or_default();
+    problem.strip_prefix("error: ").unwrap_or(problem).to_owned()
 }
 
 /// RE2's `\1` becomes the crate's `${1}`, and its `$`, which means nothing to RE2, `$$`.

@@ -166,7 +166,7 @@ fn pseudo_headers_have_their_own_names() {
     let name = |name: &str| parse(|p| header(&header_of(name, None), p)).map(|matcher| matcher.name);
     assert_eq!(name(":method").unwrap(), MatchedName::Method);
     assert_eq!(name("Host").unwrap(), MatchedName::Authority);
-    assert_eq!(name(":protocol").unwrap_err(), "name: \":protocol\" cannot be matched on: only :method, :path, :scheme and :authority can");
+    assert_eq!(name(":protocol").unwrap_err(), "name: \":protocol\" cannot be looked at: only :method, :path, :scheme and :authority can");
     assert_eq!(name("").unwrap_err(), "name: must not be empty");
     assert_eq!(name("a b").unwrap_err(), "name: \"a b\" is not a header name");
 }
@@ -175,9 +175,9 @@ fn pseudo_headers_have_their_own_names() {
 fn every_header_specifier_is_read() {
     use route::header_matcher::HeaderMatchSpecifier as Specifier;
     let of = |specifier| parse(|p| header(&header_of("a", Some(specifier)), p));
-    let fits = |specifier, value: &[u8]| match of(specifier).unwrap().test {
-        HeaderTest::String(string) => string.matches(value),
-        other => panic!("{other:?}"),
+    let fits = |specifier, value: &[u8]| {
+        let HeaderTest::String(string) = of(specifier).unwrap().test else { panic!("of another kind") };
+        string.matches(value)
     };
     assert!(fits(Specifier::ExactMatch("x".to_owned()), b"x"));
     assert!(fits(Specifier::PrefixMatch("x".to_owned()), b"xy"));

@@ -2,8 +2,8 @@ use xds_proto::envoy::config::route::v3::route_action::HashPolicy as WirePolicy;
 use xds_proto::envoy::config::route::v3::route_action::hash_policy::PolicySpecifier;
 
 use crate::config::route::{HashBy, HashPolicy};
-use crate::xds::headers;
 use crate::xds::invalid::Parser;
+use crate::xds::matcher::field::matched_name;
 use crate::xds::matcher::not_empty;
 
 /// The field `hash_policy`. Policies that never give a hash are left out.
@@ -23,7 +23,8 @@ fn source(specifier: &PolicySpecifier, parser: &mut Parser) -> Option<HashBy> {
     match specifier {
         PolicySpecifier::Header(header) => parser.at("header", |parser| {
             parser.unsupported("regex_rewrite", header.regex_rewrite.is_some());
-            headers::read_name_at("header_name", &header.header_name, parser).map(HashBy::Header)
+            let name = parser.at("header_name", |parser| matched_name(&header.header_name, parser));
+            name.map(HashBy::Header)
         }),
         PolicySpecifier::Cookie(cookie) => parser.at("cookie", |parser| {
             parser.ignored("attributes", !cookie.attributes.is_empty(), "the cookie is made without them");

@@ -43,7 +43,7 @@ pub(super) fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Op
     parser.unsupported("signed_certificate_timestamp", !certificate.signed_certificate_timestamp.is_empty());
     parser.unsupported("tls_params", certificate.tls_params.is_some());
     parser.ignored("watched_directory", certificate.watched_directory.is_some(), "files are read once");
-    let chain = source("certificate_chain", certificate.certificate_chain.as_ref(), parser, |pem, parser| certificates(pem, parser));
+    let chain = source("certificate_chain", certificate.certificate_chain.as_ref(), parser, certificates);
     let key = source("private_key", certificate.private_key.as_ref(), parser, |pem, parser| match PrivateKeyDer::from_pem_slice(pem) {
         Ok(_) => Some(()),
         Err(_) => parser.refuse("holds no private key in PEM (PKCS#8, SEC1 or PKCS#1, not encrypted)"),

@@ -1,0 +1,199 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::xds::invalid::StaticSecret;
+use crate::xds::test_wire::{message, parsed};
+
+fn pem() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+fn certificate() -> Value {
+    let (chain, key) = pem();
+    json!({"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}})
+}
+
+fn socket(kind: &str, context: &Value) -> TransportSocket {
+    let mut config = context.clone();
+    config["@type"] = json!(format!("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{kind}"));
+    message(&json!({"name": "tls", "typed_config": config}))
+}
+
+fn down(context: &Value) -> Result<ServerTls, String> {
+    let socket = socket("DownstreamTlsContext", context);
+    let (tls, _) = parsed(|parser| server(&socket, parser))?;
+    Ok(Arc::unwrap_or_clone(tls.unwrap()))
+}
+
+fn up(context: &Value) -> Result<ClientTls, String> {
+    let socket = socket("UpstreamTlsContext", context);
+    let (tls, _) = parsed(|parser| client(&socket, parser))?;
+    Ok(Arc::unwrap_or_clone(tls.unwrap()))
+}
+
+fn common(field: &str, value: Value) -> Value {
+    let mut context = json!({"tls_certificates": [certificate()]});
+    context[field] = value;
+    json!({"common_tls_context": context})
+}
+
+#[test]
+fn a_server_shows_a_certificate_and_asks_for_none() {
+    let tls = down(&json!({"common_tls_context": {"tls_certificates": [certificate()], "alpn_protocols": ["h2", "http/1.1"]}})).unwrap();
+    assert_eq!(tls.certificates.len(), 1);
+    assert!(tls.validation.is_none());
+    assert_eq!((tls.min_version, tls.max_version), (TlsVersion::Tls12, TlsVersion::Tls13));
+    assert_eq!(tls.alpn, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+}
+
+#[test]
+fn a_server_without_a_certificate_is_refused() {
+    let fault = down(&json!({"common_tls_context": {}})).unwrap_err();
+    assert_eq!(fault, "typed_config.common_tls_context.tls_certificates: a server needs a certificate");
+    assert_eq!(down(&json!({})).unwrap_err(), "typed_config.common_tls_context: required");
+}
+
+#[test]
+fn a_client_certificate_cannot_be_required_without_roots() {
+    let mut context = common("alpn_protocols", json!([]));
+    context["require_client_certificate"] = json!(true);
+    let expected = "typed_config.common_tls_context.validation_context: require_client_certificate needs a trusted_ca to check it by";
+    assert_eq!(down(&context).unwrap_err(), expected);
+}
+
+#[test]
+fn names_of_peers_need_roots() {
+    let names = json!({"match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": "spiffe://a/b"}}]});
+    let fault = down(&common("validation_context", names.clone())).unwrap_err();
+    let expected = "typed_config.common_tls_context.validation_context.match_typed_subject_alt_names: \
+                    needs a trusted_ca: names prove nothing without one";
+    assert_eq!(fault, expected);
+    let mut with_roots = names;
+    with_roots["trusted_ca"] = json!({"inline_string": pem().0});
+    let validation = down(&common("validation_context", with_roots)).unwrap().validation.unwrap();
+    assert_eq!(validation.subject_alt_names.len(), 1);
+}
+
+#[test]
+fn every_field_about_trust_acts_or_refuses() {
+    let context = json!({
+        "trusted_ca": {"inline_string": pem().0},
+        "verify_certificate_hash": ["00"],
+        "verify_certificate_spki": ["x"],
+        "allow_expired_certificate": true,
+        "trust_chain_verification": "ACCEPT_UNTRUSTED",
+        "max_verify_depth": 1,
+        "only_verify_leaf_cert_crl": true,
+        "require_signed_certificate_timestamp": true,
+        "match_subject_alt_names": [{"exact": "a"}],
+        "match_typed_subject_alt_names": [{"san_type": "OTHER_NAME", "matcher": {"exact": "a"}}, {"san_type": "DNS"}],
+    });
+    let at = "typed_config.common_tls_context.validation_context";
+    let expected = [
+        "verify_certificate_spki: not supported",
+        "verify_certificate_hash: not supported",
+        "require_signed_certificate_timestamp: not supported",
+        "allow_expired_certificate: not supported",
+        "only_verify_leaf_cert_crl: not supported",
+        "max_verify_depth: not supported",
+        "match_subject_alt_names: not supported: use match_typed_subject_alt_names",
+        "trust_chain_verification: only VERIFY_TRUST_CHAIN is supported",
+        "match_typed_subject_alt_names[0].san_type: OTHER_NAME is not supported",
+        "match_typed_subject_alt_names[1].matcher: required",
+    ];
+    let expected: Vec<String> = expected.iter().map(|fault| format!("{at}.{fault}")).collect();
+    assert_eq!(down(&common("validation_context", context)).unwrap_err(), expected.join("\n"));
+}
+
+#[test]
+fn a_key_or_a_certificate_that_is_none_is_refused() {
+    let (chain, key) = pem();
+    let swapped = json!([{"certificate_chain": {"inline_string": key}, "private_key": {"inline_string": chain}}]);
+    let at = "typed_config.common_tls_context.tls_certificates[0]";
+    let expected = format!(
+        "{at}.certificate_chain: holds no certificate in PEM\n\
+         {at}.private_key: holds no private key in PEM (PKCS#8, SEC1 or PKCS#1, not encrypted)"
+    );
+    assert_eq!(down(&common("tls_certificates", swapped)).unwrap_err(), expected);
+}
+
+#[test]
+fn a_certificate_file_that_is_not_there_is_named() {
+    let files = json!([{"certificate_chain": {"filename": "/nowhere/cert.pem"}, "private_key": {"filename": "/nowhere/key.pem"}}]);
+    let at = "typed_config.common_tls_context.tls_certificates[0]";
+    let expected = format!(
+        "{at}.certificate_chain.filename: reading \"/nowhere/cert.pem\": No such file or directory (os error 2)\n\
+         {at}.private_key.filename: reading \"/nowhere/key.pem\": No such file or directory (os error 2)"
+    );
+    assert_eq!(down(&common("tls_certificates", files)).unwrap_err(), expected);
+}
+
+#[test]
+fn versions_are_a_range_of_those_in_use() {
+    let params = |min: &str, max: &str| {
+        let params = json!({"tls_minimum_protocol_version": min, "tls_maximum_protocol_version": max});
+        down(&common("tls_params", params)).map(|tls| (tls.min_version, tls.max_version))
+    };
+    assert_eq!(params("TLSv1_3", "TLSv1_3").unwrap(), (TlsVersion::Tls13, TlsVersion::Tls13));
+    let at = "typed_config.common_tls_context.tls_params.tls_minimum_protocol_version";
+    assert_eq!(params("TLSv1_3", "TLSv1_2").unwrap_err(), format!("{at}: above tls_maximum_protocol_version"));
+    let old = format!("{at}: not supported: TLS 1.0 and 1.1 are withdrawn (RFC 8996)");
+    assert_eq!(params("TLSv1_0", "TLS_AUTO").unwrap_err(), old);
+}
+
+#[test]
+fn chosen_ciphers_are_refused_rather_than_forgotten() {
+    let fault = down(&common("tls_params", json!({"cipher_suites": ["ECDHE-RSA-AES128-GCM-SHA256"]}))).unwrap_err();
+    assert!(fault.starts_with("typed_config.common_tls_context.tls_params.cipher_suites: not supported"), "{fault}");
+}
+
+#[test]
+fn a_client_needs_nothing_and_has_one_certificate_at_most() {
+    let tls = up(&json!({"sni": "a.example"})).unwrap();
+    assert_eq!(tls.sni.as_deref(), Some("a.example"));
+    assert!(tls.certificate.is_none() && tls.validation.is_none());
+    let two = json!({"common_tls_context": {"tls_certificates": [certificate(), certificate()]}});
+    let expected = "typed_config.common_tls_context.tls_certificates: a client shows one certificate at most";
+    assert_eq!(up(&two).unwrap_err(), expected);
+}
+
+#[test]
+fn plain_text_is_a_transport_socket_too() {
+    let raw = json!({"@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"});
+    let socket: TransportSocket = message(&json!({"name": "raw", "typed_config": raw}));
+    assert!(parsed(|parser| server(&socket, parser)).unwrap().0.is_none());
+    assert!(parsed(|parser| client(&socket, parser)).unwrap().0.is_none());
+}
+
+#[test]
+fn a_context_for_the_other_side_is_refused() {
+    let socket = socket("UpstreamTlsContext", &json!({}));
+    let expected = "typed_config: transport socket of type \
+                    \"type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext\" is not available; \
+                    there are: DownstreamTlsContext, RawBuffer";
+    assert_eq!(parsed(|parser| server(&socket, parser)).unwrap_err(), expected);
+}
+
+#[test]
+fn static_secrets_are_found_by_name() {
+    let named = json!({"common_tls_context": {"tls_certificate_sds_secret_configs": [{"name": "mine"}]}});
+    let socket = socket("DownstreamTlsContext", &named);
+    let (name, held) = parsed(|parser| secret(&message(&json!({"name": "mine", "tls_certificate": certificate()})), parser)).unwrap().0;
+    let found = parsed(|parser| {
+        parser.know_secret(name.clone(), held.clone());
+        server(&socket, parser)
+    });
+    assert!(found.is_ok());
+    let at = "typed_config.common_tls_context.tls_certificate_sds_secret_configs[0].name";
+    let missing = parsed(|parser| server(&socket, parser)).unwrap_err();
+    assert_eq!(missing, format!("{at}: there is no static secret \"mine\""));
+    let trust = json!({"name": "mine", "validation_context": {"trusted_ca": {"inline_string": pem().0}}});
+    let (_, trust) = parsed(|parser| secret(&message(&trust), parser)).unwrap().0;
+    assert!(matches!(trust, StaticSecret::Validation(_)));
+    let wrong = parsed(|parser| {
+        parser.know_secret("mine".to_owned(), trust.clone());
+        server(&socket, parser)
+    });
+    assert_eq!(wrong.unwrap_err(), format!("{at}: this secret is not a tls_certificate"));
+}
