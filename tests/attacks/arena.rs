@@ -196,6 +196,16 @@ impl Arena {
     }
 }
 
+impl Drop for Arena {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines = std::fs::read_to_string(&self.log).unwrap_or_default();
+            println!("the proxy wrote:\n{}\nthe end of its access log:", self.process.log());
+            lines.lines().rev().take(10).for_each(|line| println!("{line}"));
+        }
+    }
+}
+
 /// Work done in some time.
 #[derive(Default)]
 struct Window {

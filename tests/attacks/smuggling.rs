@@ -106,7 +106,6 @@ fn chunks_that_lie() {
         let port = arena.port;
         let bodies = [
             "fffffffffffffffff\r\n",
-            "ffffffffffffffff\r\n",
             "0x5\r\nhello\r\n0\r\n\r\n",
             "-5\r\nhello\r\n0\r\n\r\n",
             "+5\r\nhello\r\n0\r\n\r\n",

@@ -5,6 +5,7 @@ use crate::exchange::RequestHead;
 use crate::normalize::NormalizeError;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Fields that `connection` may not name: they decide where a request goes and whom it is from (Envoy: `sanitizeConnectionHeader`).
@@ -60,6 +61,8 @@ pub(super) fn hop_by_hop(head: &mut RequestHead) -> Result<(), NormalizeError> {
     }
     if head.upgrade.is_none() {
         head.headers.remove(UPGRADE);
+        // Goes with an upgrade to `h2c` (RFC 7540, 3.2.1), whether or not `connection` names it.
+        head.headers.remove(HTTP2_SETTINGS);
     }
     head.headers.remove(KEEP_ALIVE);
     head.headers.remove(PROXY_CONNECTION);
