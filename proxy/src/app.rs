@@ -61,6 +61,8 @@ pub struct Options {
     pub health_address: Option<SocketAddr>,
     /// The proxy's own log.
     pub log: LogControl,
+    /// What the bootstrap file says without effect.
+    pub warnings: usize,
 }
 
 /// Why the process cannot start.
@@ -119,6 +121,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let started = Instant::now();
     let mut signals = Signals::new().map_err(system("watching signals"))?;
     let registry = Arc::new(Registry::new());
+    registry.server.static_unknown_fields.add(u64::try_from(options.warnings).unwrap_or(u64::MAX));
     let logs = Arc::new(AccessLogs::new(&registry));
     let (spans, export) = export::channel(Arc::clone(&registry.ninon));
     let (announcer, watcher) = drain::channel();

@@ -17,6 +17,7 @@ use crate::detect::{self, DetectError, Detected};
 use crate::exchange::{ConnectionInfo, TlsInfo};
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
 use crate::stream::{Rewind, Socket};
+use crate::tls::HandshakeFailure;
 use crate::worker::Worker;
 use crate::{request, tunnel};
 
@@ -51,11 +52,25 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
                     handle_tls(worker, chain, ConnectionInfo { tls: Some(tls), ..info }, stream, listener.gate.http()).await;
                 }
                 Err(error) => {
-                    listener.stats.ssl_connection_error.inc();
+                    count_handshake_failure(&listener, &error.cause);
                     tracing::debug!(listener = %listener.config.name, client = %info.client, %error, "TLS handshake");
                 }
             }
         }
+    }
+}
+
+fn count_handshake_failure(listener: &ActiveListener, cause: &HandshakeFailure) {
+    listener.stats.ssl_connection_error.inc();
+    match cause {
+        HandshakeFailure::NoCertificate => listener.stats.ssl_no_certificate.inc(),
+        HandshakeFailure::Certificate(_) => listener.stats.ssl_fail_verify_error.inc(),
+        HandshakeFailure::TimedOut(_)
+        | HandshakeFailure::HungUp
+        | HandshakeFailure::Alert(_)
+        | HandshakeFailure::NotTls
+        | HandshakeFailure::Protocol(_)
+        | HandshakeFailure::Io(_) => {}
     }
 }
 

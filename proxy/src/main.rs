@@ -44,6 +44,7 @@ fn run(settings: &Settings) -> ExitCode {
         drain_time: settings.drain_time,
         health_address: settings.health_address,
         log,
+        warnings: loaded.warnings.len(),
     };
     match app::run(loaded.bootstrap, &options) {
         Ok(()) => ExitCode::SUCCESS,

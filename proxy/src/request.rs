@@ -2,6 +2,8 @@
 
 /// Sends a request to its cluster, again where that is allowed.
 mod attempt;
+/// What is counted of connections.
+mod counted;
 /// What the route and the caller allow in time.
 mod limits;
 /// A request from its beginning to its log line.
@@ -15,7 +17,6 @@ mod traced;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{StatusCode, Version};
@@ -32,6 +33,7 @@ use crate::stream::Rewind;
 use crate::telemetry::metrics::HttpStats;
 use crate::worker::Worker;
 
+use counted::Counted;
 use live::{Live, ResponseBody};
 
 /// One client's HTTP connection. Cheap to clone.
@@ -44,6 +46,7 @@ struct Inner {
     stats: Arc<HttpStats>,
     info: Rc<ConnectionInfo>,
     drain: Drain,
+    counted: Counted,
 }
 
 /// How a request ends other than by an upstream's answer.
@@ -63,9 +66,9 @@ impl From<LocalReply> for Stop {
 impl Connection {
     /// A connection that a filter chain gave to HTTP.
     pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo, drain: Drain) -> Self {
-        stats.downstream_cx_total.inc();
-        stats.downstream_cx_active.inc();
-        Self(Rc::new(Inner { worker, manager, stats, info: Rc::new(info), drain }))
+        let info = Rc::new(info);
+        let counted = Counted::new(&stats, &info, drain.clone());
+        Self(Rc::new(Inner { worker, manager, stats, info, drain, counted }))
     }
 
     /// Waits no longer than a connection may be idle.
@@ -79,10 +82,9 @@ impl Connection {
     /// Serves HTTP/1.
     pub async fn serve_http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: IO, prefix: Bytes) {
         let inner = Rc::clone(&self.0);
-        inner.stats.downstream_cx_http1_total.inc();
+        inner.counted.speaks(Version::HTTP_11);
         let served = http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.drain.clone(), self);
-        let served = limited(inner.manager.timeouts.max_connection, served).await;
-        if let Err(error) = served {
+        if let Err(error) = limited(&inner, served).await {
             tracing::debug!(client = %inner.info.client, %error, "HTTP/1 connection");
         }
     }
@@ -90,28 +92,24 @@ impl Connection {
     /// Serves HTTP/2.
     pub async fn serve_http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: Rewind<IO>) {
         let inner = Rc::clone(&self.0);
-        inner.stats.downstream_cx_http2_total.inc();
+        inner.counted.speaks(Version::HTTP_2);
         let served = http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.drain.clone(), self);
-        let served = limited(inner.manager.timeouts.max_connection, served).await;
-        if let Err(error) = served {
+        if let Err(error) = limited(&inner, served).await {
+            if matches!(error, http2::ServeError::Protocol(_) | http2::ServeError::ResetFlood) {
+                inner.stats.downstream_cx_protocol_error.inc();
+            }
             tracing::debug!(client = %inner.info.client, %error, "HTTP/2 connection");
         }
     }
 }
 
-async fn limited<E>(limit: Option<Duration>, served: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-    match limit {
-        Some(limit) => tokio::time::timeout(limit, served).await.unwrap_or(Ok(())),
-        None => served.await,
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.stats.downstream_cx_active.dec();
-        self.stats.downstream_cx_destroy.inc();
-        self.stats.downstream_cx_length_ms.record(self.info.started.elapsed());
-    }
+/// Within the longest life of a connection.
+async fn limited<E>(inner: &Inner, served: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    let Some(limit) = inner.manager.timeouts.max_connection else { return served.await };
+    tokio::time::timeout(limit, served).await.unwrap_or_else(|_| {
+        inner.stats.downstream_cx_max_duration_reached.inc();
+        Ok(())
+    })
 }
 
 impl Service for Connection {
@@ -126,6 +124,7 @@ impl Service for Connection {
                 if live.info.flags.is_empty() {
                     live.info.flags.set(ResponseFlag::LocalReset);
                 }
+                self.0.stats.downstream_rq_tx_reset.inc();
                 Err(Abort { reason })
             }
         }
@@ -134,7 +133,16 @@ impl Service for Connection {
     fn reject(&self, fault: RequestFault) -> Outgoing<ResponseBody> {
         let mut live = Live::begin(self, Version::HTTP_11);
         live.closing = true;
+        count_fault(&self.0.stats, fault);
         local::answer(live, &fault_reply(fault))
+    }
+}
+
+fn count_fault(stats: &HttpStats, fault: RequestFault) {
+    match fault {
+        RequestFault::Malformed(_) | RequestFault::Version(_) | RequestFault::Coding(_) => stats.downstream_cx_protocol_error.inc(),
+        RequestFault::HeadTooLarge(_) => stats.downstream_rq_too_large.inc(),
+        RequestFault::HeadTimeout => stats.downstream_rq_header_timeout.inc(),
     }
 }
 
@@ -252,6 +260,7 @@ fn refused(live: &mut Live, error: &NormalizeError) -> Stop {
         NormalizeError::NoHost => bad_request("", "missing_host_header", "the request has no host"),
         NormalizeError::Refused(rule) => bad_request("", "path_normalization_failed", rule),
         NormalizeError::Redirect(path) => {
+            live.connection.0.stats.downstream_rq_redirected_with_normalized_path.inc();
             let mut reply = LocalReply::new(StatusCode::TEMPORARY_REDIRECT, "", "path_normalization_failed");
             if let Ok(location) = http::HeaderValue::try_from(path.as_str()) {
                 reply.headers.insert(http::header::LOCATION, location);
@@ -288,6 +297,7 @@ fn check_upgrade(inner: &Inner, live: &Live, action: &RouteAction) -> Result<(),
     if of_route.or_else(of_listener).unwrap_or(false) {
         return Ok(());
     }
+    inner.stats.downstream_rq_ws_on_non_ws_route.inc();
     let reply = LocalReply::new(StatusCode::FORBIDDEN, "", "upgrade_failed");
     Err(reply.because(None, "http_protocol_error", "neither the route nor the listener allows this upgrade").into())
 }

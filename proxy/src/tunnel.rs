@@ -33,7 +33,7 @@ pub async fn serve(worker: &Rc<Worker>, proxy: &TcpProxy, stats: &Arc<TcpStats>,
     stats.downstream_cx_total.inc();
     stats.downstream_cx_active.inc();
     let moved = Moved::default();
-    if let Some((upstream, guard)) = connect(worker, proxy, &mut stream).await {
+    if let Some((upstream, guard)) = connect(worker, proxy, stats, &mut stream).await {
         let limits = Limits { idle: proxy.idle_timeout, max: proxy.max_connection_duration };
         let end = forward(client, upstream, ahead, limits, &moved).await;
         drop(guard);
@@ -65,7 +65,7 @@ fn record_end(end: End, stats: &TcpStats, stream: &mut StreamInfo) {
 }
 
 /// Dials endpoints until one answers, as often as the proxy allows.
-async fn connect(worker: &Rc<Worker>, proxy: &TcpProxy, stream: &mut StreamInfo) -> Option<(Leg, ConnectionGuard)> {
+async fn connect(worker: &Rc<Worker>, proxy: &TcpProxy, stats: &TcpStats, stream: &mut StreamInfo) -> Option<(Leg, ConnectionGuard)> {
     let name = match &proxy.destination {
         TcpDestination::Cluster(name) => name,
         TcpDestination::Weighted(split) => split.pick(fastrand::u64(..)),
@@ -73,6 +73,7 @@ async fn connect(worker: &Rc<Worker>, proxy: &TcpProxy, stream: &mut StreamInfo)
     stream.upstream.cluster = Some(name.clone());
     let generation = worker.shared.current.load_full();
     let Some(cluster) = generation.clusters.get(name) else {
+        stats.downstream_cx_no_route.inc();
         stream.flags.set(ResponseFlag::NoClusterFound);
         return None;
     };

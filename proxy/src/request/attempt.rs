@@ -21,6 +21,7 @@ use crate::forward::retry::{Decision, Failure, Retries};
 use crate::forward::timeout::Expired;
 use crate::normalize::lists;
 use crate::reply::LocalReply;
+use crate::request::counted::Upgraded;
 use crate::request::limits::{self, Allowed};
 use crate::request::live::{Held, Live};
 use crate::request::{Connection, Stop, expects_continue, fault_reply, mirror};
@@ -57,6 +58,7 @@ pub(super) async fn forward(
     spelling: Spelling,
     informational: Informational,
 ) -> Result<Outgoing<Body>, Stop> {
+    live_stats(&job).rq_total.inc();
     let cluster = choose_cluster(&job, live)?;
     live.cluster = Some(Arc::clone(&cluster));
     live.info.upstream.cluster = Some(cluster.config().name.clone());
@@ -209,13 +211,17 @@ impl Attempts<'_> {
             Ok(Ok(exchange)) => self.answered(live, picked, exchange),
             Ok(Err(error)) => self.failed(live, &error),
             Err(Expired::PerTry | Expired::PerTryIdle) => {
+                self.cluster.stats().upstream_rq_tx_reset.inc();
                 self.cluster.stats().upstream_rq_per_try_timeout.inc();
                 match self.decide_failure(live, Failure::PerTryTimeout) {
                     Some(wait) => Next::Again(wait),
                     None => Next::Stop(self.timed_out(live).into()),
                 }
             }
-            Err(expired) => Next::Stop(self.expired(live, expired).into()),
+            Err(expired) => {
+                self.cluster.stats().upstream_rq_tx_reset.inc();
+                Next::Stop(self.expired(live, expired).into())
+            }
         }
     }
 
@@ -296,6 +302,7 @@ impl Attempts<'_> {
         let upgraded = translate_upgrade(live, &mut outgoing.response);
         if upgraded {
             live.deadlines.route = None;
+            live.upgraded = Some(Upgraded::new(&self.job.connection.0.stats));
         }
         live.answering(outgoing.response.status());
         let fields = outgoing.response.headers_mut();

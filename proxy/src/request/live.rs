@@ -17,6 +17,7 @@ use crate::exchange::{RequestHead, ResponseFlag, StreamInfo};
 use crate::forward::replay::Progress;
 use crate::forward::timeout::{Activity, Deadlines, Expired};
 use crate::normalize::Normalized;
+use crate::request::counted::Upgraded;
 use crate::request::traced::Traced;
 use crate::request::{Connection, begin_info};
 use crate::route;
@@ -40,6 +41,8 @@ pub(super) struct Live {
     pub(super) cluster: Option<Arc<ClusterState>>,
     /// What counts the request where it was sent.
     pub(super) held: Option<Held>,
+    /// The connection changed to another protocol.
+    pub(super) upgraded: Option<Upgraded>,
     /// The request had a body that was not read when the answer began.
     pub(super) body_pending: bool,
     /// Nothing is known of the request: its head could not be read.
@@ -89,6 +92,7 @@ impl Live {
             progress: None,
             cluster: None,
             held: None,
+            upgraded: None,
             body_pending: false,
             unread: true,
             closing: false,
@@ -127,13 +131,23 @@ impl Live {
         }
     }
 
+    /// The answer's last byte is there.
+    fn completed(&mut self) {
+        self.complete = true;
+        if self.held.is_some() && self.info.upstream.response_ended.is_none() {
+            self.info.upstream.response_ended = Some(Instant::now());
+        }
+    }
+
     /// Turns an upstream's answer into the client's.
     pub(super) fn answer(mut self: Box<Self>, outgoing: Outgoing<Body>) -> Outgoing<ResponseBody> {
         let (parts, body) = outgoing.response.into_parts();
         self.info.status = Some(parts.status);
         self.info.response_began = Some(Instant::now());
         self.deadlines.activity.touch();
-        self.complete = body.is_end_stream();
+        if body.is_end_stream() {
+            self.completed();
+        }
         if !self.connection.0.manager.access_log.is_empty() {
             self.response_headers = Some(parts.headers.clone());
         }
@@ -226,7 +240,12 @@ impl Drop for Live {
         if let Some(status) = self.info.status {
             self.count(status);
         }
-        drop(self.held.take());
+        if self.held.take().is_some()
+            && !self.complete
+            && let Some(cluster) = &self.cluster
+        {
+            cluster.stats().upstream_rq_tx_reset.inc();
+        }
         if let Some(mut traced) = self.traced.take() {
             traced.ended(&self.info, &self.head, &self.connection.0.worker.shared.spans);
         }
@@ -288,7 +307,9 @@ impl http_body::Body for ResponseBody {
                 if let Some(trailers) = frame.trailers_ref() {
                     live.response_trailers = Some(trailers.clone());
                 }
-                live.complete = this.body.is_end_stream();
+                if this.body.is_end_stream() {
+                    live.completed();
+                }
             }
             Some(Err(error)) => {
                 live.info.flags.set(match error {
@@ -296,11 +317,12 @@ impl http_body::Body for ResponseBody {
                     BodyError::Malformed(_) => ResponseFlag::UpstreamProtocolError,
                     BodyError::Disconnected | BodyError::TimedOut(_) | BodyError::TooLarge => ResponseFlag::UpstreamConnectionTermination,
                 });
-                if let Some(held) = &live.held {
+                live.connection.0.stats.rq_reset_after_downstream_response_started.inc();
+                if let Some(held) = live.held.take() {
                     held.in_flight.connection_lost();
                 }
             }
-            None => live.complete = true,
+            None => live.completed(),
         }
         Poll::Ready(polled)
     }

@@ -257,8 +257,6 @@ group! {
             upstream_rq_retry_overflow,
             /// Requests that used up their retries.
             upstream_rq_retry_limit_exceeded,
-            /// Requests that lived too long.
-            upstream_rq_max_duration_reached,
             /// Changes of the set of endpoints.
             membership_change,
             /// Look-ups.
@@ -281,8 +279,6 @@ group! {
             upstream_rq_active,
             /// Requests that wait for a connection.
             upstream_rq_pending_active,
-            /// Retries in flight.
-            upstream_rq_retry_active,
             /// Endpoints.
             membership_total,
             /// Endpoints that take load.

@@ -182,3 +182,28 @@ fn the_json_page_holds_the_same() {
     let time = computed.iter().find(|histogram| histogram["name"] == "cluster.shop.upstream_rq_time").unwrap();
     assert_eq!(time["values"].as_array().unwrap().len(), 10);
 }
+
+#[test]
+fn every_metric_is_explained_to_operators() {
+    let page = include_str!("../../../../docs/operations.md");
+    let registry = Registry::new();
+    let cluster = FakeCluster::new("x");
+    registry.add_cluster(&cluster);
+    cluster.stats().upstream_cx_total.inc();
+    let _held = (registry.http("x"), registry.listener("x"), registry.tcp("x"));
+    let mut explained = 0;
+    registry.visit(|sample| {
+        let start = if sample.instance.is_empty() {
+            format!("### `{}.*`", sample.scope.prefix())
+        } else {
+            format!("### `{}.<", sample.scope.prefix())
+        };
+        let part = page.split(&start).nth(1).unwrap_or_default().split("###").next().unwrap_or_default();
+        assert!(part.contains(&format!("| `{}` |", sample.name)), "{} {}", sample.scope.prefix(), sample.name);
+        explained += 1;
+    });
+    let rows = page
+        .lines()
+        .filter(|line| [" | counter |", " | counters |", " | gauge |", " | histogram |"].iter().any(|kind| line.contains(kind)));
+    assert_eq!(explained, rows.count(), "nothing is explained that is not there");
+}
