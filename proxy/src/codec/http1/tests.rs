@@ -31,7 +31,6 @@ fn options() -> Http1Options {
         max_requests: None,
         buffer_limit: 64 * 1024,
         stall_timeout: Some(Duration::from_secs(300)),
-        allow_custom_methods: true,
     }
 }
 
