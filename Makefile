@@ -9,7 +9,7 @@ test: $(VENV)/bin/envoy
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
-	cargo test -p ninon-tests --test architecture
+	cargo test -p ninon-tests --test architecture --test documents
 	DIFFERENTIAL_ONLY=envoy cargo test -p ninon-tests --test differential
 
 $(VENV)/bin/envoy:

@@ -15,6 +15,8 @@ pub mod compare;
 pub mod envoy;
 /// The only waiting loop.
 pub mod eventually;
+/// What is fuzzed.
+pub mod fuzz;
 /// Cases with one field of their configuration taken away.
 pub mod mutate;
 /// What a client or an upstream saw.

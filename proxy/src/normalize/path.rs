@@ -8,7 +8,10 @@ use crate::exchange::RequestHead;
 use crate::normalize::NormalizeError;
 
 /// Applies the listener's path settings.
-pub(super) fn normalize(settings: PathSettings, head: &mut RequestHead) -> Result<(), NormalizeError> {
+///
+/// # Errors
+/// See [`NormalizeError`].
+pub fn normalize(settings: PathSettings, head: &mut RequestHead) -> Result<(), NormalizeError> {
     let Some(target) = &head.path else { return Ok(()) };
     let path = target.path();
     if !path.starts_with('/') || !needs_work(settings, path) {
