@@ -1,29 +1,46 @@
 //! The only wiring: settings -> control thread, workers, admin; start and stop order.
 
+/// The admin page's view of the process, and what it may do to it.
+mod pages;
+/// What a supervisor tells the process.
+mod signals;
+/// Spans on their way to collectors.
+mod spans;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::accept::listeners::{self, BindError, Bound};
 use crate::accept::spread::Spread;
-use crate::admin;
+use crate::admin::{Action, ServerState};
 use crate::config::bootstrap::Bootstrap;
 use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::resolve::{Resolvers, Watch, all_warm};
-use crate::runtime::{ActiveListener, Generation, Shared};
-use crate::task::OwnedTask;
+use crate::runtime::{ActiveListener, ConnectionLimit, Generation, Shared};
 use crate::telemetry::access_log::AccessLogs;
+use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::Registry;
+use crate::telemetry::trace::export;
 use crate::upstream::ClusterState;
 use crate::worker::{self, Start};
+
+use pages::{Pages, Told};
+use signals::Signals;
+use spans::Spans;
+
+pub use pages::PagesError;
 
 /// How long the first look-ups of names may hold the listeners back (Envoy: 5 s, its `wait_for_warm_on_init`).
 const WARM_LIMIT: Duration = Duration::from_secs(5);
@@ -34,10 +51,18 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// What the process is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// The bootstrap file, as it was named.
+    pub config: PathBuf,
     /// Worker threads.
     pub workers: usize,
     /// How long connections may take to end after SIGTERM.
     pub drain_time: Duration,
+    /// Where health and metrics are shown to anybody; `None`: nowhere.
+    pub health_address: Option<SocketAddr>,
+    /// The proxy's own log.
+    pub log: LogControl,
+    /// What the bootstrap file says without effect.
+    pub warnings: usize,
 }
 
 /// Why the process cannot start.
@@ -45,6 +70,8 @@ pub struct Options {
 pub enum StartError {
     /// A listener cannot be opened.
     Bind(BindError),
+    /// The admin page cannot be opened.
+    Pages(PagesError),
     /// A chain's certificates do not fit.
     Tls {
         /// The listener.
@@ -67,6 +94,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bind(error) => error.fmt(f),
+            Self::Pages(error) => error.fmt(f),
             Self::Tls { listener, chain, cause } => write!(f, "listener \"{listener}\", filter chain \"{chain}\": {cause}"),
             Self::System { what, cause } => write!(f, "{what}: {cause}"),
         }
@@ -85,47 +113,78 @@ fn system(what: &'static str) -> impl Fn(io::Error) -> StartError {
 /// See [`StartError`]; once it serves, it returns `Ok`.
 pub fn run(bootstrap: Bootstrap, options: &Options) -> Result<(), StartError> {
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("starting the control thread"))?;
-    tokio::task::LocalSet::new().block_on(&runtime, control(bootstrap, options))
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.map_err(system("starting the control thread"))?.block_on(control(bootstrap, options))
 }
 
 async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartError> {
+    let started = Instant::now();
     let mut signals = Signals::new().map_err(system("watching signals"))?;
-    let registry = Registry::new();
-    let logs = Arc::new(AccessLogs::new(Arc::clone(&registry.ninon)));
-    let generation = generation(bootstrap.snapshot, &registry)?;
-    let watches = watch_names(&generation).await;
+    let registry = Arc::new(Registry::new());
+    registry.server.static_unknown_fields.add(u64::try_from(options.warnings).unwrap_or(u64::MAX));
+    let logs = Arc::new(AccessLogs::new(&registry));
+    let (spans, export) = export::channel(Arc::clone(&registry.ninon));
     let (announcer, watcher) = drain::channel();
     let shared = Arc::new(Shared {
-        current: ArcSwap::from_pointee(generation),
+        current: ArcSwap::from_pointee(generation(bootstrap.snapshot, &registry)?),
         registry,
         logs: Arc::clone(&logs),
         spread: Spread::new(options.workers),
+        limit: bootstrap.max_connections.map(ConnectionLimit::new),
+        spans,
         local_ip: local_ip(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     });
-    let admin = match &bootstrap.admin {
-        Some(address) => Some(admin::open(address).await.map_err(system("opening the admin address"))?),
-        None => None,
-    };
+    let (state, seen) = watch::channel(ServerState::PreInitializing);
+    let (wishes, mut actions) = mpsc::channel(4);
+    let told = Told { node: bootstrap.node, source: bootstrap.source, state: seen, actions: wishes, started };
+    let _pages = Pages::open(bootstrap.admin.as_ref(), options, told, &shared).await?;
+    let spans = Spans::start(export, &shared);
+    let watches = watch_names(&shared.current.load_full()).await;
+    state.send_replace(ServerState::Initializing);
     let workers = start_workers(&shared, options.workers, &watcher)?;
-    let _admin = admin.map(|listener| OwnedTask::spawn(admin::serve(listener, watcher.clone())));
+    shared.registry.server.initialization_time_ms.record(started.elapsed());
+    state.send_replace(ServerState::Live);
     tracing::info!(workers = options.workers, "ready");
-    signals.until_stop(|| logs.reopen()).await;
+    serve(&shared, &mut signals, &mut actions).await;
+    state.send_replace(ServerState::Draining);
+    pages::drain_listeners(&shared, true, false);
     stop(&announcer, workers, options.drain_time, &mut signals).await;
+    spans.finish(STOP_LIMIT).await;
     logs.flush(STOP_LIMIT);
+    pages::remove_socket(bootstrap.admin.as_ref());
     drop(watches);
     Ok(())
 }
 
+/// Until a signal or an operator ends it.
+async fn serve(shared: &Shared, signals: &mut Signals, actions: &mut mpsc::Receiver<Action>) {
+    loop {
+        tokio::select! {
+            () = signals.until_stop(|| shared.logs.reopen()) => return,
+            Some(action) = actions.recv() => match action {
+                Action::Quit => return,
+                Action::DrainListeners { graceful, inbound_only } => pages::drain_listeners(shared, graceful, inbound_only),
+            },
+        }
+    }
+}
+
 /// Clusters and listeners of a configuration, with their live state.
 fn generation(snapshot: Snapshot, registry: &Registry) -> Result<Generation, StartError> {
-    let clusters: HashMap<_, _> =
-        snapshot.clusters.iter().map(|(name, config)| (name.clone(), ClusterState::new(Arc::clone(config)))).collect();
+    let mut clusters = HashMap::new();
+    for (name, config) in &snapshot.clusters {
+        let cluster = ClusterState::new(Arc::clone(config));
+        registry.add_cluster(&cluster);
+        registry.cluster_manager.cluster_added.inc();
+        registry.cluster_manager.active_clusters.inc();
+        clusters.insert(name.clone(), cluster);
+    }
     let mut active = Vec::new();
     for config in &snapshot.listeners {
         let listener = ActiveListener::new(Arc::clone(config), registry);
         let listener = listener.map_err(|(chain, cause)| StartError::Tls { listener: config.name.to_string(), chain, cause })?;
+        registry.listener_manager.listener_added.inc();
         active.push(Arc::new(listener));
     }
     Ok(Generation { snapshot, clusters, listeners: active })
@@ -142,9 +201,15 @@ async fn watch_names(generation: &Generation) -> Vec<Watch> {
 
 fn start_workers(shared: &Arc<Shared>, count: usize, watcher: &Watcher) -> Result<Vec<JoinHandle<()>>, StartError> {
     let generation = shared.current.load_full();
+    let stats = &shared.registry.listener_manager;
     let mut sockets: Vec<Vec<(Arc<ActiveListener>, Vec<Bound>)>> = (0..count).map(|_| Vec::new()).collect();
     for listener in generation.listeners.iter().filter(|listener| listener.config.bind_to_port) {
         let bound = listeners::bind(&listener.config, count).map_err(StartError::Bind)?;
+        let addresses = bound.first().into_iter().flatten().filter_map(|socket| socket.local_address().ok());
+        // Set once: a listener is opened once.
+        let _first = listener.bound.set(addresses.collect());
+        stats.listener_create_success.inc();
+        stats.total_listeners_active.inc();
         for (worker, bound) in sockets.iter_mut().zip(bound) {
             worker.push((Arc::clone(listener), bound));
         }
@@ -160,6 +225,7 @@ fn start_workers(shared: &Arc<Shared>, count: usize, watcher: &Watcher) -> Resul
         });
         threads.push(thread.map_err(system("starting a worker thread"))?);
     }
+    stats.workers_started.set(1);
     Ok(threads)
 }
 
@@ -185,33 +251,6 @@ async fn stop(announcer: &Announcer, workers: Vec<JoinHandle<()>>, limit: Durati
     };
     if tokio::time::timeout(STOP_LIMIT, last).await.is_err() {
         tracing::warn!("a worker did not end in time");
-    }
-}
-
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Until SIGTERM or SIGINT; SIGHUP calls `hangup`.
-    async fn until_stop(&mut self, hangup: impl Fn()) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => hangup(),
-            }
-        }
     }
 }
 

@@ -105,13 +105,19 @@ pub struct Abort {
 pub enum RequestFault {
     /// The head does not follow the grammar; the text names the rule, without quoting the peer's bytes. 400.
     Malformed(&'static str),
-    /// The version is neither 1.0 nor 1.1, or 1.0 is switched off. 426 for HTTP/1.0 switched off, else 505 or 400 (as Envoy).
+    /// The version is neither 1.0 nor 1.1, or 1.0 is switched off. 426, as Envoy.
     Version(&'static str),
+    /// The body is in a transfer coding other than one chunked. 501.
+    Coding(&'static str),
     /// Head larger than `max_head_bytes`, or more fields than `max_headers`. 431.
     HeadTooLarge(&'static str),
     /// The head was not complete in time. 408.
     HeadTimeout,
 }
+
+/// Marks a request whose target had a fragment, which `Uri` drops.
+#[derive(Clone, Copy, Debug)]
+pub struct Fragment;
 
 /// A peer's limits and habits on an HTTP/1 server connection.
 #[derive(Clone, Debug)]
@@ -124,6 +130,8 @@ pub struct Http1Options {
     pub head_timeout: Option<std::time::Duration>,
     /// Without any request in progress.
     pub idle_timeout: Option<std::time::Duration>,
+    /// Take every method that is a token (else the registered ones and WebDAV's).
+    pub allow_custom_methods: bool,
     /// Answer HTTP/1.0 requests (else 426).
     pub accept_http_10: bool,
     /// Host to assume for an HTTP/1.0 request without one.
@@ -138,6 +146,8 @@ pub struct Http1Options {
     pub max_requests: Option<u32>,
     /// Bytes read ahead of, or waiting for, a slow side.
     pub buffer_limit: usize,
+    /// How long a client may take nothing of an answer that waits for it.
+    pub stall_timeout: Option<std::time::Duration>,
 }
 
 /// Limits of an HTTP/2 connection, either side.
@@ -157,6 +167,8 @@ pub struct Http2Options {
     pub allow_connect: bool,
     /// Server only: without any stream open.
     pub idle_timeout: Option<std::time::Duration>,
+    /// How long a peer may keep a stream's window, or its socket, shut before what waits for it.
+    pub stall_timeout: Option<std::time::Duration>,
     /// PING when the connection was silent for this long.
     pub keepalive_interval: Option<std::time::Duration>,
     /// How long the answer to a PING may take.

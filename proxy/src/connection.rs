@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::accept::chain::{self, Facts};
 use crate::accept::original_dst::original_dst;
+use crate::codec::Drain;
 use crate::config::address::Address;
 use crate::config::http::CodecChoice;
 use crate::config::listener::{ChainHandler, TransportProtocol};
@@ -16,6 +17,7 @@ use crate::detect::{self, DetectError, Detected};
 use crate::exchange::{ConnectionInfo, TlsInfo};
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
 use crate::stream::{Rewind, Socket};
+use crate::tls::HandshakeFailure;
 use crate::worker::Worker;
 use crate::{request, tunnel};
 
@@ -27,13 +29,13 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Serves one connection from its first byte to its last.
 pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket: Socket, peer: Address) {
-    let local = prepare(&listener, &socket);
+    let place = prepare(&listener, &socket);
     let mut seen = BytesMut::new();
     let detected = match detect::detect(&mut socket, &mut seen, &listener.config.detection).await {
         Ok(detected) => detected,
         Err(error) => return refuse(&listener, &peer, &error),
     };
-    let info = describe(&listener, local, peer, &detected);
+    let info = describe(&listener, place, peer, &detected);
     let Some(chain) = choose_chain(&listener, &info, &detected) else {
         listener.stats.no_filter_chain_match.inc();
         tracing::debug!(listener = %listener.config.name, client = %info.client, "no filter chain fits");
@@ -41,16 +43,16 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
     };
     let stream = Rewind::new(seen.freeze(), socket);
     match &chain.tls {
-        None => handle_plain(worker, chain, info, stream).await,
+        None => handle_plain(worker, chain, info, stream, listener.gate.http()).await,
         Some(config) => {
             let limit = chain.config.handshake_timeout;
             match crate::tls::server::accept(stream, Arc::clone(config), limit.unwrap_or(HANDSHAKE_LIMIT)).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
-                    handle_tls(worker, chain, ConnectionInfo { tls: Some(tls), ..info }, stream).await;
+                    handle_tls(worker, chain, ConnectionInfo { tls: Some(tls), ..info }, stream, listener.gate.http()).await;
                 }
                 Err(error) => {
-                    listener.stats.ssl_connection_error.inc();
+                    count_handshake_failure(&listener, &error.cause);
                     tracing::debug!(listener = %listener.config.name, client = %info.client, %error, "TLS handshake");
                 }
             }
@@ -58,17 +60,38 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
     }
 }
 
-/// Socket settings; returns where the connection arrived, or was going before it was redirected.
-fn prepare(listener: &ActiveListener, socket: &Socket) -> Address {
+fn count_handshake_failure(listener: &ActiveListener, cause: &HandshakeFailure) {
+    listener.stats.ssl_connection_error.inc();
+    match cause {
+        HandshakeFailure::NoCertificate => listener.stats.ssl_no_certificate.inc(),
+        HandshakeFailure::Certificate(_) => listener.stats.ssl_fail_verify_error.inc(),
+        HandshakeFailure::TimedOut(_)
+        | HandshakeFailure::HungUp
+        | HandshakeFailure::Alert(_)
+        | HandshakeFailure::NotTls
+        | HandshakeFailure::Protocol(_)
+        | HandshakeFailure::Io(_) => {}
+    }
+}
+
+/// Where a connection arrived, or was going before it was redirected.
+struct Place {
+    local: Address,
+    redirected: bool,
+}
+
+/// Socket settings; returns where the connection arrived.
+fn prepare(listener: &ActiveListener, socket: &Socket) -> Place {
     let fallback = || listener.config.addresses.first().map_or_else(|| Address::Unix("".into()), |address| address.address.clone());
-    let Socket::Tcp(stream) = socket else { return fallback() };
+    let Socket::Tcp(stream) = socket else { return Place { local: fallback(), redirected: false } };
     // Refused only on a socket that has failed already; the first read will tell.
     let _failed = stream.set_nodelay(true).is_err();
     if let Some(keepalive) = listener.config.keepalive {
         crate::stream::set_keepalive(stream, &keepalive);
     }
-    let redirected = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
-    redirected.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::Ip)
+    let before = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
+    let redirected = before.is_some();
+    Place { local: before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::Ip), redirected }
 }
 
 fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
@@ -79,15 +102,20 @@ fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
     tracing::debug!(listener = %listener.config.name, %peer, %error, "detection");
 }
 
-fn describe(listener: &ActiveListener, local: Address, peer: Address, detected: &Detected) -> ConnectionInfo {
+fn describe(listener: &ActiveListener, place: Place, peer: Address, detected: &Detected) -> ConnectionInfo {
     let tls = detected.tls.as_ref();
-    let (client, local) = match detected.proxied {
-        Some((source, destination)) => (Address::Ip(source), Address::Ip(destination)),
-        None => (peer.clone(), local),
+    let (client, local, redirected) = match detected.proxied {
+        Some((source, destination)) => {
+            let destination = Address::Ip(destination);
+            let elsewhere = place.redirected || destination != place.local;
+            (Address::Ip(source), destination, elsewhere)
+        }
+        None => (peer.clone(), place.local, place.redirected),
     };
     ConnectionInfo {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         local,
+        redirected,
         peer,
         client,
         listener: listener.config.name.clone(),
@@ -113,11 +141,11 @@ fn choose_chain(listener: &ActiveListener, info: &ConnectionInfo, detected: &Det
     listener.chain(chain::select(&listener.config, &facts)?).cloned()
 }
 
-async fn handle_plain(worker: Rc<Worker>, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>) {
+async fn handle_plain(worker: Rc<Worker>, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>, drain: Drain) {
     let (prefix, socket) = stream.into_parts();
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info);
+            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, drain);
             serve_http(connection, manager.codec, prefix, socket).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => tunnel::serve(&worker, tcp, stats, info, tunnel::plain(socket), prefix).await,
@@ -130,6 +158,7 @@ async fn handle_tls(
     chain: Arc<ActiveChain>,
     info: ConnectionInfo,
     stream: tokio_rustls::server::TlsStream<Rewind<Socket>>,
+    drain: Drain,
 ) {
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
@@ -139,7 +168,7 @@ async fn handle_tls(
                 (CodecChoice::Auto, Some(_)) => CodecChoice::Http1,
                 (codec, _) => codec,
             };
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info);
+            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, drain);
             serve_http(connection, codec, Bytes::new(), stream).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {

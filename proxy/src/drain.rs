@@ -20,54 +20,75 @@ pub enum Phase {
 
 /// Tells workers how far it has come.
 #[derive(Debug)]
-pub struct Announcer {
-    phase: watch::Sender<Phase>,
-    http: watch::Sender<bool>,
-}
+pub struct Announcer(watch::Sender<Phase>);
 
 /// A worker's view.
 #[derive(Clone, Debug)]
-pub struct Watcher {
-    phase: watch::Receiver<Phase>,
-    http: watch::Receiver<bool>,
-}
+pub struct Watcher(watch::Receiver<Phase>);
 
 /// Both ends.
 pub fn channel() -> (Announcer, Watcher) {
-    let (phase, phase_seen) = watch::channel(Phase::Serving);
-    let (http, http_seen) = watch::channel(false);
-    (Announcer { phase, http }, Watcher { phase: phase_seen, http: http_seen })
+    let (phase, seen) = watch::channel(Phase::Serving);
+    (Announcer(phase), Watcher(seen))
 }
 
 impl Announcer {
     /// Goes on to `phase`; never back.
     pub fn announce(&self, phase: Phase) {
-        self.phase.send_if_modified(|now| {
+        self.0.send_if_modified(|now| {
             let later = phase > *now;
-            if later {
-                *now = phase;
-            }
+            *now = phase.max(*now);
             later
         });
-        self.http.send_replace(phase >= Phase::Draining);
     }
 }
 
 impl Watcher {
-    /// What HTTP connections watch.
-    pub fn http(&self) -> Drain {
-        Drain::new(self.http.clone())
-    }
-
-    /// How far it has come.
-    pub fn phase(&self) -> Phase {
-        *self.phase.borrow()
-    }
-
     /// Waits until `phase`, or the end of the process, is reached.
     pub async fn reached(&mut self, phase: Phase) {
         // An error means that the announcer is gone: the process ends.
-        let _gone = self.phase.wait_for(|now| *now >= phase).await.is_err();
+        let _gone = self.0.wait_for(|now| *now >= phase).await.is_err();
+    }
+}
+
+/// A listener's door: it may be shut while the process goes on.
+#[derive(Debug)]
+pub struct Gate {
+    open: watch::Sender<bool>,
+    draining: watch::Sender<bool>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { open: watch::Sender::new(true), draining: watch::Sender::new(false) }
+    }
+}
+
+impl Gate {
+    /// No connection is taken any more. Those that are open end when their requests have, if they are told to go; else they
+    /// stay as they are.
+    pub fn shut(&self, tell_connections: bool) {
+        self.open.send_replace(false);
+        if tell_connections {
+            self.draining.send_replace(true);
+        }
+    }
+
+    /// Whether connections are taken.
+    pub fn is_open(&self) -> bool {
+        *self.open.borrow()
+    }
+
+    /// Waits until no connection is taken any more.
+    pub async fn closed(&self) {
+        let mut open = self.open.subscribe();
+        // The sender lives as long as this.
+        let _gone = open.wait_for(|open| !*open).await.is_err();
+    }
+
+    /// What the HTTP connections of the listener watch.
+    pub fn http(&self) -> Drain {
+        Drain::new(self.draining.subscribe())
     }
 }
 

@@ -1,5 +1,6 @@
 //! `ninon-proxy`: arguments, logging, exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use ninon_proxy::app::{self, Options};
@@ -18,7 +19,8 @@ fn main() -> ExitCode {
         Command::Run(settings) => run(&settings),
         Command::Validate(validate) => {
             let (report, good) = validate.report();
-            say(&report);
+            // A reader that went away early (`| head`) has seen what it wanted.
+            let _unread = std::io::stdout().write_all(report.as_bytes()).is_err();
             if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
@@ -36,10 +38,15 @@ fn run(settings: &Settings) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let options = Options { workers: settings.workers.get(), drain_time: settings.drain_time };
-    let outcome = app::run(loaded.bootstrap, &options);
-    drop(log);
-    match outcome {
+    let options = Options {
+        config: settings.config.clone(),
+        workers: settings.workers.get(),
+        drain_time: settings.drain_time,
+        health_address: settings.health_address,
+        log,
+        warnings: loaded.warnings.len(),
+    };
+    match app::run(loaded.bootstrap, &options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&error.to_string()),
     }

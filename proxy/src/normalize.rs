@@ -7,6 +7,8 @@ pub mod clean;
 pub mod forwarded;
 /// Ports and trailing dots of hosts.
 pub mod host;
+/// Fields of several lines that are one list.
+pub mod lists;
 /// Dot segments, repeated and escaped slashes.
 pub mod path;
 /// `x-request-id`.
@@ -38,6 +40,10 @@ pub struct Normalized {
 pub enum NormalizeError {
     /// 400; the text names the rule.
     Refused(&'static str),
+    /// 400, as for a head that breaks the syntax: an HTTP/2 stream is reset.
+    Malformed(&'static str),
+    /// 400, or a reset stream: there is no host.
+    NoHost,
     /// 307 to this path.
     Redirect(String),
 }
@@ -45,7 +51,8 @@ pub enum NormalizeError {
 impl fmt::Display for NormalizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(rule) => f.write_str(rule),
+            Self::Refused(rule) | Self::Malformed(rule) => f.write_str(rule),
+            Self::NoHost => f.write_str("the request has no host"),
             Self::Redirect(path) => write!(f, "the path is served as {path}"),
         }
     }
@@ -64,6 +71,7 @@ pub fn normalize(
     let mut head = target::read(manager, connection, parts)?;
     clean::underscores(manager.underscores, &mut head)?;
     clean::hop_by_hop(&mut head)?;
+    lists::join_request(&mut head.headers);
     host::normalize(manager.host, connection, &mut head);
     path::normalize(manager.path, &mut head)?;
     let origin = forwarded::apply(manager, connection, local_ip, &mut head);

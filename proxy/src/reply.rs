@@ -19,8 +19,8 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub struct LocalReply {
     /// Status.
     pub status: StatusCode,
-    /// Text for the client, in Envoy's words.
-    pub body: Cow<'static, str>,
+    /// For the client, in Envoy's words.
+    pub body: Bytes,
     /// `%RESPONSE_CODE_DETAILS%`.
     pub details: Cow<'static, str>,
     /// The response flag.
@@ -29,6 +29,8 @@ pub struct LocalReply {
     pub error: Option<&'static str>,
     /// One plain sentence for whoever reads the header: what happened, to which peer, by which rule.
     pub explanation: String,
+    /// What a gRPC client gets; else the status says it.
+    pub grpc_status: Option<u16>,
     /// Fields to add (`location`).
     pub headers: HeaderMap,
     /// The route's response headers are added (Envoy adds them to what the router answers).
@@ -37,7 +39,7 @@ pub struct LocalReply {
 
 impl LocalReply {
     /// An answer with Envoy's text and details.
-    pub fn new(status: StatusCode, body: impl Into<Cow<'static, str>>, details: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(status: StatusCode, body: impl Into<Bytes>, details: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             body: body.into(),
@@ -45,6 +47,7 @@ impl LocalReply {
             flag: None,
             error: None,
             explanation: String::new(),
+            grpc_status: None,
             headers: HeaderMap::new(),
             routed: false,
         }
@@ -59,6 +62,13 @@ impl LocalReply {
         self
     }
 
+    /// With a gRPC status of its own.
+    #[must_use]
+    pub fn grpc_status(mut self, status: u16) -> Self {
+        self.grpc_status = Some(status);
+        self
+    }
+
     /// Made by the router: the route's response headers are added.
     #[must_use]
     pub fn routed(mut self) -> Self {
@@ -70,7 +80,7 @@ impl LocalReply {
     pub fn render(&self, grpc: bool) -> (Response<()>, Bytes) {
         let mut response = Response::new(());
         *response.headers_mut() = self.headers.clone();
-        let body = if grpc && self.error.is_some() { self.render_grpc(&mut response) } else { self.render_http(&mut response) };
+        let body = if grpc { self.render_grpc(&mut response) } else { self.render_http(&mut response) };
         if let Some(error) = self.error
             && let Ok(value) = HeaderValue::try_from(self.proxy_status(error))
         {
@@ -81,14 +91,12 @@ impl LocalReply {
 
     fn render_http(&self, response: &mut Response<()>) -> Bytes {
         *response.status_mut() = self.status;
-        let body = match &self.body {
-            Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
-            Cow::Owned(text) => Bytes::copy_from_slice(text.as_bytes()),
-        };
+        let body = self.body.clone();
         if !body.is_empty() && !response.headers().contains_key(CONTENT_TYPE) {
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         }
-        if !body.is_empty() || !matches!(self.status.as_u16(), 204 | 304) {
+        // The codec says where an empty body ends.
+        if !body.is_empty() {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         body
@@ -97,13 +105,12 @@ impl LocalReply {
     fn render_grpc(&self, response: &mut Response<()>) -> Bytes {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(GRPC_STATUS, HeaderValue::from(grpc_status(self.status)));
+        headers.insert(GRPC_STATUS, HeaderValue::from(self.grpc_status.unwrap_or_else(|| grpc_status(self.status))));
         if !self.body.is_empty()
             && let Ok(message) = HeaderValue::try_from(percent_encode(&self.body))
         {
             headers.insert(GRPC_MESSAGE, message);
         }
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
         Bytes::new()
     }
 
@@ -143,9 +150,9 @@ pub fn grpc_status(status: StatusCode) -> u16 {
 }
 
 /// gRPC over HTTP/2, "Responses": `Percent-Encoded`.
-fn percent_encode(text: &str) -> String {
+fn percent_encode(text: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    for byte in text.iter().copied() {
         if (0x20..=0x7e).contains(&byte) && byte != b'%' {
             out.push(char::from(byte));
         } else {

@@ -2,6 +2,8 @@
 
 /// Sends a request to its cluster, again where that is allowed.
 mod attempt;
+/// What is counted of connections.
+mod counted;
 /// What the route and the caller allow in time.
 mod limits;
 /// A request from its beginning to its log line.
@@ -10,16 +12,17 @@ mod live;
 mod local;
 /// Copies of requests.
 mod mirror;
+/// What a request tells its collector.
+mod traced;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::codec::{Abort, Body, Http1Options, Http2Options, Incoming, Outgoing, RequestFault, Service, http1, http2};
+use crate::codec::{Abort, Body, Drain, Http1Options, Http2Options, Incoming, Outgoing, RequestFault, Service, http1, http2};
 use crate::config::http::{HttpConnectionManager, RouteSource};
 use crate::config::route::{RouteAction, RouteTable};
 use crate::exchange::{ConnectionInfo, ResponseFlag, StreamInfo};
@@ -30,6 +33,7 @@ use crate::stream::Rewind;
 use crate::telemetry::metrics::HttpStats;
 use crate::worker::Worker;
 
+use counted::Counted;
 use live::{Live, ResponseBody};
 
 /// One client's HTTP connection. Cheap to clone.
@@ -41,6 +45,8 @@ struct Inner {
     manager: Arc<HttpConnectionManager>,
     stats: Arc<HttpStats>,
     info: Rc<ConnectionInfo>,
+    drain: Drain,
+    counted: Counted,
 }
 
 /// How a request ends other than by an upstream's answer.
@@ -59,10 +65,10 @@ impl From<LocalReply> for Stop {
 
 impl Connection {
     /// A connection that a filter chain gave to HTTP.
-    pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo) -> Self {
-        stats.downstream_cx_total.inc();
-        stats.downstream_cx_active.inc();
-        Self(Rc::new(Inner { worker, manager, stats, info: Rc::new(info) }))
+    pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo, drain: Drain) -> Self {
+        let info = Rc::new(info);
+        let counted = Counted::new(&stats, &info, drain.clone());
+        Self(Rc::new(Inner { worker, manager, stats, info, drain, counted }))
     }
 
     /// Waits no longer than a connection may be idle.
@@ -76,10 +82,9 @@ impl Connection {
     /// Serves HTTP/1.
     pub async fn serve_http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: IO, prefix: Bytes) {
         let inner = Rc::clone(&self.0);
-        inner.stats.downstream_cx_http1_total.inc();
-        let served = http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.worker.drain.http(), self);
-        let served = limited(inner.manager.timeouts.max_connection, served).await;
-        if let Err(error) = served {
+        inner.counted.speaks(Version::HTTP_11);
+        let served = http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.drain.clone(), self);
+        if let Err(error) = limited(&inner, served).await {
             tracing::debug!(client = %inner.info.client, %error, "HTTP/1 connection");
         }
     }
@@ -87,28 +92,24 @@ impl Connection {
     /// Serves HTTP/2.
     pub async fn serve_http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: Rewind<IO>) {
         let inner = Rc::clone(&self.0);
-        inner.stats.downstream_cx_http2_total.inc();
-        let served = http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.worker.drain.http(), self);
-        let served = limited(inner.manager.timeouts.max_connection, served).await;
-        if let Err(error) = served {
+        inner.counted.speaks(Version::HTTP_2);
+        let served = http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.drain.clone(), self);
+        if let Err(error) = limited(&inner, served).await {
+            if matches!(error, http2::ServeError::Protocol(_) | http2::ServeError::ResetFlood) {
+                inner.stats.downstream_cx_protocol_error.inc();
+            }
             tracing::debug!(client = %inner.info.client, %error, "HTTP/2 connection");
         }
     }
 }
 
-async fn limited<E>(limit: Option<Duration>, served: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-    match limit {
-        Some(limit) => tokio::time::timeout(limit, served).await.unwrap_or(Ok(())),
-        None => served.await,
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.stats.downstream_cx_active.dec();
-        self.stats.downstream_cx_destroy.inc();
-        self.stats.downstream_cx_length_ms.record(self.info.started.elapsed());
-    }
+/// Within the longest life of a connection.
+async fn limited<E>(inner: &Inner, served: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    let Some(limit) = inner.manager.timeouts.max_connection else { return served.await };
+    tokio::time::timeout(limit, served).await.unwrap_or_else(|_| {
+        inner.stats.downstream_cx_max_duration_reached.inc();
+        Ok(())
+    })
 }
 
 impl Service for Connection {
@@ -120,7 +121,10 @@ impl Service for Connection {
             Ok(outgoing) => Ok(live.answer(outgoing)),
             Err(Stop::Reply(reply)) => Ok(local::answer(live, &reply)),
             Err(Stop::Reset(reason)) => {
-                live.info.flags.set(ResponseFlag::LocalReset);
+                if live.info.flags.is_empty() {
+                    live.info.flags.set(ResponseFlag::LocalReset);
+                }
+                self.0.stats.downstream_rq_tx_reset.inc();
                 Err(Abort { reason })
             }
         }
@@ -129,7 +133,16 @@ impl Service for Connection {
     fn reject(&self, fault: RequestFault) -> Outgoing<ResponseBody> {
         let mut live = Live::begin(self, Version::HTTP_11);
         live.closing = true;
+        count_fault(&self.0.stats, fault);
         local::answer(live, &fault_reply(fault))
+    }
+}
+
+fn count_fault(stats: &HttpStats, fault: RequestFault) {
+    match fault {
+        RequestFault::Malformed(_) | RequestFault::Version(_) => stats.downstream_cx_protocol_error.inc(),
+        RequestFault::HeadTooLarge(_) => stats.downstream_rq_too_large.inc(),
+        RequestFault::HeadTimeout => stats.downstream_rq_header_timeout.inc(),
     }
 }
 
@@ -140,7 +153,10 @@ fn fault_reply(fault: RequestFault) -> LocalReply {
     };
     match fault {
         RequestFault::Malformed(rule) => protocol_error(StatusCode::BAD_REQUEST, "Bad Request", "http1.codec_error", rule),
-        RequestFault::Version(rule) => protocol_error(StatusCode::UPGRADE_REQUIRED, "", "low_version", rule),
+        RequestFault::Version(rule) => protocol_error(StatusCode::UPGRADE_REQUIRED, "Upgrade Required", "low_version", rule),
+        RequestFault::Coding(rule) => {
+            protocol_error(StatusCode::NOT_IMPLEMENTED, "Not Implemented", "http1.invalid_transfer_encoding", rule)
+        }
         RequestFault::HeadTooLarge(rule) => {
             protocol_error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large", "http1.headers_too_large", rule)
         }
@@ -157,18 +173,23 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     let (parts, body) = request.into_parts();
     live.body_pending = !http_body::Body::is_end_stream(&body);
     let inner = &connection.0;
+    if !inner.manager.proxy_100_continue && expects_continue(&parts.headers) {
+        informational.send(go_on());
+    }
     let normalized = normalize::normalize(&inner.manager, &inner.info, inner.worker.shared.local_ip, parts);
-    let normalized = normalized.map_err(|error| refused(&error))?;
+    let normalized = normalized.map_err(|error| refused(live, &error))?;
     live.accept(normalized);
-    check(inner, live)?;
     let generation = inner.worker.shared.current.load_full();
     let table = match &inner.manager.routes {
         RouteSource::Inline(table) => Some(table),
         RouteSource::Named(name) => generation.snapshot.route_tables.get(name),
     };
     let table = Arc::clone(table.ok_or_else(no_route)?);
-    select(inner, live, &table)?;
+    let selected = select(inner, live, &table);
+    live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
+    selected?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
+    check_upgrade(inner, live, &route.action)?;
     match &route.action {
         RouteAction::Redirect(redirect) => Err(local::redirect(live, redirect).into()),
         RouteAction::Direct(direct) => Err(local::direct(live, direct).into()),
@@ -189,6 +210,11 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
 /// Finds the route and notes it.
 fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), Stop> {
     live.table = Some(Arc::clone(table));
+    // `*`, and a whole URL that is not taken for one, match nothing, whatever the routes say.
+    if live.head.path.as_ref().is_some_and(|path| !path.as_str().starts_with('/')) {
+        inner.stats.no_route.inc();
+        return Err(no_route().into());
+    }
     let context = MatchContext { tls: inner.info.tls.as_ref(), internal: live.info.internal, draw: fastrand::u64(..) };
     match route::select(table, &live.head, &context) {
         Selection::Route { virtual_host, route } => {
@@ -212,43 +238,68 @@ fn no_route() -> LocalReply {
     )
 }
 
-fn refused(error: &NormalizeError) -> LocalReply {
+fn refused(live: &mut Live, error: &NormalizeError) -> Stop {
+    let flag = ResponseFlag::DownstreamProtocolError;
+    let bad_request = |body: &'static str, details: &'static str, rule: &str| {
+        LocalReply::new(StatusCode::BAD_REQUEST, body, details).because(Some(flag), "http_request_error", rule).into()
+    };
+    let http2 = live.head.version == Version::HTTP_2;
     match error {
-        NormalizeError::Refused(rule) => LocalReply::new(StatusCode::BAD_REQUEST, "", "path_normalization_failed").because(
-            Some(ResponseFlag::DownstreamProtocolError),
-            "http_request_error",
-            *rule,
-        ),
+        NormalizeError::Malformed(_) if http2 => {
+            live.info.flags.set(flag);
+            Stop::Reset(h2::Reason::INTERNAL_ERROR)
+        }
+        NormalizeError::NoHost if http2 => {
+            live.info.flags.set(flag);
+            Stop::Reset(h2::Reason::PROTOCOL_ERROR)
+        }
+        NormalizeError::Malformed(rule) => {
+            live.closing = true;
+            bad_request("Bad Request", "http1.codec_error", rule)
+        }
+        NormalizeError::NoHost => bad_request("", "missing_host_header", "the request has no host"),
+        NormalizeError::Refused(rule) => bad_request("", "path_normalization_failed", rule),
         NormalizeError::Redirect(path) => {
+            live.connection.0.stats.downstream_rq_redirected_with_normalized_path.inc();
             let mut reply = LocalReply::new(StatusCode::TEMPORARY_REDIRECT, "", "path_normalization_failed");
             if let Ok(location) = http::HeaderValue::try_from(path.as_str()) {
                 reply.headers.insert(http::header::LOCATION, location);
             }
-            reply
+            reply.into()
         }
     }
 }
 
-/// What any request must satisfy, whatever its route.
-fn check(inner: &Inner, live: &Live) -> Result<(), Stop> {
-    let head = &live.head;
-    if head.authority.is_empty() {
-        let reply = LocalReply::new(StatusCode::BAD_REQUEST, "", "missing_host_header");
-        let reply = reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request has no host");
-        return Err(reply.into());
-    }
-    let protocol = match (&head.upgrade, &head.path) {
+fn expects_continue(headers: &http::HeaderMap) -> bool {
+    headers.get(http::header::EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn go_on() -> http::Response<()> {
+    let mut response = http::Response::new(());
+    *response.status_mut() = StatusCode::CONTINUE;
+    response
+}
+
+/// An upgrade, CONNECT included, needs a word of the route, else of the listener.
+fn check_upgrade(inner: &Inner, live: &Live, action: &RouteAction) -> Result<(), Stop> {
+    let protocol = match (&live.head.upgrade, &live.head.path) {
         (Some(protocol), _) => protocol.as_str(),
         (None, None) => "connect",
         (None, Some(_)) => return Ok(()),
     };
-    // A route may allow or forbid it; that is seen once the route is known.
-    let known = inner.manager.upgrades.iter().any(|(name, _)| name == protocol);
-    if known {
+    let of_route = match action {
+        RouteAction::Forward(forward) => {
+            forward.upgrades.iter().find(|upgrade| upgrade.protocol == protocol).map(|upgrade| upgrade.enabled)
+        }
+        RouteAction::Redirect(_) | RouteAction::Direct(_) | RouteAction::NonForwarding => None,
+    };
+    let of_listener = || inner.manager.upgrades.iter().find(|(name, _)| name == protocol).map(|(_, enabled)| *enabled);
+    if of_route.or_else(of_listener).unwrap_or(false) {
         return Ok(());
     }
+    inner.stats.downstream_rq_ws_on_non_ws_route.inc();
     let reply = LocalReply::new(StatusCode::FORBIDDEN, "", "upgrade_failed");
-    Err(reply.because(None, "http_protocol_error", "the listener does not allow this upgrade").into())
+    Err(reply.because(None, "http_protocol_error", "neither the route nor the listener allows this upgrade").into())
 }
 
 fn http1_options(manager: &HttpConnectionManager) -> Http1Options {
@@ -257,6 +308,7 @@ fn http1_options(manager: &HttpConnectionManager) -> Http1Options {
         max_headers: manager.max_headers_count,
         head_timeout: manager.timeouts.request_headers,
         idle_timeout: manager.timeouts.idle,
+        allow_custom_methods: manager.http1.allow_custom_methods,
         accept_http_10: manager.http1.accept_http_10,
         default_host_for_http_10: manager.http1.default_host_for_http_10.clone(),
         allow_absolute_url: manager.http1.allow_absolute_url,
@@ -264,6 +316,7 @@ fn http1_options(manager: &HttpConnectionManager) -> Http1Options {
         enable_trailers: manager.http1.enable_trailers,
         max_requests: manager.max_requests_per_connection,
         buffer_limit: STREAM_BUFFER,
+        stall_timeout: manager.timeouts.stream_idle,
     }
 }
 
@@ -276,6 +329,7 @@ fn http2_options(manager: &HttpConnectionManager) -> Http2Options {
         max_headers: manager.max_headers_count,
         allow_connect: manager.http2.allow_connect,
         idle_timeout: manager.timeouts.idle,
+        stall_timeout: manager.timeouts.stream_idle,
         keepalive_interval: manager.http2.keepalive_interval,
         keepalive_timeout: manager.http2.keepalive_timeout,
         max_reset_streams: MAX_RESET_STREAMS,

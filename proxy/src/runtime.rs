@@ -2,17 +2,21 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 
 use crate::accept::spread::Spread;
 use crate::config::ClusterName;
+use crate::config::address::Address;
 use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::snapshot::Snapshot;
+use crate::drain::Gate;
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
+use crate::telemetry::trace::Exporter;
 use crate::tls::TlsError;
 use crate::upstream::ClusterState;
 
@@ -34,6 +38,10 @@ pub struct ActiveListener {
     pub config: Arc<Listener>,
     /// Its metrics.
     pub stats: Arc<ListenerStats>,
+    /// Whether it takes connections.
+    pub gate: Gate,
+    /// Where its sockets are, with the ports they were given; not set before they are open.
+    pub bound: OnceLock<Vec<Address>>,
     open: AtomicU64,
     chains: HashMap<usize, Arc<ActiveChain>>,
 }
@@ -60,7 +68,45 @@ pub enum ChainStats {
 
 /// One connection open on a listener; counts until dropped.
 #[derive(Debug)]
-pub struct OpenConnection(Arc<ActiveListener>);
+pub struct OpenConnection {
+    listener: Arc<ActiveListener>,
+    started: Instant,
+    _of_all: Option<OneOfAll>,
+}
+
+/// The limit of connections open at once on all listeners together.
+#[derive(Debug)]
+pub struct ConnectionLimit {
+    most: u64,
+    open: AtomicU64,
+}
+
+/// One connection of all listeners; counts until dropped.
+#[derive(Debug)]
+struct OneOfAll(Arc<ConnectionLimit>);
+
+impl ConnectionLimit {
+    /// At most so many.
+    pub fn new(most: u64) -> Arc<Self> {
+        Arc::new(Self { most, open: AtomicU64::new(0) })
+    }
+
+    fn admit(self: &Arc<Self>) -> Option<OneOfAll> {
+        count_up_to(&self.open, self.most).then(|| OneOfAll(Arc::clone(self)))
+    }
+}
+
+impl Drop for OneOfAll {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counts one more unless there are as many as there may be.
+fn count_up_to(count: &AtomicU64, most: u64) -> bool {
+    let one_more = |open: u64| (open < most).then_some(open.saturating_add(1));
+    count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+}
 
 impl ActiveListener {
     /// Prepares a listener.
@@ -80,7 +126,7 @@ impl ActiveListener {
             chains.insert(Arc::as_ptr(chain).addr(), Arc::new(active));
         }
         let stats = registry.listener(&stat_name(&config));
-        Ok(Self { config, stats, open: AtomicU64::new(0), chains })
+        Ok(Self { config, stats, gate: Gate::default(), bound: OnceLock::new(), open: AtomicU64::new(0), chains })
     }
 
     /// The live side of one of its chains.
@@ -88,26 +134,30 @@ impl ActiveListener {
         self.chains.get(&Arc::as_ptr(chain).addr())
     }
 
-    /// Counts one connection more; `None` when the listener has as many as it may.
-    pub fn admit(self: &Arc<Self>) -> Option<OpenConnection> {
-        let limit = self.config.max_connections.unwrap_or(u64::MAX);
-        let admitted =
-            self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open.saturating_add(1)));
-        if admitted.is_err() {
+    /// Counts one connection more; `None` when the listener, or all together, have as many as they may.
+    pub fn admit(self: &Arc<Self>, all: Option<&Arc<ConnectionLimit>>) -> Option<OpenConnection> {
+        let of_all = all.map(ConnectionLimit::admit);
+        if matches!(of_all, Some(None)) {
+            self.stats.downstream_global_cx_overflow.inc();
+            return None;
+        }
+        if !count_up_to(&self.open, self.config.max_connections.unwrap_or(u64::MAX)) {
             self.stats.downstream_cx_overflow.inc();
             return None;
         }
         self.stats.downstream_cx_total.inc();
         self.stats.downstream_cx_active.inc();
-        Some(OpenConnection(Arc::clone(self)))
+        Some(OpenConnection { listener: Arc::clone(self), started: Instant::now(), _of_all: of_all.flatten() })
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-        self.0.stats.downstream_cx_active.dec();
-        self.0.stats.downstream_cx_destroy.inc();
+        self.listener.open.fetch_sub(1, Ordering::Relaxed);
+        let stats = &self.listener.stats;
+        stats.downstream_cx_active.dec();
+        stats.downstream_cx_destroy.inc();
+        stats.downstream_cx_length_ms.record(self.started.elapsed());
     }
 }
 
@@ -130,6 +180,10 @@ pub struct Shared {
     pub logs: Arc<AccessLogs>,
     /// How many connections each worker has.
     pub spread: Spread,
+    /// The limit of all connections, if there is one.
+    pub limit: Option<Arc<ConnectionLimit>>,
+    /// The way of spans to their collectors.
+    pub spans: Exporter,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.
     pub local_ip: IpAddr,
     /// This machine's name.

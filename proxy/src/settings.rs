@@ -7,6 +7,7 @@
 pub mod file;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,7 +48,7 @@ pub struct Settings {
     /// Threads that carry traffic, 1 to 1024 [default: one for each CPU that the process may use, at most 2]
     #[arg(long, alias = "concurrency", value_name = "N", env = "NINON_WORKERS", default_value_t = default_workers(), hide_default_value = true, value_parser = workers)]
     pub workers: NonZeroUsize,
-    /// Folder for what must outlive a restart, such as the last good configuration; without it, nothing is kept
+    /// Folder for the last good configuration of a control plane. Nothing is kept there yet: configuration comes from the file
     #[arg(long, value_name = "DIR", env = "NINON_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
     /// Refuse every field that Ninon does not have, rather than warn where it decides nothing about access
@@ -60,6 +61,9 @@ pub struct Settings {
     /// earlier (Kubernetes: terminationGracePeriodSeconds, 30) needs a lower value here
     #[arg(long, alias = "drain-time-s", value_name = "SECONDS", env = "NINON_DRAIN_TIME", default_value = "600", value_parser = seconds)]
     pub drain_time: Duration,
+    /// Address and port where anybody may see /ready, /healthz and metrics, and nothing else [default: nowhere]
+    #[arg(long, value_name = "ADDRESS", env = "NINON_HEALTH_ADDRESS")]
+    pub health_address: Option<SocketAddr>,
 }
 
 /// Settings of `validate`.

@@ -2,6 +2,8 @@
 
 /// One line for each request or connection.
 pub mod access_log;
+/// The pages of metrics.
+pub mod exposition;
 /// The proxy's own log.
 pub mod logging;
 /// Counters, gauges and histograms, in one place.

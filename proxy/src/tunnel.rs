@@ -7,7 +7,6 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::balance::PickContext;
-use crate::config::address::Address;
 use crate::config::tcp::{TcpDestination, TcpProxy};
 use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::UpstreamIo;
@@ -34,7 +33,7 @@ pub async fn serve(worker: &Rc<Worker>, proxy: &TcpProxy, stats: &Arc<TcpStats>,
     stats.downstream_cx_total.inc();
     stats.downstream_cx_active.inc();
     let moved = Moved::default();
-    if let Some((upstream, guard)) = connect(worker, proxy, &mut stream).await {
+    if let Some((upstream, guard)) = connect(worker, proxy, stats, &mut stream).await {
         let limits = Limits { idle: proxy.idle_timeout, max: proxy.max_connection_duration };
         let end = forward(client, upstream, ahead, limits, &moved).await;
         drop(guard);
@@ -66,7 +65,7 @@ fn record_end(end: End, stats: &TcpStats, stream: &mut StreamInfo) {
 }
 
 /// Dials endpoints until one answers, as often as the proxy allows.
-async fn connect(worker: &Rc<Worker>, proxy: &TcpProxy, stream: &mut StreamInfo) -> Option<(Leg, ConnectionGuard)> {
+async fn connect(worker: &Rc<Worker>, proxy: &TcpProxy, stats: &TcpStats, stream: &mut StreamInfo) -> Option<(Leg, ConnectionGuard)> {
     let name = match &proxy.destination {
         TcpDestination::Cluster(name) => name,
         TcpDestination::Weighted(split) => split.pick(fastrand::u64(..)),
@@ -74,6 +73,7 @@ async fn connect(worker: &Rc<Worker>, proxy: &TcpProxy, stream: &mut StreamInfo)
     stream.upstream.cluster = Some(name.clone());
     let generation = worker.shared.current.load_full();
     let Some(cluster) = generation.clusters.get(name) else {
+        stats.downstream_cx_no_route.inc();
         stream.flags.set(ResponseFlag::NoClusterFound);
         return None;
     };
@@ -101,10 +101,7 @@ async fn attempt(
     stream: &mut StreamInfo,
     tried: &mut Vec<Arc<EndpointState>>,
 ) -> Result<(Leg, ConnectionGuard), Final> {
-    let original_dst = match stream.connection.local {
-        Address::Ip(address) => Some(address),
-        Address::Unix(_) => None,
-    };
+    let original_dst = stream.connection.original_destination();
     let context = PickContext { tried, reselections: 3, original_dst };
     let Ok(picked) = worker.balancer.pick(cluster, &context) else {
         stream.flags.set(ResponseFlag::NoHealthyUpstream);
@@ -128,7 +125,7 @@ async fn attempt(
         }
         Err(OpenError::Dial(error)) => {
             stream.flags.set(ResponseFlag::UpstreamConnectionFailure);
-            stream.upstream.failure = Some(error.to_string());
+            stream.upstream.failure = error.transport_failure();
             tried.push(Arc::clone(picked.endpoint()));
             Err(Final::No)
         }

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use crate::config::cluster::{Cluster, Discovery};
 use crate::config::endpoint::{Assignment, Health, Target};
-use crate::telemetry::metrics::ClusterStats;
+use crate::telemetry::metrics::{ClusterMetrics, ClusterStats};
 
 pub use endpoint::{EndpointSet, EndpointState, Group, Level, Member, Split};
 pub use limits::{LimitKind, Permit};
@@ -157,6 +157,22 @@ impl ClusterState {
                 return;
             }
             warmed.await;
+        }
+    }
+}
+
+impl ClusterMetrics for ClusterState {
+    fn stat_name(&self) -> &str {
+        &self.config.stat_name
+    }
+
+    fn touched(&self) -> Option<&Arc<ClusterStats>> {
+        self.touched_stats()
+    }
+
+    fn go_on_with(&self, stats: &Arc<ClusterStats>) {
+        if self.stats.set(Arc::clone(stats)).is_ok() {
+            self.endpoints.load().write_gauges(stats);
         }
     }
 }

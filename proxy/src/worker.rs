@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
 use crate::accept::listeners::{Acceptor, Bound};
@@ -20,7 +21,7 @@ use crate::drain::{DRAIN_POLL, Phase, Watcher};
 use crate::runtime::{ActiveListener, OpenConnection, Shared};
 use crate::stream::Socket;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
-use crate::telemetry::access_log::WorkerLogs;
+use crate::telemetry::access_log::WorkerLog;
 
 /// Connections on their way from one worker to another. When it is full, a connection stays where it was accepted.
 const HANDOVER_QUEUE: usize = 256;
@@ -39,7 +40,7 @@ pub struct Worker {
     /// TLS towards endpoints.
     pub tls: TlsSource,
     /// This worker's access-log lines.
-    pub log: Rc<WorkerLogs>,
+    pub log: WorkerLog,
     /// Graceful stop.
     pub drain: Watcher,
     connections: Cell<u64>,
@@ -88,8 +89,9 @@ pub fn handover_channels(workers: usize) -> (Vec<mpsc::Sender<Handover>>, Vec<mp
 /// # Errors
 /// When the runtime or a listening socket cannot be set up.
 pub fn run(start: Start) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve(start))
+    // Not a LocalSet in a runtime: whatever wakes that writes to the runtime's own event descriptor first.
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(serve(start))
 }
 
 async fn serve(start: Start) -> io::Result<()> {
@@ -116,12 +118,14 @@ async fn serve(start: Start) -> io::Result<()> {
             acceptors.push(OwnedTask::spawn(accept(Rc::clone(&worker), Arc::clone(&listener), acceptor)));
         }
     }
-    acceptors.push(OwnedTask::spawn(take_over(Rc::clone(&worker), incoming)));
+    let _handovers = OwnedTask::spawn(take_over(Rc::clone(&worker), incoming));
     let mut drain = worker.drain.clone();
     drain.reached(Phase::Draining).await;
-    drop(acceptors);
+    for acceptor in acceptors {
+        let _ended = acceptor.join().await;
+    }
     let idle = async {
-        while worker.connections.get() > 0 {
+        while worker.connections.get() > 0 || worker.shared.spread.on(worker.index) > 0 {
             tokio::time::sleep(DRAIN_POLL).await;
         }
     };
@@ -133,9 +137,16 @@ async fn serve(start: Start) -> io::Result<()> {
     Ok(())
 }
 
+/// Takes connections until the listener's gate is shut, and those that the kernel had accepted by then.
 async fn accept(worker: Rc<Worker>, listener: Arc<ActiveListener>, acceptor: Acceptor) {
+    let closed = listener.gate.closed();
+    tokio::pin!(closed);
     loop {
-        match acceptor.accept().await {
+        let accepted = tokio::select! {
+            accepted = acceptor.accept() => accepted,
+            () = &mut closed => break,
+        };
+        match accepted {
             Ok((socket, peer)) => place(&worker, &listener, socket, peer),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -143,6 +154,11 @@ async fn accept(worker: Rc<Worker>, listener: Arc<ActiveListener>, acceptor: Acc
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+    // The runtime hears of waiting connections when it looks for events next.
+    tokio::task::yield_now().await;
+    while let Some(Ok((socket, peer))) = acceptor.waiting() {
+        place(&worker, &listener, socket, peer);
     }
 }
 
@@ -153,7 +169,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 /// Serves the connection here, or hands it to the worker that has the fewest.
 fn place(worker: &Rc<Worker>, listener: &Arc<ActiveListener>, socket: Socket, peer: Address) {
-    let Some(open) = listener.admit() else { return };
+    let Some(open) = listener.admit(worker.shared.limit.as_ref()) else { return };
     let held = worker.shared.spread.place(worker.index);
     let target = held.worker();
     let Some(way) = worker.peers.get(target).filter(|_| target != worker.index) else {

@@ -13,6 +13,8 @@ pub mod bootstrap;
 pub mod cluster;
 /// Bytes from files or in place.
 pub mod data_source;
+/// The configuration in use, for `/config_dump`.
+pub mod dump;
 /// Endpoints.
 pub mod endpoint;
 /// Names of headers, and what is added to and removed from headers.

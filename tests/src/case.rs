@@ -1,5 +1,6 @@
 //! A case: one small YAML file. `differential/README.md` describes every key for authors.
 
+use crate::bootstrap::Places;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -164,9 +165,9 @@ pub struct Step {
 }
 
 impl Step {
-    /// The step with `{{listener}}` replaced by the port.
-    pub fn with_listener(&self, port: u16) -> Self {
-        let fill = |text: &String| text.replace("{{listener}}", &port.to_string());
+    /// The step with the placeholders of ports, such as `{{listener}}`, filled in.
+    pub fn with_places(&self, places: &Places) -> Self {
+        let fill = |text: &String| places.iter().fold(text.clone(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value));
         Self {
             request: self.request.as_ref().map(fill),
             raw: self.raw.as_ref().map(fill),

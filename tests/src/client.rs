@@ -7,6 +7,7 @@ mod http2;
 
 pub(crate) use http2::{header_map, lines, read_body};
 
+use crate::bootstrap::Places;
 use crate::case::{Close, Step};
 use crate::observe::{Connection, Event};
 use crate::wire::{Ended, Wire, to_bytes};
@@ -42,12 +43,14 @@ pub struct Seen {
     pub connections: Vec<(String, Connection)>,
     /// Local ports and the names of their connections.
     pub ports: Vec<(u16, String)>,
+    /// Connections that the script left open are open as long as this is kept.
+    _open: Vec<Speaks>,
 }
 
 /// Runs the script against the proxy's listener.
-pub async fn play(steps: &[Step], listener: u16, settle: Duration) -> Seen {
+pub async fn play(steps: &[Step], listener: u16, places: &Places, settle: Duration) -> Seen {
     let mut all: Vec<Conversation> = Vec::new();
-    for step in &steps.iter().map(|step| step.with_listener(listener)).collect::<Vec<_>>() {
+    for step in &steps.iter().map(|step| step.with_places(places)).collect::<Vec<_>>() {
         for _ in 0..step.repeat.unwrap_or(1) {
             sleep(Duration::from_millis(step.wait)).await;
             let index = match all.iter().position(|one| one.name == step.conn) {
@@ -67,10 +70,9 @@ pub async fn play(steps: &[Step], listener: u16, settle: Duration) -> Seen {
         }
     }
     settle_all(&mut all, settle).await;
-    Seen {
-        ports: all.iter().map(|one| (one.local_port, format!("client {}", one.name))).collect(),
-        connections: all.into_iter().map(|one| (one.name, one.seen)).collect(),
-    }
+    let ports = all.iter().map(|one| (one.local_port, format!("client {}", one.name))).collect();
+    let (connections, open) = all.into_iter().map(|one| ((one.name, one.seen), one.speaks)).unzip();
+    Seen { connections, ports, _open: open }
 }
 
 /// Gives the proxy a moment to close what it is going to close, then notes how each connection was left.

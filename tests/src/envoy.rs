@@ -14,8 +14,15 @@ pub fn command(bootstrap: &Path) -> Command {
     command
 }
 
+/// `envoy --mode validate -c FILE`.
+pub fn validate_command(bootstrap: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command.args(["--mode", "validate", "-l", "error", "-c"]).arg(bootstrap);
+    command
+}
+
 /// The program itself: what `pip` puts into `bin/` is a Python script that costs more to start than Envoy.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let found = settings::envoy_binary();
     let lib = found.parent().and_then(Path::parent).map(|venv| venv.join("lib"));
     let pythons = lib.and_then(|lib| std::fs::read_dir(lib).ok()).into_iter().flatten().flatten();

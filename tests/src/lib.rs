@@ -2,6 +2,7 @@
 //!
 //! The differential suite (`differential.rs`) runs each case of `differential/<topic>/<name>.yaml` against Envoy and against
 //! `ninon-proxy`, with the same bootstrap and the same script, and compares. `differential/README.md` tells how to write one.
+//! The examples' tests (`examples/main.rs`) run what stands in the folder `examples/` of the repository.
 
 /// A case's configuration fragment becomes a whole Envoy bootstrap.
 pub mod bootstrap;
@@ -15,6 +16,8 @@ pub mod compare;
 pub mod envoy;
 /// The only waiting loop.
 pub mod eventually;
+/// The examples, with real servers and real clients.
+pub mod example;
 /// What is fuzzed.
 pub mod fuzz;
 /// Cases with one field of their configuration taken away.
@@ -31,6 +34,8 @@ pub mod proxy;
 pub mod run;
 /// The environment variables of the suites.
 pub mod settings;
+/// Counts how cases ended.
+pub mod tally;
 /// Servers that answer, delay, reset and record.
 pub mod upstream;
 /// HTTP/1 messages as they stand on the wire.

@@ -3,7 +3,7 @@
 use crate::eventually::eventually;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,6 +48,22 @@ impl Process {
     /// What the process wrote until now.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("output.log")).unwrap_or_default()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where its log and whatever else it writes is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Waits for its end; `None` when it runs still after `limit`.
+    pub async fn ended(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let child = std::cell::RefCell::new(&mut self.child);
+        eventually(limit, || async { child.borrow_mut().try_wait().ok().flatten() }).await
     }
 
     /// Whether it runs still; a crash must not look like a closed connection.

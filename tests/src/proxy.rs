@@ -10,3 +10,10 @@ pub fn command(bootstrap: &Path) -> Command {
     command.arg("run").arg("-c").arg(bootstrap).args(["--workers", "1"]);
     command
 }
+
+/// `ninon-proxy validate -c FILE`.
+pub fn validate_command(bootstrap: &Path) -> Command {
+    let mut command = Command::new(settings::ninon_binary());
+    command.arg("validate").arg("-c").arg(bootstrap);
+    command
+}

@@ -43,7 +43,7 @@ pub async fn run(case: &Case, config: &Value, subject: Subject) -> Result<Observ
     let mut process = Process::start(command, folder)?;
     process.wait_until_ready(admin).await?;
     let settle = case.compare.settle.map_or(SETTLE, Duration::from_millis);
-    let seen = client::play(&case.steps, listener, settle).await;
+    let seen = client::play(&case.steps, listener, &places, settle).await;
     if !process.is_running() {
         return Err(format!("the proxy died; it wrote:\n{}", process.log()));
     }

@@ -1,6 +1,7 @@
 //! The environment variables that the suites know; read here and nowhere else.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Which side of the differential suite to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,12 @@ pub fn record_dir() -> Option<PathBuf> {
     variable("DIFFERENTIAL_RECORD").map(PathBuf::from)
 }
 
+/// `MUTANTS_SECONDS`: no further case is begun after this time; ten minutes when unset.
+pub fn mutants_limit() -> Duration {
+    let seconds = variable("MUTANTS_SECONDS").map(|text| text.parse().expect("MUTANTS_SECONDS is a number"));
+    Duration::from_secs(seconds.unwrap_or(600))
+}
+
 /// `ENVOY_BIN`, else `target/venv/bin/envoy` as `make test` installs it.
 pub fn envoy_binary() -> PathBuf {
     variable("ENVOY_BIN").map_or_else(|| repository().join("target/venv/bin/envoy"), PathBuf::from)
@@ -46,13 +53,54 @@ pub fn ninon_binary() -> PathBuf {
     folders.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from("ninon-proxy"))
 }
 
+/// `ATTACKS_ROUNDS`: windows of quiet and of attack that one figure is made of; 2 when unset. More makes it steadier.
+pub fn attack_rounds() -> u32 {
+    number("ATTACKS_ROUNDS").unwrap_or(2)
+}
+
+/// `BENCH_ROUNDS`: how often each figure is measured; 5 when unset.
+pub fn bench_rounds() -> u32 {
+    number("BENCH_ROUNDS").unwrap_or(5)
+}
+
+/// `BENCH_SECONDS`: how long each load lasts; 3 when unset.
+pub fn bench_time() -> Duration {
+    Duration::from_secs(number("BENCH_SECONDS").map_or(3, u64::from))
+}
+
+/// `BENCH_SUBJECTS`: proxies by name, as in `Envoy,ninon-proxy`; all when unset.
+pub fn bench_subject(name: &str) -> bool {
+    variable("BENCH_SUBJECTS").is_none_or(|names| names.split(',').any(|wanted| wanted.eq_ignore_ascii_case(name)))
+}
+
+/// `BENCH_MEASURES`: parts of titles, as in `saturated,TCP`; all when unset.
+pub fn bench_measure(title: &str) -> bool {
+    variable("BENCH_MEASURES").is_none_or(|parts| parts.split(',').any(|part| title.contains(part)))
+}
+
+/// Whether a shell would find this program.
+pub fn is_on_path(program: &str) -> bool {
+    let path = variable("PATH").unwrap_or_default();
+    path.split(':').any(|folder| Path::new(folder).join(program).exists())
+}
+
+/// `CLIENTS_PYTHON`, else `target/clients/bin/python` as `make test` installs it: Python with gRPC and WebSocket libraries.
+pub fn clients_python() -> PathBuf {
+    variable("CLIENTS_PYTHON").map_or_else(|| repository().join("target/clients/bin/python"), PathBuf::from)
+}
+
 /// The folder `tests/` of the repository.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn repository() -> PathBuf {
+/// The repository.
+pub fn repository() -> PathBuf {
     tests_dir().parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn number(name: &str) -> Option<u32> {
+    variable(name).map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is `{text}`, which is not a number")))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the suites' settings.rs")]

@@ -1,9 +1,11 @@
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
+use std::task::{Context, Poll, Waker};
 
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -116,6 +118,14 @@ fn open_tcp(listener: &Listener, address: &ListenAddress, ip: SocketAddr) -> io:
 }
 
 fn bind_unix(path: &Path, mode: u32, workers: usize) -> io::Result<Vec<Bound>> {
+    share_unix(open_unix(path, mode)?, workers)
+}
+
+/// Opens a Unix socket; `@name` is one without a file. A mode of 0 leaves the file's to umask.
+///
+/// # Errors
+/// What the system said.
+pub fn open_unix(path: &Path, mode: u32) -> io::Result<std::os::unix::net::UnixListener> {
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     match path.to_str().and_then(|path| path.strip_prefix('@')) {
@@ -123,7 +133,7 @@ fn bind_unix(path: &Path, mode: u32, workers: usize) -> io::Result<Vec<Bound>> {
             let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
             let listener = std::os::unix::net::UnixListener::bind_addr(&address)?;
             listener.set_nonblocking(true)?;
-            return share_unix(listener, workers);
+            return Ok(listener);
         }
         None => remove_stale(path)?,
     }
@@ -132,7 +142,7 @@ fn bind_unix(path: &Path, mode: u32, workers: usize) -> io::Result<Vec<Bound>> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
     socket.listen(128)?;
-    share_unix(socket.into(), workers)
+    Ok(socket.into())
 }
 
 fn share_unix(listener: std::os::unix::net::UnixListener, workers: usize) -> io::Result<Vec<Bound>> {
@@ -177,15 +187,24 @@ impl Acceptor {
     /// # Errors
     /// What the system said; the listener itself is still good.
     pub async fn accept(&self) -> io::Result<(Socket, Address)> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// A connection that waits already, if there is one.
+    pub fn waiting(&self) -> Option<io::Result<(Socket, Address)>> {
+        match self.poll_accept(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(accepted) => Some(accepted),
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Address)>> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((Socket::Tcp(stream), Address::Ip(peer)))
-            }
-            Self::Unix(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((Socket::Unix(stream), Address::Unix(peer.as_pathname().map(Path::to_owned).unwrap_or_default())))
-            }
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| (Socket::Tcp(stream), Address::Ip(peer))),
+            Self::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
+                let peer = peer.as_pathname().map(Path::to_owned).unwrap_or_default();
+                (Socket::Unix(stream), Address::Unix(peer))
+            }),
         }
     }
 }

@@ -36,6 +36,11 @@ impl Spread {
         Held { counts: Arc::clone(&self.0), worker }
     }
 
+    /// Connections open on a worker, or on their way to it.
+    pub fn on(&self, worker: usize) -> usize {
+        self.0.get(worker).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
     /// Connections open in all.
     pub fn total(&self) -> usize {
         self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()

@@ -8,10 +8,11 @@
 //! ENHANCE_YOUR_CALM at four times the limit), connection-specific fields, pseudo fields, content-length against DATA,
 //! small and empty DATA frames, streams reset before they were taken, resets that a peer provoked, streams over
 //! MAX_CONCURRENT_STREAMS. It answers one PING or SETTINGS before it reads the next frame, so that a flood of them waits
-//! for its own answers to be read. What is added here: streams reset after they were taken (rapid reset), the number of
-//! fields, windows that never open, answers that are never taken, and limits for connections that are idle, silent or do
-//! not close. PRIORITY and WINDOW_UPDATE frames leave nothing behind; their rate is not limited.
+//! for its own answers to be read. What is added here: streams reset after they were taken (rapid reset), control frames
+//! that nothing explains, turns, so that a busy connection does not keep others waiting, the number of fields, windows that
+//! never open, answers that are never taken, and limits for connections that are idle, silent or do not close.
 
+mod budget;
 mod client;
 mod head;
 mod incoming;
@@ -31,9 +32,6 @@ const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// What one stream may have waiting for its window or the socket: enough for one turn of the connection's task.
 const SEND_BUFFER: usize = 64 * 1024;
-
-/// How long a peer may keep a stream's window, or its socket, shut; Envoy's default for an idle stream.
-const STALLED_LIMIT: Duration = Duration::from_secs(300);
 
 /// A connection without streams that has said GOAWAY gets this long to close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);

@@ -15,6 +15,8 @@ pub struct Bootstrap {
     pub max_connections: Option<u64>,
     /// Static listeners and clusters.
     pub snapshot: Snapshot,
+    /// The file as it was understood, in protobuf's wire format: small enough to be kept for `/config_dump`.
+    pub source: Vec<u8>,
 }
 
 /// Who a proxy is.

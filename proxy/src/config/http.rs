@@ -90,6 +90,8 @@ pub enum RouteSource {
 /// HTTP/1 settings, either side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http1Settings {
+    /// Take methods that are not in the register.
+    pub allow_custom_methods: bool,
     /// Take HTTP/1.0.
     pub accept_http_10: bool,
     /// Host for HTTP/1.0 requests without one.

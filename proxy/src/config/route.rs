@@ -397,6 +397,8 @@ pub struct RouteTimeouts {
     pub grpc_max: Option<Duration>,
     /// Subtracted from `grpc-timeout`.
     pub grpc_offset: Duration,
+    /// `grpc-timeout` bounds the stream's life, not the time to answer.
+    pub grpc_bounds_stream: bool,
 }
 
 /// Which limits a request counts against.

@@ -56,6 +56,21 @@ impl DialError {
         Self { address: address.clone(), cause }
     }
 
+    /// Why the transport failed, in Envoy's words; nothing where it was only too slow.
+    pub fn transport_failure(&self) -> Option<String> {
+        let reason = match &self.cause {
+            DialCause::TimedOut(_) | DialCause::NoFileDescriptors | DialCause::NoLocalAddress | DialCause::SocketOption => return None,
+            DialCause::Tls(why) => return Some(format!("TLS_error: {why}")),
+            DialCause::Http(why) => return Some(why.clone()),
+            DialCause::Refused => "Connection refused".to_owned(),
+            DialCause::Unreachable => "Network is unreachable".to_owned(),
+            DialCause::Io(kind) => kind.to_string(),
+        };
+        // A Unix socket answers at once.
+        let when = if matches!(self.address, Address::Unix(_)) { "immediate" } else { "delayed" };
+        Some(format!("{when} connect error: {reason}"))
+    }
+
     /// Whether it took too long, rather than failed.
     pub fn is_timeout(&self) -> bool {
         matches!(self.cause, DialCause::TimedOut(_))

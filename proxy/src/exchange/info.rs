@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,6 +20,8 @@ pub struct ConnectionInfo {
     pub id: u64,
     /// Where it arrived; after `original_dst`, where the client meant to go.
     pub local: Address,
+    /// `local` is not this proxy's: the connection was redirected, or the PROXY protocol says so.
+    pub redirected: bool,
     /// The peer of the socket.
     pub peer: Address,
     /// The client: the peer, or whom the PROXY protocol names.
@@ -29,6 +32,16 @@ pub struct ConnectionInfo {
     pub tls: Option<TlsInfo>,
     /// When it was accepted.
     pub started: Instant,
+}
+
+impl ConnectionInfo {
+    /// Where the client meant to go. A connection that was meant for this proxy has no such place: sent there, it would come back.
+    pub fn original_destination(&self) -> Option<SocketAddr> {
+        match self.local {
+            Address::Ip(address) if self.redirected => Some(address),
+            Address::Ip(_) | Address::Unix(_) => None,
+        }
+    }
 }
 
 /// What TLS said.

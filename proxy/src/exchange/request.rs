@@ -11,7 +11,7 @@ pub struct RequestHead {
     pub method: Method,
     /// `http` or `https`.
     pub scheme: HeaderValue,
-    /// Host and port; empty where an HTTP/1.0 client gave none.
+    /// Host and port; empty where the client said so.
     pub authority: HeaderValue,
     /// Path and query; `None` for a plain CONNECT.
     pub path: Option<PathAndQuery>,

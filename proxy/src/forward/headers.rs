@@ -44,9 +44,7 @@ pub fn build(head: &RequestHead, body: Body, version: Version) -> Result<Request
         translate_upgrade_to_http2(head, &mut request);
     } else {
         translate_upgrade_to_http1(head, &mut request);
-        if !head.authority.is_empty() {
-            request.headers_mut().insert(http::header::HOST, head.authority.clone());
-        }
+        request.headers_mut().insert(http::header::HOST, head.authority.clone());
     }
     Ok(request)
 }

@@ -1,23 +1,24 @@
 //! Bytes both ways, with backpressure; ends and resets of one side are passed on to the other. Between plain TCP sockets
 //! long transfers stay in the kernel (splice(2)).
 
+mod pipe;
+
 use std::cell::Cell;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use rustix::pipe::{PipeFlags, SpliceFlags};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use self::pipe::Pipe;
 use crate::forward::timeout::{Activity, Deadlines, Expired, within};
 
 /// One read in user space. Interactive protocols need no more; a transfer that fills it is spliced.
 const COPY_BUFFER: usize = 16 * 1024;
-/// Room in a pipe: what one splice call may move.
-const PIPE_SIZE: usize = 256 * 1024;
+/// The same for a transfer that is long but gets no pipe.
+const LONG_COPY_BUFFER: usize = 64 * 1024;
 /// Full reads in a row before a transfer counts as long.
 const FULL_READS: u32 = 3;
 
@@ -153,14 +154,35 @@ impl Fault {
     }
 }
 
-/// One direction: copied while messages are small, spliced once they are not.
+/// One direction: copied while messages are small; once they are not, spliced, or copied in larger pieces.
 async fn pass(from: &TcpStream, to: &TcpStream, meter: Meter<'_>) -> Result<(), Fault> {
-    let mut buffer = vec![0_u8; COPY_BUFFER];
+    if copy_until_long(from, to, meter, COPY_BUFFER).await? == Flow::Ended {
+        return Ok(());
+    }
+    match Pipe::open() {
+        Some(pipe) => splice_all(from, to, &pipe, meter).await,
+        None => {
+            while copy_until_long(from, to, meter, LONG_COPY_BUFFER).await? == Flow::Long {}
+            Ok(())
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    /// The source ended, and so was the sink.
+    Ended,
+    /// Several reads in a row filled the buffer.
+    Long,
+}
+
+async fn copy_until_long(from: &TcpStream, to: &TcpStream, meter: Meter<'_>, size: usize) -> Result<Flow, Fault> {
+    let mut buffer = vec![0_u8; size];
     let mut full_reads = 0_u32;
     while full_reads < FULL_READS {
         from.readable().await.map_err(Fault::Read)?;
         let read = match from.try_read(&mut buffer) {
-            Ok(0) => return finish(to),
+            Ok(0) => return finish(to).map(|()| Flow::Ended),
             Ok(read) => read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
             Err(error) => return Err(Fault::Read(error)),
@@ -169,8 +191,7 @@ async fn pass(from: &TcpStream, to: &TcpStream, meter: Meter<'_>) -> Result<(), 
         write_slice(to, buffer.get(..read).unwrap_or_default()).await.map_err(Fault::Write)?;
         meter.add(read);
     }
-    drop(buffer);
-    splice_all(from, to, meter).await
+    Ok(Flow::Long)
 }
 
 fn finish(to: &TcpStream) -> Result<(), Fault> {
@@ -200,11 +221,10 @@ async fn write_all(to: &TcpStream, bytes: Bytes, meter: Meter<'_>) -> io::Result
     Ok(())
 }
 
-async fn splice_all(from: &TcpStream, to: &TcpStream, meter: Meter<'_>) -> Result<(), Fault> {
-    let (outlet, inlet) = pipe().map_err(Fault::Read)?;
+async fn splice_all(from: &TcpStream, to: &TcpStream, pipe: &Pipe, meter: Meter<'_>) -> Result<(), Fault> {
     loop {
         from.readable().await.map_err(Fault::Read)?;
-        let mut held = match from.try_io(Interest::READABLE, || splice(from, &inlet, PIPE_SIZE)) {
+        let mut held = match from.try_io(Interest::READABLE, || pipe.fill(from)) {
             Ok(0) => return finish(to),
             Ok(moved) => moved,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
@@ -212,7 +232,7 @@ async fn splice_all(from: &TcpStream, to: &TcpStream, meter: Meter<'_>) -> Resul
         };
         while held > 0 {
             to.writable().await.map_err(Fault::Write)?;
-            match to.try_io(Interest::WRITABLE, || splice(&outlet, to, held)) {
+            match to.try_io(Interest::WRITABLE, || pipe.empty(to, held)) {
                 Ok(moved) => {
                     held = held.saturating_sub(moved);
                     meter.add(moved);
@@ -222,19 +242,6 @@ async fn splice_all(from: &TcpStream, to: &TcpStream, meter: Meter<'_>) -> Resul
             }
         }
     }
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (outlet, inlet) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    // Refused where the user's pipes hold too much already: the default size works as well, only slower.
-    if let Err(error) = rustix::pipe::fcntl_setpipe_size(&inlet, PIPE_SIZE) {
-        tracing::debug!(%error, "a pipe keeps its default size");
-    }
-    Ok((outlet, inlet))
-}
-
-fn splice(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd, length: usize) -> io::Result<usize> {
-    Ok(rustix::pipe::splice(from, None, to, None, length, SpliceFlags::MOVE | SpliceFlags::NONBLOCK)?)
 }
 
 async fn streams(client: Box<dyn ByteStream>, upstream: Box<dyn ByteStream>, ahead: Bytes, moved: &Moved, activity: &Activity) -> End {

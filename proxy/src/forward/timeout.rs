@@ -57,8 +57,8 @@ pub struct Deadlines {
     pub activity: Activity,
     /// Limit for [`Expired::Idle`].
     pub idle: Option<Duration>,
-    /// Limit for [`Expired::PerTryIdle`].
-    pub per_try_idle: Option<Duration>,
+    /// Limit for [`Expired::PerTryIdle`], and when the attempt began.
+    pub per_try_idle: Option<(Duration, Instant)>,
     /// [`Expired::Route`].
     pub route: Option<Instant>,
     /// [`Expired::PerTry`].
@@ -73,6 +73,11 @@ impl Deadlines {
     /// Without any limit.
     pub fn new(activity: Activity) -> Self {
         Self { timer: None, activity, idle: None, per_try_idle: None, route: None, per_try: None, max_stream: None, request: None }
+    }
+
+    /// Whether nothing has moved for the idle limit.
+    pub fn is_idle(&self, now: Instant) -> bool {
+        self.idle.and_then(|limit| self.activity.last().checked_add(limit)).is_some_and(|end| now >= end)
     }
 
     /// Ready when the earliest deadline has passed.
@@ -95,12 +100,13 @@ impl Deadlines {
 
     fn earliest(&self) -> Option<(Instant, Expired)> {
         let after_activity = |limit: Option<Duration>| limit.and_then(|limit| self.activity.last().checked_add(limit));
+        let per_try_idle = self.per_try_idle.and_then(|(limit, began)| self.activity.last().max(began).checked_add(limit));
         let all = [
             (self.route, Expired::Route),
             (self.per_try, Expired::PerTry),
             (self.max_stream, Expired::MaxStream),
             (self.request, Expired::Request),
-            (after_activity(self.per_try_idle), Expired::PerTryIdle),
+            (per_try_idle, Expired::PerTryIdle),
             (after_activity(self.idle), Expired::Idle),
         ];
         all.into_iter().filter_map(|(at, which)| at.map(|at| (at, which))).min_by_key(|(at, _)| *at)

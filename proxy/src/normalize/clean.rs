@@ -39,7 +39,7 @@ pub(super) fn underscores(action: UnderscoreAction, head: &mut RequestHead) -> R
         UnderscoreAction::Allow => {}
         UnderscoreAction::RejectRequest => {
             if head.headers.keys().any(has_underscore) {
-                return Err(NormalizeError::Refused("a header name has an underscore"));
+                return Err(NormalizeError::Malformed("a header name has an underscore"));
             }
         }
         UnderscoreAction::DropHeader => {
@@ -52,7 +52,8 @@ pub(super) fn underscores(action: UnderscoreAction, head: &mut RequestHead) -> R
     Ok(())
 }
 
-/// Removes what is meant for this hop alone (RFC 9110, 7.6.1). An upgrade keeps `connection` and `upgrade`.
+/// Removes what is meant for this hop alone (RFC 9110, 7.6.1). An upgrade keeps `connection`, what it names, and `upgrade`: it asks
+/// this hop and the next for the same.
 pub(super) fn hop_by_hop(head: &mut RequestHead) -> Result<(), NormalizeError> {
     if head.headers.contains_key(CONNECTION) {
         remove_nominated(head)?;
@@ -70,22 +71,22 @@ pub(super) fn hop_by_hop(head: &mut RequestHead) -> Result<(), NormalizeError> {
 fn remove_nominated(head: &mut RequestHead) -> Result<(), NormalizeError> {
     let lists: Vec<HeaderValue> = head.headers.get_all(CONNECTION).iter().cloned().collect();
     for list in &lists {
-        let list = list.to_str().map_err(|_| NormalizeError::Refused("the connection header is not text"))?;
+        let list = list.to_str().map_err(|_| NormalizeError::Malformed("the connection header is not text"))?;
         for word in list.split(',').map(str::trim) {
             if NOT_NOMINATED.iter().any(|name| word.eq_ignore_ascii_case(name)) {
-                return Err(NormalizeError::Refused("the connection header names a field that may not be dropped"));
+                return Err(NormalizeError::Malformed("the connection header names a field that may not be dropped"));
             }
             if word.eq_ignore_ascii_case("upgrade") || word.eq_ignore_ascii_case("te") {
                 continue;
             }
-            if let Ok(name) = HeaderName::try_from(word) {
+            if head.upgrade.is_none()
+                && let Ok(name) = HeaderName::try_from(word)
+            {
                 head.headers.remove(name);
             }
         }
     }
-    if head.upgrade.is_some() && head.version == http::Version::HTTP_11 {
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    } else {
+    if head.upgrade.is_none() {
         head.headers.remove(CONNECTION);
     }
     Ok(())

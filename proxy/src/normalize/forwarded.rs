@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::address::Address;
-use crate::config::http::{Forwarded, HttpConnectionManager};
+use crate::config::http::{Forwarded, HttpConnectionManager, SchemeSetting};
 use crate::exchange::{ConnectionInfo, RequestHead};
 use crate::normalize::clean;
 
@@ -35,6 +35,9 @@ pub(super) fn apply(manager: &HttpConnectionManager, connection: &ConnectionInfo
         inside(settings, &head.headers)
     };
     protocol_and_port(settings, connection, head);
+    if manager.scheme == SchemeSetting::Keep || manager.scheme == SchemeSetting::MatchUpstream {
+        scheme_from_protocol(head);
+    }
     let internal = alone && remote.as_ref().is_some_and(|address| is_internal(settings, address));
     let edge = !internal && settings.use_remote_address;
     let remote = remote.unwrap_or_else(|| connection.client.clone());
@@ -112,6 +115,18 @@ fn protocol_and_port(settings: &Forwarded, connection: &ConnectionInfo, head: &m
         && (!trusted || !head.headers.contains_key(X_FORWARDED_PORT))
     {
         head.headers.insert(X_FORWARDED_PORT, HeaderValue::from(local.port()));
+    }
+}
+
+/// An HTTP/1 request does not say its scheme: `x-forwarded-proto` does, where it names one.
+fn scheme_from_protocol(head: &mut RequestHead) {
+    if head.version == http::Version::HTTP_2 {
+        return;
+    }
+    if let Some(protocol) = head.headers.get(X_FORWARDED_PROTO)
+        && matches!(protocol.as_bytes(), b"http" | b"https")
+    {
+        head.scheme = protocol.clone();
     }
 }
 

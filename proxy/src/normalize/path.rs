@@ -159,7 +159,11 @@ fn must_encode(byte: u8) -> bool {
     !(0x21..0x7f).contains(&byte) || matches!(byte, b'"' | b'<' | b'>' | b'`' | b'{' | b'}')
 }
 
+/// Of nothing but slashes two are left, as Envoy leaves them.
 fn merge_slashes(path: &str) -> String {
+    if path.len() > 1 && path.bytes().all(|byte| byte == b'/') {
+        return "//".to_owned();
+    }
     let mut out = String::with_capacity(path.len());
     for character in path.chars() {
         if !(character == '/' && out.ends_with('/')) {
@@ -196,7 +200,9 @@ mod tests {
 
     #[test]
     fn slashes_are_merged_and_unescaped() {
-        assert_eq!(merge_slashes("//a///b/"), "/a/b/");
+        for (given, wanted) in [("//a///b/", "/a/b/"), ("/", "/"), ("///", "//"), ("//", "//")] {
+            assert_eq!(merge_slashes(given), wanted, "{given}");
+        }
         assert_eq!(unescape_slashes("/a%2fb%5Cc%41").as_deref(), Some("/a/b\\c%41"));
         assert_eq!(unescape_slashes("/a%41"), None);
     }

@@ -3,6 +3,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Version};
 
+use crate::codec::Fragment;
 use crate::config::http::{HttpConnectionManager, SchemeSetting};
 use crate::exchange::{ConnectionInfo, RequestHead};
 use crate::normalize::NormalizeError;
@@ -14,13 +15,20 @@ const HTTPS: HeaderValue = HeaderValue::from_static("https");
 pub(super) fn read(manager: &HttpConnectionManager, connection: &ConnectionInfo, parts: Parts) -> Result<RequestHead, NormalizeError> {
     let Parts { method, uri, version, mut headers, extensions, .. } = parts;
     let host = headers.remove(HOST);
+    if extensions.get::<Fragment>().is_some() {
+        return Err(NormalizeError::Refused("the target has a fragment"));
+    }
+    let whole = uri.authority().is_some() && !(version == Version::HTTP_2 || method == Method::CONNECT || manager.http1.allow_absolute_url);
+    // An absolute target that is not taken for one is a path that no route takes.
+    let opaque = whole.then(|| PathAndQuery::try_from(uri.to_string()).unwrap_or(PathAndQuery::from_static("*")));
     let uri = uri.into_parts();
     let authority = match uri.authority {
-        Some(authority) if version == Version::HTTP_2 || method == Method::CONNECT || manager.http1.allow_absolute_url => {
+        Some(authority) if opaque.is_none() => {
             Some(HeaderValue::from_str(authority.as_str()).map_err(|_| NormalizeError::Refused("the authority is not text"))?)
         }
         _ => host,
     };
+    let authority = authority.ok_or(NormalizeError::NoHost)?;
     let secure = connection.tls.as_ref().is_some_and(|tls| tls.terminated);
     let said = uri.scheme.and_then(|scheme| HeaderValue::from_str(scheme.as_str()).ok());
     let scheme = match manager.scheme {
@@ -33,8 +41,8 @@ pub(super) fn read(manager: &HttpConnectionManager, connection: &ConnectionInfo,
     let tunnel = extensions.get::<h2::ext::Protocol>().map(|protocol| protocol.as_str().to_ascii_lowercase());
     let upgrade = tunnel.or_else(|| http1_upgrade(version, &headers));
     let plain_connect = method == Method::CONNECT && upgrade.is_none();
-    let path = if plain_connect { None } else { Some(uri.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/"))) };
-    Ok(RequestHead { method, scheme, authority: authority.unwrap_or(HeaderValue::from_static("")), path, version, upgrade, headers })
+    let path = if plain_connect { None } else { Some(opaque.or(uri.path_and_query).unwrap_or_else(|| PathAndQuery::from_static("/"))) };
+    Ok(RequestHead { method, scheme, authority, path, version, upgrade, headers })
 }
 
 /// The protocol that an HTTP/1.1 request asks to upgrade to: `upgrade` is there and `connection` names it (RFC 9110, 7.8).

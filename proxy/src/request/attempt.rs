@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{EXPECT, HeaderValue};
+use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::balance::{PickContext, Picked};
-use crate::codec::{Body, Informational, Outgoing, Spelling};
-use crate::config::address::Address;
+use crate::codec::{Body, BodyError, Informational, Outgoing, RequestFault, Spelling};
 use crate::config::cluster::UpstreamProtocol;
 use crate::config::http::HeaderCase;
 use crate::config::route::{Forward, RouteTable};
@@ -20,10 +19,12 @@ use crate::forward::headers;
 use crate::forward::replay::Replay;
 use crate::forward::retry::{Decision, Failure, Retries};
 use crate::forward::timeout::Expired;
+use crate::normalize::lists;
 use crate::reply::LocalReply;
+use crate::request::counted::Upgraded;
 use crate::request::limits::{self, Allowed};
 use crate::request::live::{Held, Live};
-use crate::request::{Connection, Stop, mirror};
+use crate::request::{Connection, Stop, expects_continue, fault_reply, mirror};
 use crate::route;
 use crate::runtime::Generation;
 use crate::upstream::{ClusterState, EndpointState, LimitKind, Permit};
@@ -57,7 +58,10 @@ pub(super) async fn forward(
     spelling: Spelling,
     informational: Informational,
 ) -> Result<Outgoing<Body>, Stop> {
+    live_stats(&job).rq_total.inc();
     let cluster = choose_cluster(&job, live)?;
+    live.cluster = Some(Arc::clone(&cluster));
+    live.info.upstream.cluster = Some(cluster.config().name.clone());
     prepare(&job, live);
     let virtual_host = live.info.virtual_host.clone();
     let policy = job.forward.retry.clone().or_else(|| virtual_host.as_ref().and_then(|host| host.retry.clone()));
@@ -67,14 +71,14 @@ pub(super) async fn forward(
     let keep = if retries.is_possible() || !mirrors.is_empty() { replay_limit(live, &cluster) } else { 0 };
     let body = live.body_pending.then(|| Replay::new(body, keep, live.deadlines.activity.clone()));
     live.progress = body.as_ref().map(|body| Rc::clone(body.progress()));
-    live.cluster = Some(Arc::clone(&cluster));
-    live.info.upstream.cluster = Some(cluster.config().name.clone());
     let informational = if job.connection.0.manager.proxy_100_continue {
-        informational
+        only_100(informational)
     } else {
-        // The client's expectation is met here.
-        live.head.headers.remove(EXPECT);
-        without_100(informational)
+        // The client's expectation was met here.
+        if expects_continue(&live.head.headers) {
+            live.head.headers.remove(EXPECT);
+        }
+        Informational(None)
     };
     let mut attempts =
         Attempts { job: &job, cluster, retries, allowed, body, spelling, informational, tried: Vec::new(), retry_permit: None };
@@ -87,12 +91,12 @@ pub(super) async fn forward(
     answered
 }
 
-/// Early 100s were answered here; the client would take another for the final answer's forerunner.
-fn without_100(informational: Informational) -> Informational {
+/// Nobody asks for other informational answers; Envoy drops them, too.
+fn only_100(informational: Informational) -> Informational {
     match informational.0 {
         None => Informational(None),
         Some(send) => Informational(Some(Rc::new(move |response: http::Response<()>| {
-            if response.status() != StatusCode::CONTINUE {
+            if response.status() == StatusCode::CONTINUE {
                 send(response);
             }
         }))),
@@ -130,6 +134,7 @@ fn prepare(job: &Job<'_>, live: &mut Live) {
     route::mutate::request(&levels, source, &mut live.head);
     let suppress = job.connection.0.manager.router.suppress_envoy_headers;
     route::action::rewrite(job.forward, &route.matches, suppress, &mut live.head);
+    lists::join_request(&mut live.head.headers);
 }
 
 /// Bytes of the body that may be kept: the route's limit, the virtual host's, or the connection's.
@@ -138,6 +143,9 @@ fn replay_limit(live: &Live, cluster: &ClusterState) -> usize {
     let host = live.info.virtual_host.as_ref().and_then(|host| host.replay_limit);
     route.or(host).unwrap_or(cluster.config().buffer_limit)
 }
+
+/// gRPC's status code.
+const DEADLINE_EXCEEDED: u16 = 4;
 
 /// What the next step of an attempt is.
 enum Next {
@@ -154,10 +162,12 @@ impl Attempts<'_> {
                 Next::Stop(stop) => return Err(stop),
                 Next::Again(wait) => wait,
             };
-            live.held = None;
+            live.attempt_ended();
             self.cluster.stats().upstream_rq_retry.inc();
             live.deadlines.per_try = None;
-            if let Err(expired) = race(live, &self.allowed, tokio::time::sleep(wait)).await {
+            live.deadlines.per_try_idle = None;
+            let between = Allowed { per_try: None, ..self.allowed };
+            if let Err(expired) = race(live, &between, tokio::time::sleep(wait)).await {
                 return Err(self.expired(live, expired).into());
             }
         }
@@ -170,6 +180,9 @@ impl Attempts<'_> {
             Err(stop) => return Next::Stop(stop),
         };
         self.address(live, &picked);
+        if let Some(traced) = &mut live.traced {
+            traced.attempt_begins(live.info.upstream.attempts, &mut live.head.headers);
+        }
         let Some(body) = self.body.as_ref().map_or(Some(Body::Empty), Replay::attempt) else {
             return Next::Stop(give_up("the request's body is larger than may be kept for another attempt").into());
         };
@@ -187,8 +200,10 @@ impl Attempts<'_> {
             priority: self.job.forward.priority,
             server_name: server_name.as_deref(),
         };
-        live.info.upstream.request_began = Some(Instant::now());
+        let now = Instant::now();
+        live.info.upstream.request_began = Some(now);
         live.deadlines.per_try = None;
+        live.deadlines.per_try_idle = self.allowed.per_try_idle.map(|limit| (limit, now));
         let pools = &self.job.connection.0.worker.pools;
         let outcome = race(live, &self.allowed, pools.exchange(&target, sending)).await;
         self.tried.push(Arc::clone(picked.endpoint()));
@@ -196,27 +211,27 @@ impl Attempts<'_> {
             Ok(Ok(exchange)) => self.answered(live, picked, exchange),
             Ok(Err(error)) => self.failed(live, &error),
             Err(Expired::PerTry | Expired::PerTryIdle) => {
+                self.cluster.stats().upstream_rq_tx_reset.inc();
                 self.cluster.stats().upstream_rq_per_try_timeout.inc();
                 match self.decide_failure(live, Failure::PerTryTimeout) {
                     Some(wait) => Next::Again(wait),
                     None => Next::Stop(self.timed_out(live).into()),
                 }
             }
-            Err(expired) => Next::Stop(self.expired(live, expired).into()),
+            Err(expired) => {
+                self.cluster.stats().upstream_rq_tx_reset.inc();
+                Next::Stop(self.expired(live, expired).into())
+            }
         }
     }
 
     fn pick(&self, live: &mut Live) -> Result<Picked, Stop> {
         let policy = self.retries.policy();
         let avoid = policy.is_some_and(|policy| policy.avoid_previous_hosts);
-        let original_dst = match &live.info.connection.local {
-            Address::Ip(address) => Some(*address),
-            Address::Unix(_) => None,
-        };
         let context = PickContext {
             tried: if avoid { &self.tried } else { &[] },
             reselections: policy.filter(|_| avoid).map_or(0, |policy| policy.host_selection_attempts),
-            original_dst,
+            original_dst: route::action::original_destination(self.cluster.config(), &live.head, &live.info.connection),
         };
         self.job.connection.0.worker.balancer.pick(&self.cluster, &context).map_err(|error| {
             let reply = LocalReply::new(StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream", "no_healthy_upstream");
@@ -264,6 +279,9 @@ impl Attempts<'_> {
         info.protocol = Some(upstream.connection.version);
         info.reused = upstream.reused;
         let status = outgoing.response.status();
+        if let Some(traced) = &mut live.traced {
+            traced.attempt_answered(status);
+        }
         match self.decide(live, |retries| retries.after_response(status, outgoing.response.headers())) {
             Some(wait) => return Next::Again(wait),
             None if live.info.upstream.attempts > 1 && !status.is_server_error() => self.cluster.stats().upstream_rq_retry_success.inc(),
@@ -280,14 +298,20 @@ impl Attempts<'_> {
     /// Headers of the answer, and what an upgrade changes.
     fn finish(&self, live: &mut Live, outgoing: &mut Outgoing<Body>) {
         let manager = &self.job.connection.0.manager;
+        live.request_ended();
         let upgraded = translate_upgrade(live, &mut outgoing.response);
         if upgraded {
             live.deadlines.route = None;
+            live.upgraded = Some(Upgraded::new(&self.job.connection.0.stats));
         }
+        live.answering(outgoing.response.status());
         let fields = outgoing.response.headers_mut();
-        if !manager.router.suppress_envoy_headers {
-            let began = live.info.request_ended.unwrap_or(live.info.started);
-            headers::service_time(fields, began.elapsed());
+        lists::join_response(fields);
+        // Without the request's end there is nothing to measure from: an early answer, a tunnel.
+        if let Some(ended) = live.info.request_ended
+            && !manager.router.suppress_envoy_headers
+        {
+            headers::service_time(fields, ended.elapsed());
         }
         if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_response) {
             fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));
@@ -298,7 +322,12 @@ impl Attempts<'_> {
         {
             fields.insert("x-request-id", id.clone());
         }
+        lists::join_response(fields);
         headers::finish_response(manager, fields, upgraded);
+        if live.head.upgrade.is_some() && !upgraded && live.head.version != Version::HTTP_2 {
+            // The client may have sent more, as if it had been accepted.
+            fields.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         match manager.http1.header_case {
             HeaderCase::ProperCase => outgoing.spelling = Spelling::Title,
             HeaderCase::AsReceived => {}
@@ -316,6 +345,10 @@ impl Attempts<'_> {
             ExchangeFailure::Refused => Failure::Refused,
             ExchangeFailure::Closed { .. } | ExchangeFailure::Reset { .. } | ExchangeFailure::Protocol(_) => {
                 Failure::Reset { sent: error.unsent.is_none() }
+            }
+            ExchangeFailure::RequestBody(BodyError::Malformed(rule)) if live.head.version != Version::HTTP_2 => {
+                live.closing = true;
+                return Next::Stop(fault_reply(RequestFault::Malformed(rule)).into());
             }
             ExchangeFailure::RequestBody(_) => {
                 live.info.flags.set(ResponseFlag::DownstreamConnectionTermination);
@@ -383,6 +416,7 @@ impl Attempts<'_> {
                 stats.downstream_rq_max_duration_reached.inc();
                 let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
                 let reply = LocalReply::new(status, "downstream duration timeout", "max_duration_timeout");
+                let reply = reply.grpc_status(DEADLINE_EXCEEDED);
                 reply.because(Some(ResponseFlag::DurationTimeout), "http_response_timeout", "the stream lived longer than it may")
             }
             Expired::Request => {
@@ -433,12 +467,12 @@ fn translate_upgrade(live: &Live, response: &mut http::Response<Body>) -> bool {
     }
     if live.head.version == Version::HTTP_2 {
         *response.status_mut() = StatusCode::OK;
-        response.headers_mut().remove(http::header::CONNECTION);
+        response.headers_mut().remove(CONNECTION);
         response.headers_mut().remove(http::header::UPGRADE);
     } else {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let fields = response.headers_mut();
-        fields.insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
+        fields.entry(CONNECTION).or_insert(HeaderValue::from_static("upgrade"));
         if !fields.contains_key(http::header::UPGRADE)
             && let Ok(protocol) = HeaderValue::try_from(protocol.as_str())
         {
@@ -473,9 +507,15 @@ fn failure_reply(failure: &ExchangeFailure, live: &mut Live) -> LocalReply {
             ("connection termination", ResponseFlag::UpstreamConnectionTermination, "connection_terminated")
         }
     };
-    live.info.upstream.failure = Some(failure.to_string());
+    let transport = if let ExchangeFailure::Connect(dial) = failure { dial.transport_failure() } else { None };
     let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
-    let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
+    let why = transport.as_ref().map_or_else(String::new, |transport| format!("|{transport}"));
+    let details = format!("upstream_reset_before_response_started{{{reason}{why}}}").replace(' ', "_");
+    live.info.upstream.failure = transport;
     let status = if matches!(failure, ExchangeFailure::Protocol(_)) { StatusCode::BAD_GATEWAY } else { StatusCode::SERVICE_UNAVAILABLE };
-    LocalReply::new(status, body, details).because(Some(flag), error, failure.to_string()).routed()
+    let mut reply = LocalReply::new(status, body, details).because(Some(flag), error, failure.to_string()).routed();
+    if matches!(failure, ExchangeFailure::Overflow(_)) && !live.connection.0.manager.router.suppress_envoy_headers {
+        reply.headers.insert("x-envoy-overloaded", HeaderValue::from_static("true"));
+    }
+    reply
 }

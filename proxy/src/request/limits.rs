@@ -2,29 +2,33 @@ use std::time::Duration;
 
 use http::header::HeaderMap;
 
-use crate::config::route::Forward;
+use crate::config::route::{Forward, RouteTimeouts};
 use crate::forward::retry::Retries;
 use crate::request::live::Live;
 
 /// What the route and the caller allow in time.
+#[derive(Clone, Copy)]
 pub(super) struct Allowed {
     /// From the request's end to the response's end.
     pub(super) route: Option<Duration>,
     /// For one attempt.
     pub(super) per_try: Option<Duration>,
+    /// For one attempt without anything moving.
+    pub(super) per_try_idle: Option<Duration>,
 }
 
 /// Reads the route's limits, and those that a trusted caller asks for (outsiders' `x-envoy-*` fields are gone by now).
 pub(super) fn apply(forward: &Forward, retries: &Retries, live: &mut Live) -> Allowed {
     let timeouts = &forward.timeouts;
     let policy = retries.policy();
-    let mut allowed = Allowed { route: timeouts.response, per_try: policy.and_then(|policy| policy.per_try_timeout) };
-    if let Some(grpc_max) = timeouts.grpc_max
-        && live.head.is_grpc()
-        && let Some(asked) = grpc_timeout(&live.head.headers)
-    {
-        let bounded = if grpc_max.is_zero() { asked } else { asked.min(grpc_max) };
-        allowed.route = Some(bounded.saturating_sub(timeouts.grpc_offset)).filter(|limit| !limit.is_zero());
+    let mut allowed = Allowed {
+        route: timeouts.response,
+        per_try: policy.and_then(|policy| policy.per_try_timeout),
+        per_try_idle: policy.and_then(|policy| policy.per_try_idle_timeout),
+    };
+    let grpc_limit = grpc_limit(timeouts, live);
+    if let Some(limit) = grpc_limit.filter(|_| !timeouts.grpc_bounds_stream) {
+        allowed.route = Some(limit).filter(|limit| !limit.is_zero());
     }
     if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-timeout-ms") {
         allowed.route = asked;
@@ -38,14 +42,24 @@ pub(super) fn apply(forward: &Forward, retries: &Retries, live: &mut Live) -> Al
     {
         allowed.per_try = None;
     }
-    live.deadlines.per_try_idle = policy.and_then(|policy| policy.per_try_idle_timeout);
     if let Some(idle) = timeouts.idle {
         live.deadlines.idle = idle;
     }
     if let Some(max_stream) = timeouts.max_stream {
         live.deadlines.max_stream = max_stream.and_then(|limit| live.info.started.checked_add(limit));
     }
+    if let Some(limit) = grpc_limit.filter(|_| timeouts.grpc_bounds_stream) {
+        live.deadlines.max_stream = live.info.started.checked_add(limit);
+    }
     allowed
+}
+
+/// What `grpc-timeout` asks for, as far as the route allows it.
+fn grpc_limit(timeouts: &RouteTimeouts, live: &Live) -> Option<Duration> {
+    let max = timeouts.grpc_max?;
+    let asked = live.head.is_grpc().then(|| grpc_timeout(&live.head.headers)).flatten()?;
+    let bounded = if max.is_zero() { asked } else { asked.min(max) };
+    Some(bounded.saturating_sub(timeouts.grpc_offset))
 }
 
 /// `Some(None)` is "no limit"; what is not a number is removed and does not count.

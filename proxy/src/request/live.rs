@@ -17,6 +17,8 @@ use crate::exchange::{RequestHead, ResponseFlag, StreamInfo};
 use crate::forward::replay::Progress;
 use crate::forward::timeout::{Activity, Deadlines, Expired};
 use crate::normalize::Normalized;
+use crate::request::counted::Upgraded;
+use crate::request::traced::Traced;
 use crate::request::{Connection, begin_info};
 use crate::route;
 use crate::telemetry::substitution::Exchange;
@@ -33,13 +35,18 @@ pub(super) struct Live {
     pub(super) table: Option<Arc<RouteTable>>,
     /// The part of a split that was chosen: the route, whose action holds it, and its place there.
     pub(super) weighted: Option<Arc<WeightedCluster>>,
+    pub(super) traced: Option<Box<Traced>>,
     pub(super) deadlines: Deadlines,
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) cluster: Option<Arc<ClusterState>>,
     /// What counts the request where it was sent.
     pub(super) held: Option<Held>,
+    /// The connection changed to another protocol.
+    pub(super) upgraded: Option<Upgraded>,
     /// The request had a body that was not read when the answer began.
     pub(super) body_pending: bool,
+    /// Nothing is known of the request: its head could not be read.
+    pub(super) unread: bool,
     /// The codec closes the connection after this answer.
     pub(super) closing: bool,
     /// The answer's last byte was handed over.
@@ -80,11 +87,14 @@ impl Live {
             response_trailers: None,
             table: None,
             weighted: None,
+            traced: None,
             deadlines,
             progress: None,
             cluster: None,
             held: None,
+            upgraded: None,
             body_pending: false,
+            unread: true,
             closing: false,
             complete: false,
         })
@@ -93,6 +103,7 @@ impl Live {
     /// Takes over what normalisation found.
     pub(super) fn accept(&mut self, normalized: Normalized) {
         self.head = normalized.head;
+        self.unread = false;
         self.info.remote = normalized.remote;
         self.info.internal = normalized.internal;
         if !self.body_pending {
@@ -112,13 +123,31 @@ impl Live {
         self.info.request_ended
     }
 
+    /// An answer with this status begins: what header formats may ask for.
+    pub(super) fn answering(&mut self, status: StatusCode) {
+        self.info.status = Some(status);
+        if let Some(progress) = &self.progress {
+            self.info.bytes_received = progress.bytes();
+        }
+    }
+
+    /// The answer's last byte is there.
+    fn completed(&mut self) {
+        self.complete = true;
+        if self.held.is_some() && self.info.upstream.response_ended.is_none() {
+            self.info.upstream.response_ended = Some(Instant::now());
+        }
+    }
+
     /// Turns an upstream's answer into the client's.
     pub(super) fn answer(mut self: Box<Self>, outgoing: Outgoing<Body>) -> Outgoing<ResponseBody> {
         let (parts, body) = outgoing.response.into_parts();
         self.info.status = Some(parts.status);
         self.info.response_began = Some(Instant::now());
         self.deadlines.activity.touch();
-        self.complete = body.is_end_stream();
+        if body.is_end_stream() {
+            self.completed();
+        }
         if !self.connection.0.manager.access_log.is_empty() {
             self.response_headers = Some(parts.headers.clone());
         }
@@ -139,27 +168,20 @@ impl Live {
     }
 
     fn count(&self, status: StatusCode) {
-        let stats = &self.connection.0.stats;
-        stats.downstream_rq_completed.inc();
-        match status.as_u16() {
-            100..=199 => stats.downstream_rq_1xx.inc(),
-            200..=299 => stats.downstream_rq_2xx.inc(),
-            300..=399 => stats.downstream_rq_3xx.inc(),
-            400..=499 => stats.downstream_rq_4xx.inc(),
-            _ => stats.downstream_rq_5xx.inc(),
-        }
+        self.connection.0.stats.count_answer(status);
         let Some(cluster) = &self.cluster else { return };
         let stats = cluster.stats();
-        stats.upstream_rq_completed.inc();
-        match status.as_u16() {
-            100..=199 => stats.upstream_rq_1xx.inc(),
-            200..=299 => stats.upstream_rq_2xx.inc(),
-            300..=399 => stats.upstream_rq_3xx.inc(),
-            400..=499 => stats.upstream_rq_4xx.inc(),
-            _ => stats.upstream_rq_5xx.inc(),
-        }
+        stats.count_answer(status);
         if let (Some(began), Some(ended)) = (self.info.request_ended, self.info.ended) {
             stats.upstream_rq_time.record(ended.saturating_duration_since(began));
+        }
+    }
+
+    /// An attempt is over and another one follows.
+    pub(super) fn attempt_ended(&mut self) {
+        self.held = None;
+        if let Some(traced) = &mut self.traced {
+            traced.attempt_ended(&self.info, &self.head, &self.connection.0.worker.shared.spans);
         }
     }
 
@@ -203,7 +225,12 @@ impl Drop for Live {
         let stats = &self.connection.0.stats;
         stats.downstream_rq_active.dec();
         stats.downstream_rq_time.record(now.saturating_duration_since(self.info.started));
-        if !self.complete && self.info.flags.is_empty() {
+        if !self.complete && self.info.flags.is_empty() && self.deadlines.is_idle(now) {
+            // The codec gave up a client that took nothing for so long.
+            stats.downstream_rq_idle_timeout.inc();
+            self.info.flags.set(ResponseFlag::StreamIdleTimeout);
+            self.info.details = "stream_idle_timeout".into();
+        } else if !self.complete && self.info.flags.is_empty() {
             self.info.flags.set(ResponseFlag::DownstreamConnectionTermination);
             if self.info.details.is_empty() || self.info.status.is_none() {
                 self.info.details = "downstream_remote_disconnect".into();
@@ -213,13 +240,21 @@ impl Drop for Live {
         if let Some(status) = self.info.status {
             self.count(status);
         }
-        drop(self.held.take());
+        if self.held.take().is_some()
+            && !self.complete
+            && let Some(cluster) = &self.cluster
+        {
+            cluster.stats().upstream_rq_tx_reset.inc();
+        }
+        if let Some(mut traced) = self.traced.take() {
+            traced.ended(&self.info, &self.head, &self.connection.0.worker.shared.spans);
+        }
         let logs = &self.connection.0.manager.access_log;
         if !logs.is_empty() {
             let worker = &self.connection.0.worker;
             let exchange = Exchange {
                 info: &self.info,
-                request: Some(&self.head),
+                request: (!self.unread).then_some(&self.head),
                 response: self.response_headers.as_ref(),
                 trailers: self.response_trailers.as_ref(),
                 ..Exchange::of_connection(&self.info, &worker.shared.hostname)
@@ -272,7 +307,9 @@ impl http_body::Body for ResponseBody {
                 if let Some(trailers) = frame.trailers_ref() {
                     live.response_trailers = Some(trailers.clone());
                 }
-                live.complete = this.body.is_end_stream();
+                if this.body.is_end_stream() {
+                    live.completed();
+                }
             }
             Some(Err(error)) => {
                 live.info.flags.set(match error {
@@ -280,11 +317,12 @@ impl http_body::Body for ResponseBody {
                     BodyError::Malformed(_) => ResponseFlag::UpstreamProtocolError,
                     BodyError::Disconnected | BodyError::TimedOut(_) | BodyError::TooLarge => ResponseFlag::UpstreamConnectionTermination,
                 });
-                if let Some(held) = &live.held {
+                live.connection.0.stats.rq_reset_after_downstream_response_started.inc();
+                if let Some(held) = live.held.take() {
                     held.in_flight.connection_lost();
                 }
             }
-            None => live.complete = true,
+            None => live.completed(),
         }
         Poll::Ready(polled)
     }

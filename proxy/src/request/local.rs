@@ -1,10 +1,12 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use tokio::time::Instant;
 
 use crate::codec::Outgoing;
-use crate::config::http::ReplyMapper;
 use crate::config::route::{DirectResponse, Redirect};
 use crate::forward::headers;
 use crate::reply::LocalReply;
@@ -15,25 +17,24 @@ use crate::telemetry::substitution::{self, Exchange};
 
 /// Turns a local reply into the client's answer, as the listener's settings want it to look.
 pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<ResponseBody> {
-    live.info.status = Some(reply.status);
+    live.answering(reply.status);
     live.info.details = reply.details.clone();
     if let Some(flag) = reply.flag {
         live.info.flags.set(flag);
     }
     let grpc = live.head.is_grpc();
-    let (mut response, body) = reply.render(grpc);
+    let (mut response, body) = map(&mut live, reply).render(grpc);
     if reply.routed {
-        mutate(&live, &mut response);
+        live.mutate_response(response.headers_mut());
     }
-    let body = if grpc { body } else { map(&mut live, &mut response, reply, body) };
-    let manager = std::sync::Arc::clone(&live.connection.0.manager);
+    let manager = Arc::clone(&live.connection.0.manager);
     headers::finish_response(&manager, response.headers_mut(), false);
     if manager.request_id.in_response
         && let Some(id) = live.head.headers.get("x-request-id")
     {
         response.headers_mut().insert("x-request-id", id.clone());
     }
-    if live.head.version != Version::HTTP_2 && (live.body_pending || live.closing) {
+    if live.head.version != Version::HTTP_2 && ends_connection(&live, reply) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     live.info.status = Some(response.status());
@@ -50,47 +51,45 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
     response.map(|()| body).into()
 }
 
-fn mutate(live: &Live, response: &mut http::Response<()>) {
-    live.mutate_response(response.headers_mut());
+/// Whether an HTTP/1 connection ends with this answer: framing may be lost, or the client may go on as if it were a tunnel.
+fn ends_connection(live: &Live, reply: &LocalReply) -> bool {
+    let tunnel = live.head.upgrade.is_some() || live.head.method == Method::CONNECT;
+    let refused = reply.status == StatusCode::BAD_REQUEST && !live.connection.0.manager.http1.override_stream_error;
+    live.body_pending || live.closing || tunnel || refused
 }
 
-/// Applies the first mapper that fits, and the body format.
-fn map(live: &mut Live, response: &mut http::Response<()>, reply: &LocalReply, body: Bytes) -> Bytes {
-    let manager = std::sync::Arc::clone(&live.connection.0.manager);
-    if manager.local_reply.mappers.is_empty() && manager.local_reply.body_format.is_none() {
-        return body;
+/// Applies the first mapper that fits, and the body format; also to what a gRPC client gets.
+fn map<'a>(live: &mut Live, reply: &'a LocalReply) -> Cow<'a, LocalReply> {
+    let manager = Arc::clone(&live.connection.0.manager);
+    let settings = &manager.local_reply;
+    if settings.mappers.is_empty() && settings.body_format.is_none() {
+        return Cow::Borrowed(reply);
     }
     live.info.ended = Some(Instant::now());
-    let mapper: Option<&ReplyMapper> = {
-        let exchange = of_reply(live, response.headers(), &reply.body);
-        manager.local_reply.mappers.iter().find(|mapper| access_log::passes(&mapper.filter, &exchange))
-    };
-    let mut text = reply.body.to_string();
+    let mut text = String::from_utf8_lossy(&reply.body).into_owned();
+    let mut mapped = reply.clone();
+    let exchange = of_reply(live, &mapped.headers, &text);
+    let mapper = settings.mappers.iter().find(|mapper| access_log::fits(&mapper.filter, &exchange));
     if let Some(mapper) = mapper {
+        // Envoy: these see the status as it was, the body's format sees the new one.
+        let source = route::mutate::Source { info: &live.info, hostname: &live.connection.0.worker.shared.hostname };
+        route::mutate::apply(&mapper.headers, source, &live.head, &mut mapped.headers);
         if let Some(status) = mapper.status.and_then(|status| StatusCode::from_u16(status).ok()) {
-            *response.status_mut() = status;
+            mapped.status = status;
+            live.info.status = Some(status);
         }
         if let Some(body) = &mapper.body {
             text.clone_from(body);
+            mapped.body = Bytes::from(text.clone());
         }
-        let hostname = live.connection.0.worker.shared.hostname.as_str();
-        let source = route::mutate::Source { info: &live.info, hostname };
-        route::mutate::apply(&mapper.headers, source, &live.head, response.headers_mut());
     }
-    let format = mapper.and_then(|mapper| mapper.body_format.as_ref()).or(manager.local_reply.body_format.as_ref());
-    let body = if let Some(format) = format {
-        let mut rendered = Vec::new();
-        substitution::log_line(&format.format, &of_reply(live, response.headers(), &text), &mut rendered);
-        response.headers_mut().insert(CONTENT_TYPE, format.content_type.clone());
-        Bytes::from(rendered)
-    } else {
-        if !text.is_empty() && !response.headers().contains_key(CONTENT_TYPE) {
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        }
-        Bytes::from(text)
-    };
-    response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    body
+    let format = mapper.and_then(|mapper| mapper.body_format.as_ref()).or(settings.body_format.as_ref());
+    if let Some(format) = format {
+        let body = substitution::render(&format.format, &of_reply(live, &mapped.headers, &text));
+        mapped.headers.insert(CONTENT_TYPE, format.content_type.clone());
+        mapped.body = Bytes::from(body);
+    }
+    Cow::Owned(mapped)
 }
 
 fn of_reply<'a>(live: &'a Live, response: &'a http::HeaderMap, text: &'a str) -> Exchange<'a> {
@@ -123,8 +122,7 @@ fn with_location(mut reply: LocalReply, location: &str) -> LocalReply {
 /// A fixed answer.
 pub(super) fn direct(live: &Live, direct: &DirectResponse) -> LocalReply {
     live.connection.0.stats.rq_direct_response.inc();
-    let text = String::from_utf8_lossy(&direct.body).into_owned();
-    let mut reply = LocalReply::new(direct.status, text, "direct_response");
+    let mut reply = LocalReply::new(direct.status, direct.body.clone(), "direct_response");
     if let Some(content_type) = &direct.content_type {
         reply.headers.insert(CONTENT_TYPE, content_type.clone());
     }

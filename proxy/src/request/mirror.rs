@@ -1,8 +1,9 @@
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::HeaderValue;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 
 use crate::balance::PickContext;
@@ -11,10 +12,14 @@ use crate::config::route::{Mirror, Priority, WeightedTarget};
 use crate::connect::pool::{Sending, Target};
 use crate::exchange::RequestHead;
 use crate::forward::headers;
+use crate::normalize::forwarded::append;
 use crate::normalize::host::split_port;
 use crate::runtime::Generation;
 use crate::task::spawn_bounded_by_connection;
 use crate::worker::Worker;
+
+const X_ENVOY_INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How long a mirror may take where the route has no limit.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -41,6 +46,7 @@ pub(super) fn send(
         if !mirror.keep_host {
             mark_host(&mut head);
         }
+        mark_sender(&mut head.headers, worker.shared.local_ip);
         let copy = copy(Rc::clone(worker), Arc::clone(generation), name, head, body);
         let limit = limit.unwrap_or(LONGEST);
         spawn_bounded_by_connection(async move {
@@ -59,6 +65,14 @@ fn mark_host(head: &mut RequestHead) {
     };
     if let Ok(marked) = HeaderValue::try_from(marked) {
         head.authority = marked;
+    }
+}
+
+/// Envoy: a copy is a request of the proxy's own, from inside.
+fn mark_sender(headers: &mut HeaderMap, own: IpAddr) {
+    headers.insert(X_ENVOY_INTERNAL, HeaderValue::from_static("true"));
+    if let Ok(own) = HeaderValue::try_from(own.to_string()) {
+        append(headers, X_FORWARDED_FOR, &own, ",");
     }
 }
 

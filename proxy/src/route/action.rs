@@ -3,16 +3,18 @@ mod redirect;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
 use crate::config::ClusterName;
+use crate::config::cluster::{Cluster, Discovery};
 use crate::config::route::{
     ClusterChoice, Forward, HostRewrite, PathMatch, PathRewrite, RegexRewrite, RouteMatch, TemplatePart, WeightedCluster, WeightedTarget,
 };
-use crate::exchange::RequestHead;
+use crate::exchange::{ConnectionInfo, RequestHead};
 
 pub use redirect::{https_location, redirect};
 
@@ -65,6 +67,14 @@ fn named(header: &HeaderName, request: &RequestHead) -> Result<ClusterName, Miss
 
 fn number(value: &HeaderValue) -> Option<u64> {
     value.to_str().ok()?.trim().parse().ok()
+}
+
+/// Where a request to an original-destination cluster goes: as its header says, where the cluster allows that, else as its
+/// connection was going.
+pub fn original_destination(cluster: &Cluster, request: &RequestHead, connection: &ConnectionInfo) -> Option<SocketAddr> {
+    let Discovery::OriginalDst(settings) = &cluster.discovery else { return None };
+    let said = settings.http_header.as_ref().and_then(|name| request.headers.get(name)?.to_str().ok()?.parse().ok());
+    said.or_else(|| connection.original_destination())
 }
 
 /// Rewrites host and path, after the header mutations and in this order, as Envoy does: the host may come from a header

@@ -145,6 +145,7 @@ fn info() -> StreamInfo {
     let address = Address::Ip("127.0.0.1:80".parse::<SocketAddr>().unwrap());
     StreamInfo::new(Rc::new(ConnectionInfo {
         id: 1,
+        redirected: false,
         local: address.clone(),
         peer: address.clone(),
         client: address,

@@ -16,9 +16,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::config::access_log::{AccessLog, LogFormat, LogSink};
-use crate::telemetry::metrics::NinonStats;
+use crate::task::OwnedTask;
+use crate::telemetry::metrics::Registry;
+use crate::telemetry::substitution::{self, Exchange};
 
-pub use filter::{Loggable, passes};
+pub use filter::fits;
 use writer::{Batch, Writer};
 
 /// A buffer that holds this much goes to the writer (Envoy's `MIN_FLUSH_SIZE`).
@@ -26,19 +28,21 @@ const FULL: usize = 64 * 1024;
 /// How long a line may wait in a worker. Short enough to watch a log, long enough for few batches.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
 
-/// All access logs of the process. Cheap to clone.
-#[derive(Clone, Debug)]
+/// All access logs of the process.
+#[derive(Debug)]
 pub struct AccessLogs(Arc<Writer>);
 
 impl AccessLogs {
     /// Nothing runs until the first line.
-    pub fn new(stats: Arc<NinonStats>) -> Self {
-        Self(Arc::new(Writer::new(stats)))
+    pub fn new(registry: &Registry) -> Self {
+        Self(Arc::new(Writer::new(Arc::clone(&registry.ninon))))
     }
 
-    /// One worker's side.
-    pub fn worker(&self) -> Rc<WorkerLogs> {
-        Rc::new(WorkerLogs { logs: self.clone(), buffers: RefCell::default(), first_line: Notify::new() })
+    /// One worker's side; to be called on the worker's thread.
+    pub fn worker(&self) -> WorkerLog {
+        let lines = Rc::new(Lines { writer: Arc::clone(&self.0), buffers: RefCell::default(), first_line: Notify::new() });
+        let flusher = OwnedTask::spawn(flush_in_time(Rc::clone(&lines)));
+        WorkerLog { lines, _flusher: flusher }
     }
 
     /// Files are opened again, so that renamed ones are let go (SIGHUP).
@@ -52,10 +56,16 @@ impl AccessLogs {
     }
 }
 
-/// One worker's lines that are not handed over yet.
+/// One worker's lines that are not handed over yet. Dropped, it hands over what it has.
 #[derive(Debug)]
-pub struct WorkerLogs {
-    logs: AccessLogs,
+pub struct WorkerLog {
+    lines: Rc<Lines>,
+    _flusher: OwnedTask,
+}
+
+#[derive(Debug)]
+struct Lines {
+    writer: Arc<Writer>,
     buffers: RefCell<Vec<Buffer>>,
     first_line: Notify,
 }
@@ -67,17 +77,30 @@ struct Buffer {
     lines: u64,
 }
 
-impl WorkerLogs {
+impl WorkerLog {
     /// Writes a line to each log whose filter lets it through.
-    pub fn log(&self, logs: &[AccessLog], exchange: &impl Loggable) {
+    pub fn log(&self, logs: &[AccessLog], exchange: &Exchange<'_>) {
         for log in logs {
-            if log.filter.as_ref().is_none_or(|filter| passes(filter, exchange)) {
-                self.append(&log.sink, &log.format, exchange);
+            if log.filter.as_ref().is_none_or(|filter| fits(filter, exchange)) {
+                self.lines.append(&log.sink, &log.format, exchange);
             }
         }
     }
 
-    fn append(&self, sink: &LogSink, format: &LogFormat, exchange: &impl Loggable) {
+    /// Hands over all lines.
+    pub fn flush(&self) {
+        self.lines.flush();
+    }
+}
+
+impl Drop for WorkerLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl Lines {
+    fn append(&self, sink: &LogSink, format: &LogFormat, exchange: &Exchange<'_>) {
         let mut buffers = self.buffers.borrow_mut();
         let idle = buffers.iter().all(|buffer| buffer.lines == 0);
         // A worker has few sinks: looking through them is cheaper than hashing a path.
@@ -86,39 +109,31 @@ impl WorkerLogs {
             buffers.len().saturating_sub(1)
         });
         let Some(buffer) = buffers.get_mut(place) else { return };
-        exchange.write_line(format, &mut buffer.bytes);
+        substitution::log_line(format, exchange, &mut buffer.bytes);
         buffer.lines = buffer.lines.saturating_add(1);
         if buffer.bytes.len() >= FULL {
-            self.logs.0.hand_over(buffer.take());
+            self.writer.hand_over(buffer.take());
         } else if idle {
             self.first_line.notify_one();
         }
     }
 
-    /// Hands over all lines.
-    pub fn flush(&self) {
+    fn flush(&self) {
         let mut buffers = self.buffers.borrow_mut();
         for buffer in buffers.iter_mut().filter(|buffer| buffer.lines > 0) {
-            self.logs.0.hand_over(buffer.take());
+            self.writer.hand_over(buffer.take());
         }
         // Sinks of an earlier configuration go with their empty buffers; those in use come back with their next line.
         buffers.clear();
     }
-
-    /// Hands lines over before they are old. For a task of the worker; it sleeps as long as there are no lines.
-    pub async fn flush_in_time(&self) {
-        loop {
-            self.first_line.notified().await;
-            tokio::time::sleep(FLUSH_AFTER).await;
-            self.flush();
-        }
-    }
 }
 
-/// Lines survive their worker.
-impl Drop for WorkerLogs {
-    fn drop(&mut self) {
-        self.flush();
+/// Hands lines over before they are old; sleeps as long as there are none.
+async fn flush_in_time(lines: Rc<Lines>) {
+    loop {
+        lines.first_line.notified().await;
+        tokio::time::sleep(FLUSH_AFTER).await;
+        lines.flush();
     }
 }
 
@@ -137,3 +152,6 @@ fn same(left: &LogSink, right: &LogSink) -> bool {
         (LogSink::File(_) | LogSink::Stdout | LogSink::Stderr, _) => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,7 +171,7 @@ pub mod status;
 
 pub use downstream::{HttpStats, ListenerStats, TcpStats};
 pub use process::{ClusterManagerStats, ListenerManagerStats, NinonStats, ServerStats};
-pub use registry::{Registry, Sample, Scope};
+pub use registry::{ClusterMetrics, Registry, Sample, Scope};
 pub use status::StatusCodes;
 
 /// A metric of any kind.
@@ -257,8 +257,6 @@ group! {
             upstream_rq_retry_overflow,
             /// Requests that used up their retries.
             upstream_rq_retry_limit_exceeded,
-            /// Requests that lived too long.
-            upstream_rq_max_duration_reached,
             /// Changes of the set of endpoints.
             membership_change,
             /// Look-ups.
@@ -281,8 +279,6 @@ group! {
             upstream_rq_active,
             /// Requests that wait for a connection.
             upstream_rq_pending_active,
-            /// Retries in flight.
-            upstream_rq_retry_active,
             /// Endpoints.
             membership_total,
             /// Endpoints that take load.
@@ -316,6 +312,41 @@ impl ClusterStats {
             3 => self.upstream_rq_3xx.inc(),
             4 => self.upstream_rq_4xx.inc(),
             _ => self.upstream_rq_5xx.inc(),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod test {
+    use std::sync::{Arc, OnceLock};
+
+    use super::{ClusterMetrics, ClusterStats};
+
+    /// A cluster that does nothing but count.
+    #[derive(Debug)]
+    pub(crate) struct FakeCluster(String, OnceLock<Arc<ClusterStats>>);
+
+    impl FakeCluster {
+        pub(crate) fn new(name: &str) -> Arc<Self> {
+            Arc::new(Self(name.to_owned(), OnceLock::new()))
+        }
+
+        pub(crate) fn stats(&self) -> &Arc<ClusterStats> {
+            self.1.get_or_init(Arc::default)
+        }
+    }
+
+    impl ClusterMetrics for FakeCluster {
+        fn stat_name(&self) -> &str {
+            &self.0
+        }
+
+        fn touched(&self) -> Option<&Arc<ClusterStats>> {
+            self.1.get()
+        }
+
+        fn go_on_with(&self, stats: &Arc<ClusterStats>) {
+            self.1.set(Arc::clone(stats)).unwrap();
         }
     }
 }

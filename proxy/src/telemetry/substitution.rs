@@ -50,28 +50,6 @@ impl<'a> Exchange<'a> {
     }
 }
 
-impl crate::telemetry::access_log::Loggable for Exchange<'_> {
-    fn info(&self) -> &StreamInfo {
-        self.info
-    }
-
-    fn request(&self) -> Option<&RequestHead> {
-        self.request
-    }
-
-    fn response(&self) -> Option<&HeaderMap> {
-        self.response
-    }
-
-    fn trailers(&self) -> Option<&HeaderMap> {
-        self.trailers
-    }
-
-    fn write_line(&self, format: &LogFormat, out: &mut Vec<u8>) {
-        log_line(format, self, out);
-    }
-}
-
 /// A command's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value<'a> {

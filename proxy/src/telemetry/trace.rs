@@ -18,7 +18,7 @@ use crate::config::route::RouteTracing;
 use crate::config::trace::Tracing;
 use crate::telemetry::metrics::HttpStats;
 
-pub use export::{Exporter, SpanSender};
+pub use export::{ExportTask, Exporter};
 pub use sampling::{Reason, decide, shares};
 pub use span::{Attempt, Span};
 
@@ -166,3 +166,6 @@ fn to_hex(mut value: u128, place: &mut [u8]) {
         value >>= 4;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ pub use runtime::Runtime;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{Struct, Value};
 use serde_json::Value as Json;
@@ -47,12 +48,13 @@ pub fn parse(file: &Json, strict: bool) -> Result<(Bootstrap, Vec<Invalid>), Fau
             return parser.finish(None);
         }
     };
-    let parsed = parse_message(bootstrap, &mut parser);
+    let source = bootstrap.encode_to_vec();
+    let parsed = parse_message(bootstrap, source, &mut parser);
     policy::apply(&unknown, strict, &mut parser);
     parser.finish(parsed)
 }
 
-fn parse_message(mut bootstrap: wire::Bootstrap, parser: &mut Parser) -> Option<Bootstrap> {
+fn parse_message(mut bootstrap: wire::Bootstrap, source: Vec<u8>, parser: &mut Parser) -> Option<Bootstrap> {
     policy::refuse_unsupported(&bootstrap, parser);
     policy::tell_ignored(&bootstrap, parser);
     let runtime = parser.at("layered_runtime", |parser| Runtime::parse(bootstrap.layered_runtime.as_ref(), parser));
@@ -64,7 +66,7 @@ fn parse_message(mut bootstrap: wire::Bootstrap, parser: &mut Parser) -> Option<
     let mut resources = bootstrap.static_resources.take().unwrap_or_default();
     inherit_dns(&bootstrap, &mut resources.clusters);
     let snapshot = parser.at("static_resources", |parser| snapshot(&resources, &runtime, parser));
-    Some(Bootstrap { node, admin: admin?, max_connections: overload_limit.or(runtime.global_limit()), snapshot })
+    Some(Bootstrap { node, admin: admin?, max_connections: overload_limit.or(runtime.global_limit()), snapshot, source })
 }
 
 /// As Envoy: the file's resolver is that of every cluster which names none.

@@ -45,18 +45,15 @@ pub fn parse(proxy: &wire::TcpProxy, parser: &mut Parser) -> Option<TcpProxy> {
 fn destination(proxy: &wire::TcpProxy, parser: &mut Parser) -> Option<TcpDestination> {
     match &proxy.cluster_specifier {
         None => parser.refuse("one of cluster, weighted_clusters must be set"),
-        Some(ClusterSpecifier::Cluster(name)) => {
-            parser.cluster("cluster", name);
-            Some(TcpDestination::Cluster(ClusterName::from(name.as_str())))
-        }
+        Some(ClusterSpecifier::Cluster(name)) => named("cluster", name, parser).map(TcpDestination::Cluster),
         Some(ClusterSpecifier::WeightedClusters(weighted)) => parser.at("weighted_clusters", |parser| {
             let entries = parser.each("clusters", &weighted.clusters, |entry, parser| {
-                parser.cluster("name", &entry.name);
+                let name = named("name", &entry.name, parser);
                 parser.unsupported("metadata_match", entry.metadata_match.is_some());
                 if entry.weight == 0 {
                     return parser.refuse_at("weight", "0 is not at least 1");
                 }
-                Some((ClusterName::from(entry.name.as_str()), entry.weight))
+                Some((name?, entry.weight))
             });
             if weighted.clusters.is_empty() {
                 return parser.refuse_at("clusters", "at least one is required");
@@ -68,6 +65,11 @@ fn destination(proxy: &wire::TcpProxy, parser: &mut Parser) -> Option<TcpDestina
             split.or_else(|| parser.refuse_at("clusters", "the weights add up to more than 4294967295"))
         }),
     }
+}
+
+/// As Envoy: that there is such a cluster is seen when a connection wants it.
+fn named(field: &'static str, name: &str, parser: &mut Parser) -> Option<ClusterName> {
+    if name.is_empty() { parser.refuse_at(field, "required") } else { Some(ClusterName::from(name)) }
 }
 
 fn refuse_unsupported(proxy: &wire::TcpProxy, parser: &mut Parser) {

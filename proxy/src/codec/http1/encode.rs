@@ -152,7 +152,8 @@ pub(super) fn request(out: &mut Output, request: &Request<Body>, hint: &SizeHint
     let headers = request.headers();
     let method = request.method();
     let announced = announced_length(headers);
-    let usual = [Method::POST, Method::PUT, Method::PATCH].contains(method);
+    // These usually have no body, so that nothing needs to say so (as Envoy).
+    let usual = ![Method::GET, Method::HEAD, Method::DELETE, Method::TRACE].contains(method);
     let (encoder, framing) = match (hint.exact().or(announced), announced) {
         _ if *method == Method::CONNECT => (Encoder::Undecided, Framing::Absent),
         (None, _) if tunnel => (Encoder::Undecided, Framing::Absent),
@@ -210,8 +211,18 @@ fn push_tunnel_connection(flat: &mut Vec<u8>, headers: &HeaderMap, spelling: &Sp
 fn push_status(flat: &mut Vec<u8>, status: StatusCode) {
     flat.extend_from_slice(status.as_str().as_bytes());
     flat.push(b' ');
-    flat.extend_from_slice(status.canonical_reason().unwrap_or("Unknown").as_bytes());
+    flat.extend_from_slice(reason(status).as_bytes());
     flat.extend_from_slice(b"\r\n");
+}
+
+/// Envoy's words, which differ from the `http` crate's in a few.
+fn reason(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        203 => "Non-Authoritative Information",
+        418 | 451 => "Unknown",
+        599 => "Last Unassigned Server Error Code",
+        _ => status.canonical_reason().unwrap_or("Unknown"),
+    }
 }
 
 fn push_fields(flat: &mut Vec<u8>, headers: &HeaderMap, spelling: &Spelling, with_upgrade: bool) {

@@ -21,7 +21,7 @@ const EMPTY_LINES: u8 = 4;
 
 /// The rule that a line without CR breaks.
 pub(super) const BARE_LF: &str = "a line ends with a bare LF";
-/// A request whose body cannot be read: the layer above may answer 501.
+/// A message whose body cannot be read.
 pub const UNSUPPORTED_CODING: &str = "unsupported transfer encoding";
 
 /// Searches a head's end without looking at a byte twice.

@@ -7,7 +7,7 @@ use http::{Method, Request, Uri, Version};
 
 use super::decode::Decoder;
 use super::head::{self, Coding, Fields};
-use crate::codec::{Body, Http1Options, RequestFault, Spelling};
+use crate::codec::{Body, Fragment, Http1Options, RequestFault, Spelling};
 
 /// A request that may be served.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) fn parse(head: Bytes, options: &Http1Options) -> Result<RequestHead, 
         let status = request.parse_with_uninit_headers(&head, slots)?;
         Ok(match (status, request.method, request.path, request.version) {
             (httparse::Status::Complete(length), Some(method), Some(target), Some(version)) if length == head.len() => {
-                Some(Method::from_bytes(method.as_bytes()).map_err(|_| "invalid method").and_then(|method| {
+                Some(known_method(method.as_bytes(), options).and_then(|method| {
                     let target = head.slice_ref(target.as_bytes());
                     Ok((method, target, version, Fields::collect(&head, request.headers)?))
                 }))
@@ -50,26 +50,92 @@ pub(super) fn parse(head: Bytes, options: &Http1Options) -> Result<RequestHead, 
         Ok(Some(Ok((method, target, version, fields)))) => check(method, target, version == 0, fields, options),
         Ok(Some(Err(rule))) => Err(RequestFault::Malformed(rule)),
         Ok(None) => Err(RequestFault::Malformed("the head ends early")),
-        Err(error) => Err(fault(error)),
+        Err(error) => Err(fault(error, &head, options)),
     }
 }
 
 /// Whether an unfinished head is wrong already.
 pub(super) fn probe(head: &[u8], options: &Http1Options) -> Result<(), RequestFault> {
-    head::with_slots(options.max_headers, |slots| httparse::Request::new(&mut []).parse_with_uninit_headers(head, slots).map(|_| ()))
-        .map_err(fault)
+    let parsed =
+        head::with_slots(options.max_headers, |slots| httparse::Request::new(&mut []).parse_with_uninit_headers(head, slots).map(|_| ()));
+    match parsed {
+        // The rest of the line decides which answer fits.
+        Err(httparse::Error::Version) if !head.contains(&b'\n') => Ok(()),
+        other => other.map_err(|error| fault(error, head, options)),
+    }
 }
 
-const fn fault(error: httparse::Error) -> RequestFault {
+fn fault(error: httparse::Error, head: &[u8], options: &Http1Options) -> RequestFault {
     match error {
         httparse::Error::TooManyHeaders => RequestFault::HeadTooLarge("too many fields"),
-        httparse::Error::Version => RequestFault::Version("the version is neither HTTP/1.0 nor HTTP/1.1"),
+        httparse::Error::Version | httparse::Error::Token if has_other_version(head, options) => {
+            RequestFault::Version("the version is neither HTTP/1.0 nor HTTP/1.1")
+        }
         httparse::Error::HeaderName
         | httparse::Error::HeaderValue
         | httparse::Error::NewLine
         | httparse::Error::Status
+        | httparse::Error::Version
         | httparse::Error::Token => RequestFault::Malformed(head::rule(error)),
     }
+}
+
+/// Whether a request line is right but for its version, which is another one or, as in HTTP/0.9, not there.
+fn has_other_version(head: &[u8], options: &Http1Options) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), version, None) = (words.next(), words.next(), words.next(), words.next()) else { return false };
+    let version_fits = version.is_none_or(
+        |version| matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit()),
+    );
+    let right = known_method(method, options).and_then(|method| parse_target(Bytes::copy_from_slice(target), &method));
+    version_fits && line.len() < head.len() && right.is_ok()
+}
+
+/// Methods that are tokens but not among Ninon's own: those of WebDAV, UPnP and their relatives that Envoy knows.
+const OTHER_METHODS: [&str; 24] = [
+    "ACL",
+    "BIND",
+    "CHECKOUT",
+    "COPY",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MOVE",
+    "MSEARCH",
+    "NOTIFY",
+    "PROPFIND",
+    "PROPPATCH",
+    "PURGE",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "SOURCE",
+    "SUBSCRIBE",
+    "UNBIND",
+    "UNLINK",
+    "UNLOCK",
+];
+
+fn known_method(method: &[u8], options: &Http1Options) -> Result<Method, &'static str> {
+    let method = Method::from_bytes(method).map_err(|_| "invalid method")?;
+    let usual = matches!(
+        method,
+        Method::GET
+            | Method::POST
+            | Method::PUT
+            | Method::DELETE
+            | Method::HEAD
+            | Method::OPTIONS
+            | Method::PATCH
+            | Method::CONNECT
+            | Method::TRACE
+    );
+    let known = usual || options.allow_custom_methods || OTHER_METHODS.contains(&method.as_str());
+    if known { Ok(method) } else { Err("unknown method") }
 }
 
 fn check(method: Method, target: Bytes, http_10: bool, mut fields: Fields, options: &Http1Options) -> Result<RequestHead, RequestFault> {
@@ -77,13 +143,15 @@ fn check(method: Method, target: Bytes, http_10: bool, mut fields: Fields, optio
         return Err(RequestFault::Version("HTTP/1.0 is not accepted"));
     }
     let connect = method == Method::CONNECT;
-    let decoder = framing(&mut fields, http_10, connect, options).map_err(RequestFault::Malformed)?;
+    let decoder = framing(&mut fields, connect, options)?;
+    let has_fragment = target.contains(&b'#');
     let uri = parse_target(target, &method).map_err(RequestFault::Malformed)?;
     host(&mut fields, &uri, http_10, connect, options).map_err(RequestFault::Malformed)?;
     let upgrade = !http_10 && fields.upgrades() && !matches!(decoder, Decoder::Chunked(_));
     let facts = Facts {
         http_10,
-        keep_alive: !fields.close && (!http_10 || fields.keep_alive),
+        // RFC 9112, 6.1: HTTP/1.0 knows no transfer codings, so the connection ends behind one.
+        keep_alive: !fields.close && (!http_10 || (fields.keep_alive && !matches!(decoder, Decoder::Chunked(_)))),
         expects_continue: !http_10 && fields.expects_continue && !decoder.is_ended(),
         tunnel: connect || upgrade,
         connect,
@@ -94,16 +162,20 @@ fn check(method: Method, target: Bytes, http_10: bool, mut fields: Fields, optio
     *request.uri_mut() = uri;
     *request.version_mut() = if http_10 { Version::HTTP_10 } else { Version::HTTP_11 };
     *request.headers_mut() = fields.headers;
+    if has_fragment {
+        request.extensions_mut().insert(Fragment);
+    }
     Ok(RequestHead { request, spelling: fields.spelling, decoder, facts })
 }
 
 /// The body's framing (RFC 9112, 6.3), refusing whatever two readers could take differently.
-fn framing(fields: &mut Fields, http_10: bool, connect: bool, options: &Http1Options) -> Result<Decoder, &'static str> {
+fn framing(fields: &mut Fields, connect: bool, options: &Http1Options) -> Result<Decoder, RequestFault> {
+    let malformed = |rule| Err(RequestFault::Malformed(rule));
     match (fields.coding, fields.length) {
-        (Coding::Unsupported, _) => Err(head::UNSUPPORTED_CODING),
-        (Coding::Chunked, _) if http_10 => Err("Transfer-Encoding in HTTP/1.0"),
-        (Coding::Chunked, _) if connect => Err(head::UNSUPPORTED_CODING),
-        (Coding::Chunked, Some(_)) if !options.allow_chunked_length => Err("both Content-Length and Transfer-Encoding"),
+        (Coding::Unsupported, Some(_)) => malformed("both Content-Length and Transfer-Encoding"),
+        (Coding::Chunked, Some(_)) if !options.allow_chunked_length => malformed("both Content-Length and Transfer-Encoding"),
+        (Coding::Unsupported, None) => Err(RequestFault::Coding(head::UNSUPPORTED_CODING)),
+        (Coding::Chunked, _) if connect => Err(RequestFault::Coding(head::UNSUPPORTED_CODING)),
         (Coding::Chunked, _) => {
             fields.headers.remove(header::CONTENT_LENGTH);
             Ok(Decoder::Chunked(super::chunked::Chunked::new()))
@@ -112,7 +184,7 @@ fn framing(fields: &mut Fields, http_10: bool, connect: bool, options: &Http1Opt
             fields.headers.remove(header::CONTENT_LENGTH);
             Ok(Decoder::Ended)
         }
-        (Coding::Absent, Some(_)) if connect => Err("CONNECT with a Content-Length"),
+        (Coding::Absent, Some(_)) if connect => malformed("CONNECT with a Content-Length"),
         (Coding::Absent, length) => Ok(Decoder::length(length.unwrap_or(0))),
     }
 }
@@ -120,9 +192,6 @@ fn framing(fields: &mut Fields, http_10: bool, connect: bool, options: &Http1Opt
 fn parse_target(target: Bytes, method: &Method) -> Result<Uri, &'static str> {
     if target.iter().any(|byte| !(0x21..0x7f).contains(byte)) {
         return Err("the target has a byte that must be encoded");
-    }
-    if target.contains(&b'#') {
-        return Err("the target has a fragment");
     }
     let first = target.first().copied();
     let asterisk = target.as_ref() == b"*";
@@ -141,7 +210,7 @@ fn parse_target(target: Bytes, method: &Method) -> Result<Uri, &'static str> {
     if fits { Ok(uri) } else { Err("the target does not suit the method") }
 }
 
-/// Exactly one host, from the field or from the target (RFC 9112, 3.2.2).
+/// At most one host, from the field or from the target (RFC 9112, 3.2.2); the layer above refuses a request without.
 fn host(fields: &mut Fields, uri: &Uri, http_10: bool, connect: bool, options: &Http1Options) -> Result<(), &'static str> {
     if fields.hosts > 1 {
         return Err("more than one Host");
@@ -149,13 +218,20 @@ fn host(fields: &mut Fields, uri: &Uri, http_10: bool, connect: bool, options: &
     let from_target = uri.authority().filter(|_| connect || options.allow_absolute_url).map(Authority::as_str);
     let assumed = match (from_target, fields.hosts) {
         (Some(authority), _) => Some(authority),
-        (None, 0) if http_10 => Some(options.default_host_for_http_10.as_deref().ok_or("no Host")?),
-        (None, 0) => return Err("no Host"),
+        (None, 0) if http_10 => options.default_host_for_http_10.as_deref(),
         (None, _) => None,
     };
     if let Some(assumed) = assumed {
         let value = HeaderValue::from_str(assumed).map_err(|_| "invalid host")?;
         fields.headers.insert(header::HOST, value);
     }
-    Ok(())
+    match fields.headers.get(header::HOST) {
+        Some(host) if !host.as_bytes().iter().copied().all(is_host_byte) => Err("invalid host"),
+        _ => Ok(()),
+    }
+}
+
+/// RFC 3986, 3.2: what an authority may be written with.
+const fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'!' | b'$'..=b'.' | b':' | b';' | b'=' | b'@' | b'[' | b']' | b'_' | b'~')
 }

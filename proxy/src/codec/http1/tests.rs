@@ -29,6 +29,7 @@ fn options() -> Http1Options {
         enable_trailers: true,
         max_requests: None,
         buffer_limit: 64 * 1024,
+        stall_timeout: Some(Duration::from_secs(300)),
     }
 }
 

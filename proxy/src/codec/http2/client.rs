@@ -12,6 +12,7 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
+use super::budget::Budget;
 use super::liveness::{Counted, Idle, KeepAlive, Traffic};
 use super::{CLOSE_LIMIT, MAX_WINDOW, SEND_BUFFER};
 use crate::codec::{Body, BodyError, Http2Options, Informational, Outgoing};
@@ -141,7 +142,7 @@ pub async fn connect<IO>(io: IO, options: Rc<Http2Options>) -> Result<Client, Co
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let traffic = Rc::new(Traffic::default());
+    let traffic = Rc::new(Traffic::new(Budget::of_server()));
     let (sender, mut connection) = builder(&options)
         .handshake::<_, Bytes>(Counted::new(io, Rc::clone(&traffic)))
         .await
@@ -149,7 +150,8 @@ where
     let state = Rc::new(State::default());
     let keep_alive = KeepAlive::new(&options, connection.ping_pong(), &traffic);
     let shared = Rc::new(Shared { sender: RefCell::new(Some(sender)), active: Cell::new(0), options, traffic, state: Rc::clone(&state) });
-    let driver = Driver { connection, shared: Rc::downgrade(&shared), state, keep_alive, unused: None };
+    let traffic = Rc::clone(&shared.traffic);
+    let driver = Driver { connection, shared: Rc::downgrade(&shared), state, traffic, keep_alive, unused: None };
     spawn_bounded_by_connection(driver.run());
     Ok(Client(shared))
 }
@@ -240,6 +242,7 @@ struct Driver<IO: AsyncRead + AsyncWrite + Unpin> {
     connection: Connection<Counted<IO>, Bytes>,
     shared: Weak<Shared>,
     state: Rc<State>,
+    traffic: Rc<Traffic>,
     keep_alive: Option<KeepAlive>,
     /// Runs once nobody can use the connection.
     unused: Option<Idle>,
@@ -252,8 +255,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.traffic.begin_turn();
         // The reason reaches every stream by itself.
-        if pin!(&mut self.connection).poll(cx).is_ready() {
+        if pin!(&mut self.connection).poll(cx).is_ready() || self.traffic.is_flooded() {
             return Poll::Ready(());
         }
         match self.shared.upgrade() {

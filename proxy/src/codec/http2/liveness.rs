@@ -1,8 +1,8 @@
 //! Finds connections that are idle or dead. Nothing here costs a timer unless it is configured.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,20 +11,43 @@ use h2::{Ping, PingPong};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::budget::Budget;
 use crate::codec::Http2Options;
 
-/// Bytes that went over a connection.
-#[derive(Debug, Default)]
+/// What went over a connection.
+#[derive(Debug)]
 pub(super) struct Traffic {
     read: Cell<u64>,
     written: Cell<u64>,
+    budget: RefCell<Budget>,
 }
 
 impl Traffic {
+    /// Nothing yet; `budget` is the peer's.
+    pub(super) const fn new(budget: Budget) -> Self {
+        Self { read: Cell::new(0), written: Cell::new(0), budget: RefCell::new(budget) }
+    }
+
+    /// A new turn of the connection's task, which may read its share.
+    pub(super) fn begin_turn(&self) {
+        self.budget.borrow_mut().begin_turn();
+    }
+
+    /// Whether the peer sent too many control frames. Nothing more is read then.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.budget.borrow().is_spent()
+    }
+
     /// Bytes written so far.
     pub(super) const fn written(&self) -> u64 {
         self.written.get()
     }
+}
+
+/// Wakes the task again behind all who are ready, and behind what the system has to tell.
+pub(super) fn yield_turn(cx: &mut Context<'_>) {
+    let later = pin!(tokio::task::yield_now()).poll(cx);
+    debug_assert!(later.is_pending(), "yielding always waits once");
 }
 
 fn count(total: &Cell<u64>, more: usize) {
@@ -47,9 +70,20 @@ impl<IO> Counted<IO> {
 impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let mut budget = this.traffic.budget.borrow_mut();
+        if budget.is_spent() {
+            // Whoever drives the connection ends it; it needs no waking for that.
+            return Poll::Pending;
+        }
+        if budget.is_turn_over() {
+            yield_turn(cx);
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        count(&this.traffic.read, buf.filled().len().saturating_sub(before));
+        let new = buf.filled().get(before..).unwrap_or_default();
+        count(&this.traffic.read, new.len());
+        budget.note(new, this.traffic.written.get());
         Poll::Ready(Ok(()))
     }
 }

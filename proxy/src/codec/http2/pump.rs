@@ -1,5 +1,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
@@ -7,7 +8,6 @@ use http::HeaderMap;
 use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::STALLED_LIMIT;
 use super::head::strip_connection_fields;
 use crate::codec::BodyError;
 
@@ -21,6 +21,8 @@ pub(super) struct Pump {
     unasked: usize,
     /// Whether a frame of the body was taken.
     started: bool,
+    /// How long the peer may keep its window shut.
+    limit: Option<Duration>,
     stall: Option<Stall>,
 }
 
@@ -44,8 +46,8 @@ struct Stall {
 }
 
 impl Pump {
-    pub(super) const fn new(stream: SendStream<Bytes>) -> Self {
-        Self { stream, unasked: 0, started: false, stall: None }
+    pub(super) const fn new(stream: SendStream<Bytes>, limit: Option<Duration>) -> Self {
+        Self { stream, unasked: 0, started: false, limit, stall: None }
     }
 
     /// Whether anything of the body was taken.
@@ -130,13 +132,14 @@ impl Pump {
     }
 
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let stall = self.stall.get_or_insert_with(|| Stall { sleep: Box::pin(sleep(STALLED_LIMIT)), moved: false });
+        let Some(limit) = self.limit else { return Poll::Pending };
+        let stall = self.stall.get_or_insert_with(|| Stall { sleep: Box::pin(sleep(limit)), moved: false });
         while stall.sleep.as_mut().poll(cx).is_ready() {
             if !stall.moved {
                 return Poll::Ready(End::Stalled);
             }
             stall.moved = false;
-            stall.sleep.as_mut().reset(Instant::now() + STALLED_LIMIT);
+            stall.sleep.as_mut().reset(Instant::now() + limit);
         }
         Poll::Pending
     }

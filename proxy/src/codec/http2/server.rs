@@ -12,8 +12,9 @@ use h2::server::{Builder, Connection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 
-use super::liveness::{Counted, Idle, KeepAlive, Traffic};
-use super::{CLOSE_LIMIT, MAX_WINDOW, SEND_BUFFER, STALLED_LIMIT, stream};
+use super::budget::Budget;
+use super::liveness::{Counted, Idle, KeepAlive, Traffic, yield_turn};
+use super::{CLOSE_LIMIT, MAX_WINDOW, SEND_BUFFER, stream};
 use crate::codec::{Drain, Http2Options, Service};
 use crate::task::spawn_bounded_by_connection;
 
@@ -22,6 +23,9 @@ const PREFACE_LIMIT: Duration = Duration::from_secs(10);
 
 /// A stream that is reset sooner than this was opened for nothing; Envoy's value.
 const PREMATURE: Duration = Duration::from_secs(1);
+
+/// Streams that are begun in one turn of the connection's task before others have theirs.
+const TURN_STREAMS: u32 = 16;
 
 /// Why a connection did not end well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub enum ServeError {
     Stalled,
     /// The peer kept opening streams only to reset them.
     ResetFlood,
+    /// The peer sent control frames without end.
+    ControlFlood,
 }
 
 impl fmt::Display for ServeError {
@@ -50,8 +56,9 @@ impl fmt::Display for ServeError {
             Self::GoAway(reason) => write!(f, "the peer ended the connection: {reason}"),
             Self::PrefaceTimeout => write!(f, "the preface took longer than {}s", PREFACE_LIMIT.as_secs()),
             Self::KeepAliveTimeout => f.write_str("a PING was not answered in time"),
-            Self::Stalled => write!(f, "answers were not taken for {}s", STALLED_LIMIT.as_secs()),
+            Self::Stalled => f.write_str("answers were not taken in time"),
             Self::ResetFlood => f.write_str("the peer reset too many streams"),
+            Self::ControlFlood => f.write_str("the peer sent too many control frames"),
         }
     }
 }
@@ -75,12 +82,13 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
     S: Service + Clone + 'static,
 {
-    let traffic = Rc::new(Traffic::default());
+    let traffic = Rc::new(Traffic::new(Budget::of_client()));
     let handshake = builder(&options).handshake(Counted::new(io, Rc::clone(&traffic)));
     let mut connection = timeout(PREFACE_LIMIT, handshake).await.map_err(|_| ServeError::PrefaceTimeout)??;
     let keep_alive = KeepAlive::new(&options, connection.ping_pong(), &traffic);
     let mut draining = drain.clone();
     let mut draining = pin!(draining.draining());
+    let stalled = Idle::new(options.stall_timeout);
     let mut driver = Driver {
         connection,
         service,
@@ -90,11 +98,11 @@ where
         shared: Rc::new(Shared { options, resets: Cell::new(0), running: Cell::new(0) }),
         traffic,
         written: 0,
-        stalled: Idle::new(Some(STALLED_LIMIT)),
+        stalled,
         drain,
         drain_waker: None,
         closing: false,
-        flooded: false,
+        flooded: None,
     };
     std::future::poll_fn(|cx| driver.poll(draining.as_mut(), cx)).await
 }
@@ -158,7 +166,8 @@ struct Driver<IO, S> {
     drain_waker: Option<Waker>,
     /// GOAWAY was said.
     closing: bool,
-    flooded: bool,
+    /// Told to calm down, for this.
+    flooded: Option<ServeError>,
 }
 
 impl<IO, S> Driver<IO, S>
@@ -167,12 +176,15 @@ where
     S: Service + Clone + 'static,
 {
     fn poll(&mut self, mut draining: Pin<&mut impl Future>, cx: &mut Context<'_>) -> Poll<Result<(), ServeError>> {
+        self.traffic.begin_turn();
         loop {
             if let Some(ended) = self.accept(cx) {
                 return Poll::Ready(ended);
             }
-            if !self.flooded && self.shared.resets.get() > self.shared.options.max_reset_streams {
-                self.flooded = true;
+            if self.flooded.is_none()
+                && let Some(flood) = self.find_flood()
+            {
+                self.flooded = Some(flood);
                 self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 self.close();
                 continue;
@@ -188,7 +200,7 @@ where
             if !self.idle.is_limited() {
                 return Poll::Pending;
             }
-            let busy = self.connection.has_streams() && !self.flooded;
+            let busy = self.connection.has_streams() && self.flooded.is_none();
             if self.idle.poll_expired(busy, cx).is_pending() {
                 return Poll::Pending;
             }
@@ -203,7 +215,7 @@ where
     /// Takes the streams that have come; how the connection ended, if it has.
     fn accept(&mut self, cx: &mut Context<'_>) -> Option<Result<(), ServeError>> {
         let mut opened = None;
-        loop {
+        for _ in 0..TURN_STREAMS {
             let (request, respond) = match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok(stream))) => stream,
                 Poll::Ready(Some(Err(error))) => return Some(Err(error.into())),
@@ -220,6 +232,15 @@ where
                 *opened.get_or_insert_with(Instant::now),
             ));
         }
+        yield_turn(cx);
+        None
+    }
+
+    fn find_flood(&self) -> Option<ServeError> {
+        if self.shared.resets.get() > self.shared.options.max_reset_streams {
+            return Some(ServeError::ResetFlood);
+        }
+        self.traffic.is_flooded().then_some(ServeError::ControlFlood)
     }
 
     fn find_dead(&mut self, cx: &mut Context<'_>) -> Option<ServeError> {
@@ -237,7 +258,10 @@ where
     }
 
     const fn ended(&self) -> Result<(), ServeError> {
-        if self.flooded { Err(ServeError::ResetFlood) } else { Ok(()) }
+        match self.flooded {
+            Some(flood) => Err(flood),
+            None => Ok(()),
+        }
     }
 
     fn close(&mut self) {

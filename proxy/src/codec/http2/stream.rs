@@ -1,8 +1,9 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -30,13 +31,15 @@ pub(super) async fn run<S: Service>(
     let respond: Respond = Rc::new(RefCell::new(Some(respond)));
     let tunnel = request.method() == http::Method::CONNECT;
     let answer = if request.headers().len() > shared.options.max_headers {
-        Some(Ok(service.reject(RequestFault::HeadTooLarge("too many fields"))))
+        // Counted and logged as refused; the client's stream is reset (as Envoy).
+        drop(service.reject(RequestFault::HeadTooLarge("too many fields")));
+        Some(Err(Abort { reason: Reason::INTERNAL_ERROR }))
     } else {
         let incoming = incoming(request, &respond, shared.options.max_headers);
         call(&service, incoming, &respond).await
     };
     let sent = match answer {
-        Some(Ok(outgoing)) => send(outgoing.response, tunnel, &respond).await,
+        Some(Ok(outgoing)) => send(outgoing.response, tunnel, &respond, shared.options.stall_timeout).await,
         Some(Err(abort)) => {
             reset(&respond, abort);
             true
@@ -67,7 +70,12 @@ fn incoming(request: Request<RecvStream>, respond: &Respond, max_headers: usize)
 }
 
 fn informational(respond: Respond) -> Informational {
+    let continued = Cell::new(false);
     Informational(Some(Rc::new(move |mut response: Response<()>| {
+        // The service and the body may both say it.
+        if response.status() == StatusCode::CONTINUE && continued.replace(true) {
+            return;
+        }
         strip_connection_fields(response.headers_mut());
         if let Ok(mut respond) = respond.try_borrow_mut()
             && let Some(respond) = respond.as_mut()
@@ -100,7 +108,7 @@ fn reset(respond: &Respond, abort: Abort) {
 }
 
 /// Sends the answer; `false` when the client did not want all of it.
-async fn send<B>(response: Response<B>, tunnel: bool, respond: &Respond) -> bool
+async fn send<B>(response: Response<B>, tunnel: bool, respond: &Respond, stall_timeout: Option<Duration>) -> bool
 where
     B: http_body::Body<Data = Bytes, Error = crate::codec::BodyError>,
 {
@@ -126,11 +134,13 @@ where
         return true;
     }
     drop(respond);
-    let mut pump = Pump::new(stream);
+    let mut pump = Pump::new(stream, stall_timeout);
     let mut body = pin!(body);
     match poll_fn(|cx| pump.poll(body.as_mut(), cx)).await {
         End::Complete => true,
         End::Body(_) => {
+            // A reset drops what waits to be sent: the connection's task gets a turn to send the head first.
+            tokio::task::yield_now().await;
             pump.reset(Reason::INTERNAL_ERROR);
             true
         }

@@ -34,6 +34,7 @@ fn options() -> Http2Options {
         max_headers: 100,
         allow_connect: true,
         idle_timeout: None,
+        stall_timeout: Some(Duration::from_secs(300)),
         keepalive_interval: None,
         keepalive_timeout: Duration::from_secs(10),
         max_reset_streams: 20,

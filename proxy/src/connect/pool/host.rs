@@ -280,6 +280,9 @@ fn http1_options(config: &Cluster) -> ClientOptions {
 /// Streams of ours that we may have reset and the server not yet know of: as many as `h2` keeps by default.
 const MAX_RESET_STREAMS: usize = 1024;
 
+/// How long a server may take nothing of a request's body; Envoy's default for an idle stream.
+const STALL_LIMIT: std::time::Duration = std::time::Duration::from_secs(300);
+
 fn http2_options(config: &Cluster) -> Http2Options {
     Http2Options {
         max_concurrent_streams: config.http2.max_concurrent_streams,
@@ -289,6 +292,7 @@ fn http2_options(config: &Cluster) -> Http2Options {
         max_headers: config.max_headers_count,
         allow_connect: config.http2.allow_connect,
         idle_timeout: None,
+        stall_timeout: Some(STALL_LIMIT),
         keepalive_interval: config.http2.keepalive_interval,
         keepalive_timeout: config.http2.keepalive_timeout,
         max_reset_streams: MAX_RESET_STREAMS,

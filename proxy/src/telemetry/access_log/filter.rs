@@ -1,26 +1,11 @@
-use http::HeaderMap;
 use tokio::time::Instant;
 
-use crate::config::access_log::{LogFilter, LogFormat};
-use crate::exchange::{RequestHead, StreamInfo};
-
-/// An exchange that is over, or as far as it went.
-pub trait Loggable {
-    /// What is known of it.
-    fn info(&self) -> &StreamInfo;
-    /// The request; none for a TCP connection.
-    fn request(&self) -> Option<&RequestHead>;
-    /// The response's fields.
-    fn response(&self) -> Option<&HeaderMap>;
-    /// The response's trailers.
-    fn trailers(&self) -> Option<&HeaderMap>;
-    /// Its line.
-    fn write_line(&self, format: &LogFormat, out: &mut Vec<u8>);
-}
+use crate::config::access_log::LogFilter;
+use crate::telemetry::substitution::Exchange;
 
 /// Whether a filter lets an exchange through.
-pub fn passes(filter: &LogFilter, exchange: &impl Loggable) -> bool {
-    let info = exchange.info();
+pub fn fits(filter: &LogFilter, exchange: &Exchange<'_>) -> bool {
+    let info = exchange.info;
     match filter {
         LogFilter::StatusCode(comparison) => comparison.holds(info.status.map_or(0, |status| u64::from(status.as_u16()))),
         LogFilter::Duration(comparison) => {
@@ -31,9 +16,9 @@ pub fn passes(filter: &LogFilter, exchange: &impl Loggable) -> bool {
         LogFilter::NotHealthCheck => true,
         LogFilter::Traceable => info.sampled,
         LogFilter::Fraction(fraction) => fraction.contains(fastrand::u64(..)),
-        LogFilter::All(filters) => filters.iter().all(|filter| passes(filter, exchange)),
-        LogFilter::Any(filters) => filters.iter().any(|filter| passes(filter, exchange)),
-        LogFilter::Header(header) => exchange.request().is_some_and(|request| header.matches(request)),
+        LogFilter::All(filters) => filters.iter().all(|filter| fits(filter, exchange)),
+        LogFilter::Any(filters) => filters.iter().any(|filter| fits(filter, exchange)),
+        LogFilter::Header(header) => exchange.request.is_some_and(|request| header.matches(request)),
         LogFilter::ResponseFlags(codes) if codes.is_empty() => !info.flags.is_empty(),
         LogFilter::ResponseFlags(codes) => info.flags.iter().any(|flag| codes.iter().any(|code| code == flag.code())),
         LogFilter::GrpcStatus { statuses, exclude } => statuses.contains(&grpc_status(exchange)) != *exclude,
@@ -41,11 +26,10 @@ pub fn passes(filter: &LogFilter, exchange: &impl Loggable) -> bool {
 }
 
 /// From the trailers, else the fields, else what the HTTP status stands for.
-fn grpc_status(exchange: &impl Loggable) -> i32 {
-    let said = [exchange.trailers(), exchange.response()].into_iter().flatten().find_map(|fields| fields.get("grpc-status"));
+fn grpc_status(exchange: &Exchange<'_>) -> i32 {
+    let said = [exchange.trailers, exchange.response].into_iter().flatten().find_map(|fields| fields.get("grpc-status"));
     let said = said.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-    said.unwrap_or_else(|| match exchange.info().status.map(|status| status.as_u16()) {
-        Some(200) => 0,
+    said.unwrap_or_else(|| match exchange.info.status.map(|status| status.as_u16()) {
         Some(400) => 13,
         Some(401) => 16,
         Some(403) => 7,

@@ -16,34 +16,12 @@ group! {
             downstream_cx_upgrades_total,
             /// Connections closed.
             downstream_cx_destroy,
-            /// Connections closed by the client.
-            downstream_cx_destroy_remote,
-            /// Connections closed by us.
-            downstream_cx_destroy_local,
-            /// Connections closed while requests were on them.
-            downstream_cx_destroy_active_rq,
-            /// ... by the client.
-            downstream_cx_destroy_remote_active_rq,
-            /// ... by us.
-            downstream_cx_destroy_local_active_rq,
-            /// Bytes read.
-            downstream_cx_rx_bytes_total,
-            /// Bytes written.
-            downstream_cx_tx_bytes_total,
-            /// Connections closed because we are stopping, or their listener is.
+            /// Connections closed while we, or their listener, were draining.
             downstream_cx_drain_close,
-            /// Connections closed for lack of requests.
-            downstream_cx_idle_timeout,
             /// Connections that lived too long.
             downstream_cx_max_duration_reached,
-            /// Connections that reached their number of requests.
-            downstream_cx_max_requests_reached,
-            /// Connections closed because a limit of the process was reached.
-            downstream_cx_overload_disable_keepalive,
             /// Connections that broke the protocol.
             downstream_cx_protocol_error,
-            /// Connections closed although the client had not read all.
-            downstream_cx_delayed_close_timeout,
             /// Requests begun.
             downstream_rq_total,
             /// ... by HTTP/1.
@@ -66,12 +44,8 @@ group! {
             downstream_rq_rx_reset,
             /// Requests that we reset.
             downstream_rq_tx_reset,
-            /// Requests with a path that was refused.
-            downstream_rq_non_relative_path,
             /// Requests with a head over the limit.
             downstream_rq_too_large,
-            /// Requests refused because a limit of the process was reached.
-            downstream_rq_overload_close,
             /// Upgrades refused.
             downstream_rq_ws_on_non_ws_route,
             /// Requests that took too long to come.
@@ -82,7 +56,7 @@ group! {
             downstream_rq_idle_timeout,
             /// Requests that lived too long.
             downstream_rq_max_duration_reached,
-            /// Redirected to a path in one form.
+            /// Redirected to their path in one form.
             downstream_rq_redirected_with_normalized_path,
             /// Answers given by the route itself.
             rq_direct_response,
@@ -90,14 +64,12 @@ group! {
             rq_redirect,
             /// Requests that reached the router.
             rq_total,
-            /// Requests that retried after a reset, and the like.
+            /// Answers cut off after they had begun.
             rq_reset_after_downstream_response_started,
             /// Requests without a route.
             no_route,
             /// Requests whose cluster does not exist.
             no_cluster,
-            /// Redirects that would have been followed here.
-            passthrough_internal_redirect_no_route,
             /// Traced by chance.
             tracing_random_sampling = "tracing.random_sampling",
             /// Traced because a service asked for it.
@@ -106,8 +78,6 @@ group! {
             tracing_client_enabled = "tracing.client_enabled",
             /// Not traced.
             tracing_not_traceable = "tracing.not_traceable",
-            /// Not traced, being health checks.
-            tracing_health_check = "tracing.health_check",
         }
         gauges {
             /// Connections open.
@@ -161,8 +131,6 @@ group! {
             downstream_cx_destroy,
             /// Connections refused by the listener's limit.
             downstream_cx_overflow,
-            /// Connections refused by a limit of the process.
-            downstream_cx_overload_reject,
             /// Connections refused by the limit of all listeners.
             downstream_global_cx_overflow,
             /// Connections that took too long before a chain was chosen.
@@ -173,20 +141,14 @@ group! {
             ssl_handshake = "ssl.handshake",
             /// TLS handshakes failed.
             ssl_connection_error = "ssl.connection_error",
-            /// Clients without a certificate where one is wanted.
+            /// Clients without a certificate where one is required.
             ssl_no_certificate = "ssl.no_certificate",
-            /// Clients whose certificate does not have a name that is accepted.
-            ssl_fail_verify_san = "ssl.fail_verify_san",
             /// Clients whose certificate could not be verified.
             ssl_fail_verify_error = "ssl.fail_verify_error",
-            /// Clients without a certificate where one may be.
-            ssl_fail_verify_no_cert = "ssl.fail_verify_no_cert",
         }
         gauges {
             /// Connections open.
             downstream_cx_active,
-            /// Connections whose chain is not chosen yet.
-            downstream_pre_cx_active,
         }
         histograms {
             /// Life of connections.
@@ -211,14 +173,10 @@ group! {
             idle_timeout,
             /// Connections that lived too long.
             max_downstream_connection_duration,
-            /// Connections kept until their upstream was drained.
-            upstream_flush_total,
         }
         gauges {
             /// Connections open.
             downstream_cx_active,
-            /// Connections kept until their upstream is drained.
-            upstream_flush_active,
         }
         histograms {}
     }

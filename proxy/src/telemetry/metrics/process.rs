@@ -4,12 +4,10 @@ group! {
     /// `server.*`
     ServerStats {
         counters {
-            /// Times a configuration with fields that we do not know was accepted.
+            /// Settings of the bootstrap file that have no effect here.
             static_unknown_fields,
             /// ... from the control plane.
             dynamic_unknown_fields,
-            /// Times a thread was too late.
-            watchdog_miss,
         }
         gauges {
             /// 1 while requests are taken, 0 while stopping.
@@ -22,14 +20,8 @@ group! {
             concurrency,
             /// Connections of clients.
             total_connections,
-            /// Bytes in memory of our own.
-            memory_allocated,
             /// Bytes in memory, as the kernel counts them.
             memory_physical_size,
-            /// Days until the first certificate ends.
-            days_until_first_cert_expiring,
-            /// A number that is another for each version.
-            version,
         }
         histograms {
             /// From the start to the first request that could be taken.
@@ -106,10 +98,6 @@ group! {
             trace_spans_dropped = "trace.spans_dropped",
             /// Exports that failed.
             trace_export_failed = "trace.export_failed",
-            /// Look-ups.
-            dns_queries = "dns.queries",
-            /// Look-ups that failed.
-            dns_failures = "dns.failures",
             /// Requests to the admin pages.
             admin_requests = "admin.requests",
             /// ... that were refused.

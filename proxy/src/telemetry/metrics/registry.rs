@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::telemetry::metrics::{
     ClusterManagerStats, ClusterStats, HttpStats, ListenerManagerStats, ListenerStats, Metric, NinonStats, ServerStats, TcpStats,
@@ -16,10 +17,20 @@ pub struct Registry {
     pub listener_manager: Arc<ListenerManagerStats>,
     /// `ninon.*`
     pub ninon: Arc<NinonStats>,
-    clusters: Family<ClusterStats>,
+    clusters: Mutex<BTreeMap<Arc<str>, Weak<dyn ClusterMetrics>>>,
     http: Family<HttpStats>,
     listeners: Family<ListenerStats>,
     tcp: Family<TcpStats>,
+}
+
+/// A cluster as it runs: its metrics are made when something touches them first, so that idle clusters stay small.
+pub trait ClusterMetrics: Send + Sync + fmt::Debug {
+    /// Its name in metrics.
+    fn stat_name(&self) -> &str;
+    /// Its metrics, if anything has touched them.
+    fn touched(&self) -> Option<&Arc<ClusterStats>>;
+    /// Goes on with the counts of the cluster that it takes the place of.
+    fn go_on_with(&self, stats: &Arc<ClusterStats>);
 }
 
 /// What a group of metrics is about.
@@ -85,13 +96,20 @@ impl Scope {
 
 impl Registry {
     /// With nothing in it but what is about the process.
-    pub fn new() -> Arc<Self> {
-        Arc::default()
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// `cluster.<name>.*`
-    pub fn cluster(&self, name: &str) -> Arc<ClusterStats> {
-        self.clusters.get(name)
+    /// `cluster.<name>.*`, as long as the cluster is there. It goes on counting where one of the same name was.
+    pub fn add_cluster<C: ClusterMetrics + 'static>(&self, cluster: &Arc<C>) {
+        let shared: Arc<dyn ClusterMetrics> = Arc::<C>::clone(cluster);
+        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = clusters.insert(Arc::from(cluster.stat_name()), Arc::downgrade(&shared));
+        if let Some(before) = before.and_then(|before| before.upgrade())
+            && let Some(stats) = before.touched()
+        {
+            cluster.go_on_with(stats);
+        }
     }
 
     /// `http.<stat_prefix>.*`
@@ -112,7 +130,7 @@ impl Registry {
     /// Forgets what nobody holds any more. Called when a change of the configuration is done, not before: a cluster that
     /// only changed keeps its counts, because the new one has asked for them by then.
     pub fn prune(&self) {
-        self.clusters.prune();
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, cluster| cluster.strong_count() > 0);
         self.http.prune();
         self.listeners.prune();
         self.tcp.prune();
@@ -120,8 +138,10 @@ impl Registry {
 
     /// Shows every metric, group by group.
     pub fn visit(&self, mut see: impl FnMut(Sample<'_>)) {
-        for (name, group) in self.clusters.all() {
-            group.visit(|metric_name, metric| see(Sample { scope: Scope::Cluster, instance: &name, name: metric_name, metric }));
+        for (name, cluster) in self.all_clusters() {
+            if let Some(group) = cluster.touched() {
+                group.visit(|metric_name, metric| see(Sample { scope: Scope::Cluster, instance: &name, name: metric_name, metric }));
+            }
         }
         self.cluster_manager.visit(|name, metric| see(Sample { scope: Scope::ClusterManager, instance: "", name, metric }));
         for (name, group) in self.http.all() {
@@ -136,6 +156,11 @@ impl Registry {
         for (name, group) in self.tcp.all() {
             group.visit(|metric_name, metric| see(Sample { scope: Scope::Tcp, instance: &name, name: metric_name, metric }));
         }
+    }
+
+    fn all_clusters(&self) -> Vec<(Arc<str>, Arc<dyn ClusterMetrics>)> {
+        let clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        clusters.iter().filter_map(|(name, cluster)| Some((Arc::clone(name), cluster.upgrade()?))).collect()
     }
 
     /// All counters begin at 0 again.
@@ -188,6 +213,7 @@ impl<T: Default> Family<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::test::FakeCluster;
 
     fn names(registry: &Registry) -> Vec<String> {
         let mut names = Vec::new();
@@ -202,24 +228,45 @@ mod tests {
     #[test]
     fn the_same_name_is_the_same_group() {
         let registry = Registry::new();
-        registry.cluster("shop").upstream_rq_total.inc();
-        registry.cluster("shop").upstream_rq_total.inc();
-        assert_eq!(registry.cluster("shop").upstream_rq_total.value(), 2);
-        assert_eq!(registry.cluster("cart").upstream_rq_total.value(), 0);
+        registry.http("shop").no_route.inc();
+        registry.http("shop").no_route.inc();
+        assert_eq!(registry.http("shop").no_route.value(), 2);
+        assert_eq!(registry.http("cart").no_route.value(), 0);
+    }
+
+    #[test]
+    fn a_cluster_shows_once_something_touched_it_and_goes_with_its_last_holder() {
+        let registry = Registry::new();
+        let cluster = FakeCluster::new("shop");
+        registry.add_cluster(&cluster);
+        assert!(names(&registry).is_empty());
+        cluster.stats().upstream_cx_total.inc();
+        assert_eq!(names(&registry), ["cluster.shop.upstream_cx_total"]);
+        drop(cluster);
+        assert!(names(&registry).is_empty());
+    }
+
+    #[test]
+    fn a_cluster_that_changed_goes_on_counting() {
+        let registry = Registry::new();
+        let (before, after) = (FakeCluster::new("shop"), FakeCluster::new("shop"));
+        registry.add_cluster(&before);
+        before.stats().upstream_cx_total.inc();
+        registry.add_cluster(&after);
+        after.stats().upstream_cx_total.inc();
+        assert_eq!((before.stats().upstream_cx_total.value(), names(&registry).len()), (2, 1));
     }
 
     #[test]
     fn what_nobody_holds_is_forgotten() {
         let registry = Registry::new();
-        let kept = registry.cluster("kept");
-        drop(registry.cluster("gone"));
+        let kept = registry.http("kept");
+        drop(registry.tcp("gone"));
         let listener = registry.listener("[::1]:8080");
-        assert_eq!(
-            names(&registry),
-            ["cluster.gone.upstream_cx_total", "cluster.kept.upstream_cx_total", "listener.[__1]_8080.downstream_cx_total"]
-        );
+        let all = ["http.kept.downstream_cx_total", "listener.[__1]_8080.downstream_cx_total", "tcp.gone.downstream_cx_total"];
+        assert_eq!(names(&registry), all);
         registry.prune();
-        assert_eq!(names(&registry), ["cluster.kept.upstream_cx_total", "listener.[__1]_8080.downstream_cx_total"]);
+        assert_eq!(names(&registry), all[..2]);
         drop((kept, listener));
         registry.prune();
         assert!(names(&registry).is_empty());

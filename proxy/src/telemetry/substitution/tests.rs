@@ -19,6 +19,7 @@ fn ip(text: &str) -> Address {
 fn info() -> StreamInfo {
     let connection = ConnectionInfo {
         id: 7,
+        redirected: false,
         local: ip("10.0.0.1:80"),
         peer: ip("10.0.0.9:5000"),
         client: ip("10.0.0.9:5000"),

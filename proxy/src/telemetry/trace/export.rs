@@ -32,12 +32,12 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// A worker's end: gives spans away, never waits.
 #[derive(Clone, Debug)]
-pub struct SpanSender {
+pub struct Exporter {
     queue: mpsc::Sender<Box<Span>>,
     stats: Arc<NinonStats>,
 }
 
-impl SpanSender {
+impl Exporter {
     /// Gives a span away, or drops it when too many wait.
     pub fn send(&self, span: Box<Span>) {
         if self.queue.try_send(span).is_err() {
@@ -48,7 +48,7 @@ impl SpanSender {
 
 /// The control thread's end.
 #[derive(Debug)]
-pub struct Exporter {
+pub struct ExportTask {
     queue: mpsc::Receiver<Box<Span>>,
     stats: Arc<NinonStats>,
     collectors: HashMap<OpenTelemetry, Collector>,
@@ -66,21 +66,35 @@ struct Collector {
 }
 
 /// Both ends. Nothing is connected before the first span.
-pub fn channel(stats: Arc<NinonStats>) -> (SpanSender, Exporter) {
+pub fn channel(stats: Arc<NinonStats>) -> (Exporter, ExportTask) {
     let (sender, queue) = mpsc::channel(MAX_WAITING);
-    let sender = SpanSender { queue: sender, stats: Arc::clone(&stats) };
-    (sender, Exporter { queue, stats, collectors: HashMap::new() })
+    let exporter = Exporter { queue: sender, stats: Arc::clone(&stats) };
+    (exporter, ExportTask { queue, stats, collectors: HashMap::new() })
 }
 
-impl Exporter {
-    /// Exports until all senders are gone and all is sent. `endpoint` tells the URI of a provider's cluster as it is now
-    /// (`http://127.0.0.1:4317`), if it is known.
-    pub async fn run(mut self, endpoint: impl Fn(&OpenTelemetry) -> Option<String>) {
+impl ExportTask {
+    /// Exports until all senders are gone, or `last` is over, and all is sent. `endpoint` tells the URI of a provider's cluster
+    /// as it is now (`http://127.0.0.1:4317`), if it is known.
+    pub async fn run(mut self, endpoint: impl Fn(&OpenTelemetry) -> Option<String>, last: impl Future<Output = ()>) {
         let mut batch = Vec::new();
-        while self.queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let mut last = std::pin::pin!(last);
+        loop {
+            let received = tokio::select! {
+                received = self.queue.recv_many(&mut batch, MAX_BATCH) => received,
+                () = &mut last, if !self.queue.is_closed() => {
+                    self.queue.close();
+                    continue;
+                }
+            };
+            if received == 0 {
+                return;
+            }
             if batch.len() < MAX_BATCH && !self.queue.is_closed() {
                 // Others come: one message for all, and one wake-up.
-                tokio::time::sleep(GATHER).await;
+                tokio::select! {
+                    () = tokio::time::sleep(GATHER) => {}
+                    () = &mut last => self.queue.close(),
+                }
                 while batch.len() < MAX_BATCH
                     && let Ok(span) = self.queue.try_recv()
                 {
@@ -187,3 +201,6 @@ fn span_data(span: &Span) -> SpanData {
 fn span_id(id: u64) -> SpanId {
     SpanId::from_bytes(id.to_be_bytes())
 }
+
+#[cfg(test)]
+mod tests;

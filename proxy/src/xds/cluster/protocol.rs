@@ -22,7 +22,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 const MAX_HEADERS_COUNT: u32 = 100;
 
 /// Envoy's default for `max_response_headers_kb`.
-const MAX_RESPONSE_HEADERS_KB: u32 = 60;
+const MAX_RESPONSE_HEADERS_KB: u32 = 80;
 
 /// Envoy's bound for `max_response_headers_kb`.
 const MOST_HEADERS_KB: u32 = 8192;

@@ -31,9 +31,9 @@ pub fn http1(options: Option<&wire::Http1ProtocolOptions>, stream_errors: bool, 
     let options = options.unwrap_or(&default);
     parser.unsupported("send_fully_qualified_url", options.send_fully_qualified_url);
     parser.unsupported("ignore_http_11_upgrade", !options.ignore_http_11_upgrade.is_empty());
-    parser.ignored("allow_custom_methods", options.allow_custom_methods, "every method that is a token is allowed");
     let default_host = &options.default_host_for_http_10;
     Http1Settings {
+        allow_custom_methods: options.allow_custom_methods,
         accept_http_10: options.accept_http_10,
         default_host_for_http_10: (!default_host.is_empty()).then(|| default_host.clone()),
         allow_absolute_url: options.allow_absolute_url.unwrap_or(true),

@@ -110,14 +110,17 @@ fn timeouts(action: &wire::RouteAction, parser: &mut Parser) -> RouteTimeouts {
         max_stream: None,
         grpc_max: older_max,
         grpc_offset: older_offset.unwrap_or_default(),
+        grpc_bounds_stream: false,
     };
     let Some(wire) = &action.max_stream_duration else { return timeouts };
+    // Envoy: who bounds the stream bounds nothing else, and the older settings do not count.
+    timeouts.response = None;
+    timeouts.grpc_bounds_stream = true;
     parser.at("max_stream_duration", |parser| {
         timeouts.max_stream = parser.duration("max_stream_duration", wire.max_stream_duration.as_ref()).map(zero_is_off);
-        let max = parser.duration("grpc_timeout_header_max", wire.grpc_timeout_header_max.as_ref());
-        timeouts.grpc_max = max.or(timeouts.grpc_max);
+        timeouts.grpc_max = parser.duration("grpc_timeout_header_max", wire.grpc_timeout_header_max.as_ref());
         let offset = parser.duration("grpc_timeout_header_offset", wire.grpc_timeout_header_offset.as_ref());
-        timeouts.grpc_offset = offset.unwrap_or(timeouts.grpc_offset);
+        timeouts.grpc_offset = offset.unwrap_or_default();
     });
     timeouts
 }

@@ -196,7 +196,9 @@ impl<IO> State<IO> {
         // A body that still waits for 100 is not wanted.
         let unwanted = self.hold.take().is_some();
         self.decoder = decoder;
-        self.keep_alive = keep_alive && !unwanted && !self.closes;
+        // A server that was asked for a tunnel may take what follows for the tunnel's.
+        let refused = !tunnel && (self.asked.upgrade || self.asked.connect);
+        self.keep_alive = keep_alive && !unwanted && !self.closes && !refused;
         self.tunnel = tunnel;
         if tunnel {
             self.encoder = Encoder::Raw;

@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -22,10 +21,6 @@ use crate::codec::http1::incoming::{IncomingBody, Source};
 use crate::codec::http1::recycle;
 use crate::codec::http1::request::RequestHead;
 use crate::codec::{Body, BodyError, Incoming, Informational, Outgoing, Service, Spelling};
-
-/// How long a client may take nothing of an answer: Envoy's stream idle timeout. The layer above cannot tell, as its
-/// body is not polled meanwhile.
-const STALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// Serves one request; `closing` tells whether to close the connection behind it.
 pub(super) async fn serve<IO, S>(
@@ -205,12 +200,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
         Poll::Pending
     }
 
-    /// Ready when the client has taken nothing for too long.
+    /// Ready when the client has taken nothing for too long. The layer above cannot tell, as its body is not polled meanwhile.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let sent = self.link.sent();
         let until = match self.stalled {
             Some((before, until)) if before == sent => until,
-            _ => Instant::now().checked_add(STALL_LIMIT),
+            _ => self.link.stall_timeout().and_then(|limit| Instant::now().checked_add(limit)),
         };
         self.stalled = Some((sent, until));
         self.clock.poll(until, cx)

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -40,6 +41,7 @@ pub(super) struct State<IO> {
     reader: Option<Waker>,
     limits: Limits,
     buffer_limit: usize,
+    stall_timeout: Option<Duration>,
 }
 
 /// Whether the client waits for 100 before it sends the body.
@@ -69,6 +71,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Link<IO> {
                 enable_trailers: options.enable_trailers,
             },
             buffer_limit: options.buffer_limit,
+            stall_timeout: options.stall_timeout,
         }))
     }
 
@@ -146,6 +149,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Link<IO> {
     /// Makes an idle connection small.
     pub(super) fn settle(&self) {
         self.0.borrow_mut().wire.settle();
+    }
+
+    /// How long the client may take nothing.
+    pub(super) fn stall_timeout(&self) -> Option<Duration> {
+        self.0.borrow().stall_timeout
     }
 
     pub(super) fn has_room(&self) -> bool {

@@ -100,7 +100,9 @@ fn open(
             let _ = stream.send_data(data, true);
             None
         }
-        Body::Empty | Body::Http1(_) | Body::Http2(_) | Body::Boxed(_) => Some(Uploading { pump: Pump::new(stream), body, refused: false }),
+        Body::Empty | Body::Http1(_) | Body::Http2(_) | Body::Boxed(_) => {
+            Some(Uploading { pump: Pump::new(stream, shared.options.stall_timeout), body, refused: false })
+        }
     };
     let guard = StreamGuard::new(shared);
     Ok(Exchange { shared, guard, method, response, upload, kept, informational, informed: 0, written })
@@ -197,6 +199,9 @@ impl Exchange<'_> {
         if matches!(error, SendError::Io(_)) && self.shared.traffic.written() == self.written {
             // Nothing was written since: the connection had ended before.
             error = SendError::Closed;
+        }
+        if self.shared.traffic.is_flooded() {
+            error = SendError::GoAway;
         }
         let unsent = if matches!(error, SendError::Refused | SendError::Closed) { self.rebuild() } else { None };
         SendFailed { error, unsent, response_bytes_seen: self.informed > 0 }

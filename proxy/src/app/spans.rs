@@ -1,0 +1,48 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::config::address::Address;
+use crate::config::trace::OpenTelemetry;
+use crate::runtime::Shared;
+use crate::task::OwnedTask;
+use crate::telemetry::trace::ExportTask;
+
+/// The task that exports spans.
+pub(super) struct Spans {
+    task: OwnedTask,
+    finish: oneshot::Sender<()>,
+}
+
+impl Spans {
+    pub(super) fn start(export: ExportTask, shared: &Arc<Shared>) -> Self {
+        let shared = Arc::clone(shared);
+        let (finish, told) = oneshot::channel();
+        let last = async {
+            // A sender that is gone says the same.
+            let _told = told.await.is_ok();
+        };
+        let task = OwnedTask::spawn(async move { export.run(|provider| collector(&shared, provider), last).await });
+        Self { task, finish }
+    }
+
+    /// Waits until what was handed over is sent, at most so long.
+    pub(super) async fn finish(self, limit: Duration) {
+        // An error means that the task has ended.
+        let _told = self.finish.send(()).is_ok();
+        if tokio::time::timeout(limit, self.task.join()).await.is_err() {
+            tracing::warn!("the last spans were not sent in time");
+        }
+    }
+}
+
+/// Where a provider's collector is now: one of its cluster's endpoints.
+fn collector(shared: &Shared, provider: &OpenTelemetry) -> Option<String> {
+    let generation = shared.current.load();
+    let endpoints = generation.clusters.get(&provider.cluster)?.endpoints();
+    match endpoints.members().first()?.endpoint.current_address() {
+        Address::Ip(address) => Some(format!("http://{address}")),
+        Address::Unix(_) => None,
+    }
+}

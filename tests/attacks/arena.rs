@@ -1,0 +1,243 @@
+use crate::servers::{self, Handler, Seen, Server};
+use crate::victim::Victim;
+use ninon_tests::bootstrap::{self, Places};
+use ninon_tests::case::Case;
+use ninon_tests::eventually::eventually;
+use ninon_tests::process::{Folder, Process};
+use ninon_tests::{ports, proxy, settings};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// One arena at a time: a victim beside another test's attack would prove nothing.
+static TURN: Mutex<()> = Mutex::new(());
+/// The whole of one test.
+const LIMIT: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_millis(60);
+const ATTACK: Duration = Duration::from_millis(120);
+/// An attack is begun again no sooner than this: what is measured is what it does, not how fast an attacker connects.
+const PAUSE: Duration = Duration::from_millis(15);
+/// Below this share of its work in quiet, the victim is slowed too much. Half is the aim on an idle machine; a crowded one,
+/// with an attacker as busy as the proxy beside it, needs room.
+const LEAST_SHARE: f64 = 0.25;
+/// A share below the bound counts when it is measured again and again.
+const MEASUREMENTS: usize = 3;
+
+/// What a test wants of its proxy.
+#[derive(Default)]
+pub(crate) struct Setup {
+    /// As in the differential suite's cases; the listener under attack is `main`.
+    pub(crate) config: &'static str,
+    /// A second server, behind `/hostile`.
+    pub(crate) hostile: Option<Handler>,
+    /// It speaks HTTP/2.
+    pub(crate) hostile_http2: bool,
+    /// More places to fill in.
+    pub(crate) places: Places,
+}
+
+/// A listener with an HTTP connection manager and nothing said about it.
+pub(crate) fn http() -> Setup {
+    configured("{}")
+}
+
+/// The same with a configuration.
+pub(crate) fn configured(config: &'static str) -> Setup {
+    Setup { config, ..Setup::default() }
+}
+
+/// With a hostile HTTP/1 server behind `/hostile`.
+pub(crate) fn hostile(config: &'static str, handler: Handler) -> Setup {
+    Setup { config, hostile: Some(handler), ..Setup::default() }
+}
+
+/// A proxy under attack.
+pub(crate) struct Arena {
+    /// The listener under attack.
+    pub(crate) port: u16,
+    /// What the good server saw.
+    pub(crate) seen: Seen,
+    process: Process,
+    victim: Victim,
+    log: PathBuf,
+    terminated: bool,
+    _servers: Vec<Server>,
+}
+
+/// Runs one test.
+pub(crate) fn arena(setup: Setup, test: impl AsyncFnOnce(&mut Arena)) {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut arena = Arena::start(setup).await;
+        let ran = timeout(LIMIT, test(&mut arena)).await;
+        assert!(arena.process.is_running() || arena.terminated, "the proxy died; it wrote:\n{}", arena.process.log());
+        ran.expect("the test took too long");
+        arena.victim.finish().unwrap_or_else(|problem| panic!("the victim suffered: {problem}"));
+        let log = arena.process.log();
+        assert!(!log.contains("panicked"), "{log}");
+    });
+}
+
+impl Arena {
+    async fn start(setup: Setup) -> Self {
+        let seen = Seen::default();
+        let mut servers = vec![Server::start(servers::good(seen.clone()))];
+        servers.extend(setup.hostile.map(Server::start));
+        let hostile = servers.last().map_or(0, |server| server.port);
+        let folder = Folder::new();
+        let log = folder.path().join("access.log");
+        let (port, quiet, admin) = (ports::free(), ports::free(), ports::free());
+        let mut places = setup.places;
+        places.extend([
+            ("listener".to_owned(), port.to_string()),
+            ("victim".to_owned(), quiet.to_string()),
+            ("admin".to_owned(), admin.to_string()),
+            ("log".to_owned(), log.display().to_string()),
+            ("upstream.good".to_owned(), servers[0].port.to_string()),
+            ("upstream.hostile".to_owned(), hostile.to_string()),
+        ]);
+        let file = folder.path().join("bootstrap.json");
+        std::fs::write(&file, bootstrap(setup.config, setup.hostile_http2, &places)).expect("the folder is writable");
+        let mut process = Process::start(proxy::command(&file), folder).expect("ninon-proxy starts");
+        process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{problem}"));
+        let victim = Victim::start(quiet);
+        eventually(LIMIT, || async { (victim.answered() > 20).then_some(()) }).await.expect("the victim is served");
+        Self { port, seen, process, victim, log, terminated: false, _servers: servers }
+    }
+
+    /// Attacks again and again, in windows between quiet ones. Memory may grow by `bound` MiB.
+    pub(crate) async fn withstand(&mut self, bound: u64, attack: impl AsyncFn()) {
+        let before = self.rss();
+        let mut most = before;
+        let mut share = 0.0;
+        for _ in 0..MEASUREMENTS {
+            share = self.share(&attack, &mut most).await;
+            if share >= LEAST_SHARE {
+                break;
+            }
+        }
+        let grown = most.saturating_sub(before);
+        println!("{}: victim's share {share:.2}, grown by {} KiB", name(), grown);
+        assert!(grown <= bound * 1024, "memory grew by {grown} KiB, more than {bound} MiB");
+        assert!(share >= LEAST_SHARE, "the victim did {share:.2} of its work");
+    }
+
+    /// The victim's rate under attack by its rate in quiet.
+    async fn share(&mut self, attack: &impl AsyncFn(), most: &mut u64) -> f64 {
+        let (mut quiet, mut under) = (Window::default(), Window::default());
+        for _ in 0..settings::attack_rounds() {
+            quiet.add(&self.victim, sleep(QUIET)).await;
+            let attacks = async {
+                let end = Instant::now() + ATTACK;
+                attack().await;
+                while Instant::now() + PAUSE < end {
+                    sleep(PAUSE).await;
+                    attack().await;
+                }
+            };
+            let sampled = async {
+                tokio::pin!(attacks);
+                while timeout(Duration::from_millis(20), &mut attacks).await.is_err() {
+                    *most = (*most).max(self.rss());
+                }
+            };
+            under.add(&self.victim, sampled).await;
+            *most = (*most).max(self.rss());
+        }
+        under.rate() / quiet.rate().max(1.0)
+    }
+
+    /// Resident memory, KiB.
+    pub(crate) fn rss(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.process.id());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+        line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
+    /// What the proxy said on its standard error.
+    pub(crate) fn process_log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Sends SIGTERM. The victim's work is done by then.
+    pub(crate) fn terminate(&mut self) {
+        self.victim.finish().unwrap_or_else(|problem| panic!("the victim suffered: {problem}"));
+        self.terminated = true;
+        let sent = std::process::Command::new("kill").arg(self.process.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM was not sent");
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) async fn ended(&mut self) {
+        let end = Instant::now() + Duration::from_secs(15);
+        while self.process.is_running() {
+            assert!(Instant::now() < end, "it runs on after SIGTERM");
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Descriptors that the proxy holds.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).map_or(0, Iterator::count)
+    }
+
+    /// Waits for a line of the access log with `piece` in it.
+    pub(crate) async fn logged(&self, piece: &str) {
+        let read = || std::fs::read_to_string(&self.log).unwrap_or_default();
+        let found = eventually(Duration::from_secs(5), || async { read().lines().any(|line| line.contains(piece)).then_some(()) });
+        assert!(found.await.is_some(), "the access log has no `{piece}`:\n{}", read());
+    }
+}
+
+/// Work done in some time.
+#[derive(Default)]
+struct Window {
+    answered: u64,
+    time: Duration,
+}
+
+impl Window {
+    async fn add(&mut self, victim: &Victim, during: impl Future<Output = ()>) {
+        let (before, began) = (victim.answered(), Instant::now());
+        during.await;
+        self.answered += victim.answered() - before;
+        self.time += began.elapsed();
+    }
+
+    fn rate(&self) -> f64 {
+        f64::from(u32::try_from(self.answered).unwrap_or(u32::MAX)) / self.time.as_secs_f64()
+    }
+}
+
+fn name() -> String {
+    std::thread::current().name().unwrap_or_default().to_owned()
+}
+
+/// The listener under attack, and the victim's beside it.
+fn bootstrap(config: &str, hostile_http2: bool, places: &Places) -> String {
+    let case = "{description: '', steps: [], expect: {}, upstreams: {good: {}, hostile: {protocol: PROTOCOL}}}";
+    let case = case.replace("PROTOCOL", if hostile_http2 { "http2" } else { "http1" });
+    let case: Case = serde_saphyr::from_str(&case).expect("the arena's case");
+    let mut config: Value = serde_saphyr::from_str(config).expect("the test's configuration");
+    let fields = config.as_object_mut().expect("an object");
+    let routes = json!([
+        {"match": {"prefix": "/hostile"}, "route": {"cluster": "hostile"}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "good"}},
+    ]);
+    fields.entry("routes").or_insert(routes);
+    fields.entry("access_log").or_insert(json!("%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %REQ(:PATH)%"));
+    let quiet = json!({"routes": [{"match": {"prefix": "/"}, "route": {"cluster": "good"}}]});
+    let quiet: Value = serde_json::from_str(&bootstrap::render(&case, &quiet, places)).expect("JSON");
+    let mut whole: Value = serde_json::from_str(&bootstrap::render(&case, &config, places)).expect("JSON");
+    let mut listener = quiet["static_resources"]["listeners"][0].clone();
+    listener["name"] = json!("victim");
+    listener["address"]["socket_address"]["port_value"] = json!(places["victim"].parse::<u16>().expect("a port"));
+    if let Some(listeners) = whole["static_resources"]["listeners"].as_array_mut() {
+        listeners.push(listener);
+    }
+    whole.to_string()
+}

@@ -1,0 +1,14 @@
+//! Scenarios: a real `ninon-proxy` process between real sockets, driven as operators and supervisors drive it.
+
+/// The admin pages.
+mod admin;
+/// Limits of the whole process.
+mod limits;
+/// What happens when it starts.
+mod start;
+/// What happens when it is told to stop.
+mod stop;
+/// Spans at a collector, trace fields upstream.
+mod telemetry;
+/// A proxy, the service behind it, a client in front.
+mod world;
