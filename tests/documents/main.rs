@@ -1,5 +1,8 @@
 //! Fails when a document and the code that it speaks of part ways.
 
+/// The tables of the support page, tried field by field.
+mod support;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
