@@ -20,8 +20,16 @@ fn places() -> Vec<(&'static str, &'static str, String)> {
         ("Bootstrap", "envoy.config.bootstrap.v3.Bootstrap", String::new()),
         ("Listener", "envoy.config.listener.v3.Listener", "/static_resources/listeners/0".to_owned()),
         ("FilterChain", "envoy.config.listener.v3.FilterChain", "/static_resources/listeners/0/filter_chains/0".to_owned()),
-        ("FilterChainMatch", "envoy.config.listener.v3.FilterChainMatch", "/static_resources/listeners/1/filter_chains/0/filter_chain_match".to_owned()),
-        ("TcpProxy", "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", "/static_resources/listeners/1/filter_chains/0/filters/0/typed_config".to_owned()),
+        (
+            "FilterChainMatch",
+            "envoy.config.listener.v3.FilterChainMatch",
+            "/static_resources/listeners/1/filter_chains/0/filter_chain_match".to_owned(),
+        ),
+        (
+            "TcpProxy",
+            "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+            "/static_resources/listeners/1/filter_chains/0/filters/0/typed_config".to_owned(),
+        ),
         ("HttpConnectionManager", "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", MANAGER.to_owned()),
         ("Router", "envoy.extensions.filters.http.router.v3.Router", format!("{MANAGER}/http_filters/0/typed_config")),
         ("Http1ProtocolOptions", "envoy.config.core.v3.Http1ProtocolOptions", format!("{MANAGER}/http_protocol_options")),
@@ -33,19 +41,39 @@ fn places() -> Vec<(&'static str, &'static str, String)> {
         ("RouteAction", "envoy.config.route.v3.RouteAction", format!("{ROUTE}/virtual_hosts/0/routes/0/route")),
         ("RetryPolicy", "envoy.config.route.v3.RetryPolicy", format!("{ROUTE}/virtual_hosts/0/routes/0/route/retry_policy")),
         ("RedirectAction", "envoy.config.route.v3.RedirectAction", format!("{ROUTE}/virtual_hosts/0/routes/1/redirect")),
-        ("WeightedCluster.ClusterWeight", "envoy.config.route.v3.WeightedCluster.ClusterWeight", format!("{ROUTE}/virtual_hosts/0/routes/2/route/weighted_clusters/clusters/0")),
+        (
+            "WeightedCluster.ClusterWeight",
+            "envoy.config.route.v3.WeightedCluster.ClusterWeight",
+            format!("{ROUTE}/virtual_hosts/0/routes/2/route/weighted_clusters/clusters/0"),
+        ),
         ("Cluster", "envoy.config.cluster.v3.Cluster", CLUSTER.to_owned()),
         ("HttpProtocolOptions (upstream)", OPTIONS, format!("{CLUSTER}/typed_extension_protocol_options/{OPTIONS}")),
-        ("CircuitBreakers.Thresholds", "envoy.config.cluster.v3.CircuitBreakers.Thresholds", format!("{CLUSTER}/circuit_breakers/thresholds/0")),
+        (
+            "CircuitBreakers.Thresholds",
+            "envoy.config.cluster.v3.CircuitBreakers.Thresholds",
+            format!("{CLUSTER}/circuit_breakers/thresholds/0"),
+        ),
         ("ClusterLoadAssignment", "envoy.config.endpoint.v3.ClusterLoadAssignment", format!("{CLUSTER}/load_assignment")),
         ("LocalityLbEndpoints", "envoy.config.endpoint.v3.LocalityLbEndpoints", format!("{CLUSTER}/load_assignment/endpoints/0")),
         ("LbEndpoint", "envoy.config.endpoint.v3.LbEndpoint", format!("{CLUSTER}/load_assignment/endpoints/0/lb_endpoints/0")),
         ("Endpoint", "envoy.config.endpoint.v3.Endpoint", format!("{CLUSTER}/load_assignment/endpoints/0/lb_endpoints/0/endpoint")),
         ("DownstreamTlsContext", "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", server.to_owned()),
-        ("UpstreamTlsContext", "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", format!("{CLUSTER}/transport_socket/typed_config")),
+        (
+            "UpstreamTlsContext",
+            "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            format!("{CLUSTER}/transport_socket/typed_config"),
+        ),
         ("CommonTlsContext", "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext", format!("{server}/common_tls_context")),
-        ("TlsCertificate", "envoy.extensions.transport_sockets.tls.v3.TlsCertificate", format!("{server}/common_tls_context/tls_certificates/0")),
-        ("CertificateValidationContext", "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext", format!("{server}/common_tls_context/validation_context")),
+        (
+            "TlsCertificate",
+            "envoy.extensions.transport_sockets.tls.v3.TlsCertificate",
+            format!("{server}/common_tls_context/tls_certificates/0"),
+        ),
+        (
+            "CertificateValidationContext",
+            "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
+            format!("{server}/common_tls_context/validation_context"),
+        ),
     ]
 }
 
@@ -68,7 +96,8 @@ fn valid() -> Value {
         "route_config": {"name": "r", "virtual_hosts": [{"name": "v", "domains": ["*"], "routes": routes}]},
     });
     let tcp = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", json!({"stat_prefix": "a", "cluster": "c"}));
-    let certificate = json!({"certificate_chain": {"inline_string": pem}, "private_key": {"inline_string": made.signing_key.serialize_pem()}});
+    let certificate =
+        json!({"certificate_chain": {"inline_string": pem}, "private_key": {"inline_string": made.signing_key.serialize_pem()}});
     let server = typed(
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         json!({"common_tls_context": {"tls_certificates": [certificate], "validation_context": {"trusted_ca": {"inline_string": pem}}}}),
