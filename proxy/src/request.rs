@@ -140,7 +140,7 @@ impl Service for Connection {
 
 fn count_fault(stats: &HttpStats, fault: RequestFault) {
     match fault {
-        RequestFault::Malformed(_) | RequestFault::Version(_) => stats.downstream_cx_protocol_error.inc(),
+        RequestFault::Malformed(_) | RequestFault::Version(_) | RequestFault::Coding(_) => stats.downstream_cx_protocol_error.inc(),
         RequestFault::HeadTooLarge(_) => stats.downstream_rq_too_large.inc(),
         RequestFault::HeadTimeout => stats.downstream_rq_header_timeout.inc(),
     }

@@ -81,7 +81,7 @@ fn in_the_middle_of_a_request_body() {
                 let mut answer = Vec::new();
                 let body = vec![b'x'; 5_000_000];
                 let both = async { tokio::join!(writer.write_all(&body), reader.read_to_end(&mut answer)) };
-                timeout(LONG, both).await.expect("the proxy hangs");
+                let _ended = timeout(LONG, both).await.expect("the proxy hangs");
                 let answer = ninon_tests::wire::latin1(&answer);
                 assert!(matches!(statuses(&answer)[..], [] | [503]), "{answer:?}");
             })
@@ -150,7 +150,7 @@ fn an_answer_before_the_end_of_the_request_arrives_whole() {
                         () = writing => {}
                     }
                 };
-                timeout(LONG, both).await.expect("the proxy hangs");
+                let _ended = timeout(LONG, both).await.expect("the proxy hangs");
             })
             .await;
     });

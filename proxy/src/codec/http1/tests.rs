@@ -30,6 +30,7 @@ fn options() -> Http1Options {
         max_requests: None,
         buffer_limit: 64 * 1024,
         stall_timeout: Some(Duration::from_secs(300)),
+        allow_custom_methods: true,
     }
 }
 
@@ -55,6 +56,7 @@ where
         let (status, text) = match fault {
             RequestFault::Malformed(text) => (400, text),
             RequestFault::Version(text) => (505, text),
+            RequestFault::Coding(text) => (501, text),
             RequestFault::HeadTooLarge(text) => (431, text),
             RequestFault::HeadTimeout => (408, "too slow"),
         };

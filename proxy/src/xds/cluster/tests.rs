@@ -62,7 +62,7 @@ fn a_cluster_has_envoys_defaults() {
     assert_eq!(cluster.panic_threshold, 50);
     assert_eq!(cluster.connect_timeout, Duration::from_secs(5));
     assert_eq!(cluster.protocol, UpstreamProtocol::Http1);
-    assert_eq!((cluster.max_response_headers_bytes, cluster.max_headers_count), (60 * 1024, 100));
+    assert_eq!((cluster.max_response_headers_bytes, cluster.max_headers_count), (80 * 1024, 100));
     assert_eq!(cluster.idle_timeout, Some(Duration::from_secs(3600)));
     assert_eq!(cluster.max_requests_per_connection, None);
     assert_eq!((cluster.limits, cluster.high_priority_limits), (Limits::default(), Limits::default()));

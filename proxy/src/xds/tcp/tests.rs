@@ -61,7 +61,7 @@ fn what_cannot_be_left_out_is_refused_together() {
         "stat_prefix: required",
         "max_connect_attempts: 0 is not at least 1",
         "max_downstream_connection_duration: less than 1 ms",
-        "cluster: must not be empty",
+        "cluster: required",
     ];
     assert_eq!(fault.unwrap_err(), expected.join("\n"));
 }
