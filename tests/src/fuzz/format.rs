@@ -21,6 +21,7 @@ pub(super) fn format_string(data: &[u8]) {
         client: address,
         listener: ListenerName::from("l"),
         tls: None,
+        redirected: false,
         started: Instant::now(),
     };
     let info = StreamInfo::new(Rc::new(connection));
