@@ -219,7 +219,7 @@ async fn a_head_over_the_limit_is_answered_with_431_and_too_many_fields_with_a_r
         for _ in 0..101 {
             many.headers_mut().append("x", HeaderValue::from_static("y"));
         }
-        assert_eq!(answer_to(many).await.expect_err("a reset").reason(), Some(h2::Reason::INTERNAL_ERROR));
+        assert_eq!(answer_to(many).await.expect_err("a reset").reason(), Some(Reason::INTERNAL_ERROR));
         let mut most = get();
         for _ in 0..100 {
             most.headers_mut().append("x", HeaderValue::from_static("y"));
