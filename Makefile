@@ -12,6 +12,7 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed-2
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
 	cargo test -p ninon-tests --test architecture --test documents
+	cargo test -p ninon-tests --test attacks
 	cargo test -p ninon-tests --test examples
 	cargo test -p ninon-tests --test differential
 	cargo test -p ninon-tests --test scenarios

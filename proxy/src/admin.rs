@@ -124,6 +124,8 @@ pub struct AdminState {
     pub node: Value,
     /// Flags and settings, as JSON.
     pub options: Value,
+    /// What the configuration says without effect.
+    pub warnings: Vec<String>,
     /// Worker threads.
     pub workers: usize,
     /// Connections of clients that are open.

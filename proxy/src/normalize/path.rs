@@ -1,10 +1,8 @@
 //! The path as routing, policy and the upstream all see it. Dot segments are resolved as in RFC 3986, section 5.2.4; what is
 //! decoded and what is encoded follows the URL Standard's path state, which Envoy's canonicaliser implements too.
 
-use http::uri::PathAndQuery;
-
 use crate::config::http::{EscapedSlashes, PathSettings};
-use crate::exchange::RequestHead;
+use crate::exchange::{RequestHead, RequestPath};
 use crate::normalize::NormalizeError;
 
 /// Applies the listener's path settings.
@@ -41,7 +39,7 @@ pub fn normalize(settings: PathSettings, head: &mut RequestHead) -> Result<(), N
     if redirect {
         return Err(NormalizeError::Redirect(target));
     }
-    head.path = Some(PathAndQuery::try_from(target).map_err(|_| NormalizeError::Refused("the path cannot be normalised"))?);
+    head.path = Some(RequestPath::from_bytes(target.as_bytes()).map_err(|_| NormalizeError::Refused("the path cannot be normalised"))?);
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 mod replies;
 mod translate;
+/// CONNECT that ends here.
+mod tunnel;
 
 pub(super) use self::translate::upstream_version;
 
@@ -176,6 +178,9 @@ impl Attempts<'_> {
         let Some(body) = self.body.as_ref().map_or(Some(Body::Empty), Replay::attempt) else {
             return Next::Stop(give_up("the request's body is larger than may be kept for another attempt").into());
         };
+        if tunnel::ends_here(self.job.forward, &live.head) {
+            return self.open_tunnel(live, picked, body).await;
+        }
         let version = upstream_version(&self.cluster, live.head.version);
         let request = match headers::build(&live.head, body, version) {
             Ok(request) => request,
@@ -293,15 +298,19 @@ impl Attempts<'_> {
         if upgraded {
             live.deadlines.route = None;
             live.upgraded = Some(Upgraded::new(&self.job.connection.0.stats));
+            if live.head.version == Version::HTTP_2 && live.info.upstream.protocol == Some(Version::HTTP_11) {
+                let body = std::mem::take(outgoing.response.body_mut());
+                *outgoing.response.body_mut() = Body::Boxed(Box::pin(tunnel::UntilLost(body)));
+            }
         }
         live.answering(outgoing.response.status());
         let fields = outgoing.response.headers_mut();
         lists::join_response(fields);
         // Without the request's end there is nothing to measure from: an early answer, a tunnel.
-        if let Some(ended) = live.info.request_ended
+        if let (Some(ended), Some(answered)) = (live.info.request_ended, live.info.upstream.response_began)
             && !manager.router.suppress_envoy_headers
         {
-            headers::service_time(fields, ended.elapsed());
+            headers::service_time(fields, answered.saturating_duration_since(ended));
         }
         if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_response) {
             fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));

@@ -4,6 +4,7 @@ use std::time::Duration;
 use http::header::HeaderMap;
 
 use crate::config::route::{Forward, RouteTimeouts};
+use crate::forward::headers;
 use crate::forward::retry::Retries;
 use crate::forward::timeout::Expired;
 use crate::request::live::Live;
@@ -32,11 +33,13 @@ pub(super) fn apply(forward: &Forward, retries: &Retries, live: &mut Live) -> Al
     if let Some(limit) = grpc_limit.filter(|_| !timeouts.grpc_bounds_stream) {
         allowed.route = Some(limit).filter(|limit| !limit.is_zero());
     }
-    if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-timeout-ms") {
-        allowed.route = asked;
-    }
-    if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-per-try-timeout-ms") {
-        allowed.per_try = asked;
+    if headers::has_envoy_fields(&live.head.headers) {
+        if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-timeout-ms") {
+            allowed.route = asked;
+        }
+        if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-per-try-timeout-ms") {
+            allowed.per_try = asked;
+        }
     }
     // A per-try limit that is not shorter than the whole does nothing.
     if let (Some(per_try), Some(route)) = (allowed.per_try, allowed.route)
