@@ -1,3 +1,4 @@
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::HeaderMap;
@@ -5,6 +6,7 @@ use http::header::HeaderMap;
 use crate::config::route::{Forward, RouteTimeouts};
 use crate::forward::headers;
 use crate::forward::retry::Retries;
+use crate::forward::timeout::Expired;
 use crate::request::live::Live;
 
 /// What the route and the caller allow in time.
@@ -89,6 +91,24 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
         "n" => Duration::from_nanos(number),
         _ => return None,
     })
+}
+
+/// Waits for `future` or a deadline. The route's and the attempt's time begin when the request has been read.
+pub(super) async fn race<T>(live: &mut Live, allowed: &Allowed, future: impl Future<Output = T>) -> Result<T, Expired> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if let Some(ended) = live.request_ended() {
+            let deadlines = &mut live.deadlines;
+            deadlines.route = deadlines.route.or_else(|| allowed.route.and_then(|limit| ended.checked_add(limit)));
+            let began = live.info.upstream.request_began.map_or(ended, |began| began.max(ended));
+            deadlines.per_try = deadlines.per_try.or_else(|| allowed.per_try.and_then(|limit| began.checked_add(limit)));
+        }
+        live.deadlines.poll_expired(cx).map(Err)
+    })
+    .await
 }
 
 #[cfg(test)]
