@@ -155,7 +155,7 @@ fn an_answer_before_the_end_of_the_request_arrives_whole() {
                         () = writing => {}
                     }
                 };
-                let _ended = timeout(LONG, both).await.expect("the proxy hangs");
+                timeout(LONG, both).await.expect("the proxy hangs");
             })
             .await;
     });

@@ -80,7 +80,7 @@ fn field<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-fn find<'a>(spans: &'a [Value], kind: i64) -> &'a Value {
+fn find(spans: &[Value], kind: i64) -> &Value {
     spans.iter().find(|span| span["kind"] == kind).unwrap_or_else(|| panic!("no span of kind {kind}: {spans:?}"))
 }
 

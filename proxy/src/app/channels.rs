@@ -18,11 +18,14 @@ use crate::connect::{TlsSource, TlsTarget, tcp};
 use crate::runtime::Shared;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
 
+/// Connections that may be wanted at once: a channel wants one at a time, and there are few channels.
+const MAX_ORDERS: usize = 64;
+
 /// Channels for gRPC from the control thread to clusters. Each connection goes to an endpoint that balancing picks, with the
 /// cluster's TLS, time limit and limit of connections.
 #[derive(Debug)]
 pub(super) struct Channels {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
     _dialler: OwnedTask,
 }
 
@@ -35,7 +38,7 @@ struct Order {
 
 impl Channels {
     pub(super) fn start(shared: &Arc<Shared>) -> Self {
-        let (orders, incoming) = mpsc::unbounded_channel();
+        let (orders, incoming) = mpsc::channel(MAX_ORDERS);
         let source = crate::tls::client::Source::new();
         let tls: TlsSource =
             Rc::new(move |cluster, asked| source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name }));
@@ -52,7 +55,7 @@ impl Channels {
     }
 }
 
-async fn serve(dialler: Rc<Dialler>, mut orders: mpsc::UnboundedReceiver<Order>) {
+async fn serve(dialler: Rc<Dialler>, mut orders: mpsc::Receiver<Order>) {
     while let Some(order) = orders.recv().await {
         let dialler = Rc::clone(&dialler);
         // Bounded by the cluster's `connect_timeout`, then by the connection.
@@ -121,7 +124,7 @@ impl AsyncWrite for Connected {
 #[derive(Clone, Debug)]
 struct Connector {
     cluster: ClusterName,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::Sender<Order>,
 }
 
 impl Service<Uri> for Connector {
@@ -135,9 +138,9 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, _: Uri) -> Self::Future {
         let (answer, connected) = oneshot::channel();
-        let ordered = self.orders.send(Order { cluster: self.cluster.clone(), answer });
+        let (orders, order) = (self.orders.clone(), Order { cluster: self.cluster.clone(), answer });
         Box::pin(async move {
-            ordered.map_err(|_| io::Error::other("the process ends"))?;
+            orders.send(order).await.map_err(|_| io::Error::other("the process ends"))?;
             connected.await.map_err(|_| io::Error::other("the process ends"))?.map(TokioIo::new)
         })
     }

@@ -12,7 +12,7 @@ pub enum PathRewrite {
     Prefix(String),
     /// Each match is replaced.
     Regex(RegexRewrite),
-    /// Built from the captures of a [`PathTemplate`].
+    /// Built from the captures of a [`PathTemplate`](crate::config::route::PathTemplate).
     Template(Vec<TemplatePart>),
 }
 
