@@ -112,7 +112,7 @@ fn start<S: Service + 'static>(options: Http1Options, service: S) -> (DuplexStre
 async fn read_all(stream: &mut DuplexStream) -> String {
     let mut all = Vec::new();
     let mut piece = [0; 4096];
-    while let Ok(Ok(count)) = timeout(Duration::from_millis(1500), stream.read(&mut piece)).await {
+    while let Ok(Ok(count)) = timeout(Duration::from_millis(500), stream.read(&mut piece)).await {
         if count == 0 {
             all.extend_from_slice(b"<end>");
             break;

@@ -265,6 +265,8 @@ async fn draining_closes_idle_connections_and_marks_answers() {
         busy.write_all(b"GET / HT").await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
         drain.send(true).unwrap();
+        assert_eq!(read_all(&mut idle).await, "", "a request may be on its way");
+        tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(read_all(&mut idle).await, "<end>");
         busy.write_all(b"TP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let answer = read_all(&mut busy).await;
