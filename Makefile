@@ -5,13 +5,14 @@ CLIENTS := target/clients
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint mutants bench demo
+.PHONY: test lint fuzz mutants bench demo
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-2
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
-	cargo test -p ninon-tests --test architecture
+	cargo test -p ninon-tests --test architecture --test documents
+	cargo test -p ninon-tests --test attacks
 	cargo test -p ninon-tests --test examples
 	cargo test -p ninon-tests --test differential
 	cargo test -p ninon-tests --test scenarios
@@ -39,6 +40,11 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 	@if $(CARGO_DENY) --version >/dev/null 2>&1; then $(CARGO_DENY) check; else \
 	  echo "lint: dependencies not checked; cargo install cargo-deny --locked --root target/tools"; fi
+
+# Each target of tests/fuzz/ for FUZZ_SECONDS; FUZZ_TARGETS names some of them.
+export FUZZ_SECONDS ?= 600
+fuzz:
+	tests/fuzz/run.sh $(FUZZ_TARGETS)
 
 mutants: $(VENV)/bin/envoy
 	DIFFERENTIAL_ONLY=envoy-twice cargo run -p ninon-tests --bin mutants

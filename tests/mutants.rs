@@ -10,7 +10,7 @@ use ninon_tests::run::{Subject, run};
 use ninon_tests::settings::{self, Mode};
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::Instant;
+use tokio::time::Instant;
 
 const AT_ONCE: usize = 4;
 

@@ -67,7 +67,8 @@ def tour(gateway):
                                            orders :{gateway.port(9004)}, reports :{gateway.port(9005)}; nobody on :{gateway.port(9006)}
 
   The configuration is an Envoy v3 bootstrap file: examples/api-gateway/envoy.yaml
-  The services say what they were asked. Of the answers' headers only those that matter here are shown.""")
+  The services say what they were asked. Of the answers' headers only those that matter here are shown.
+""")
 
     section("1. Routes: rewrites, a split over two servers, a canary")
     say("/catalog/3 is /items/3 at the service; the two servers take turns:")
@@ -174,7 +175,7 @@ class Gateway:
             found = [line for line in lines if line.startswith(name + "{") and label in line]
             check(f"there is a metric {name}{{{label}}}", found)
             say("\n".join(f"  {line}" for line in found))
-        say(f"  ... and {len([line for line in lines if line and not line.startswith('#')])} series in all")
+        say(f"  ... and {len([line for line in lines if line and not line.startswith('#')])} series in all\n")
 
     def validate_broken(self):
         broken = self.text
@@ -271,11 +272,15 @@ def check(what, holds):
 
 
 def section(title):
-    say(f"\n{title}", bold=True)
+    say(f"{title}\n", bold=True)
 
 
-def say(text, bold=False):
-    print(f"\033[1m{text}\033[0m" if COLOUR and bold else text, flush=True)
+def say(text, bold=False, after=[""]):
+    """Prints; of several empty lines after one another, the first. `after` remembers the last line."""
+    for line in text.split("\n"):
+        if line or after[0]:
+            print(f"\033[1m{line}\033[0m" if COLOUR and bold and line else line, flush=True)
+        after[0] = line
 
 
 if __name__ == "__main__":

@@ -107,6 +107,9 @@ pub enum Access {
     ReadOnly,
 }
 
+/// Makes `/config_dump`.
+pub type Dump = Box<dyn Fn(&DumpRequest) -> Result<Value, DumpError>>;
+
 /// What the pages are made of. Lives on the control thread.
 pub struct AdminState {
     /// All metrics.
@@ -121,12 +124,14 @@ pub struct AdminState {
     pub node: Value,
     /// Flags and settings, as JSON.
     pub options: Value,
+    /// What the configuration says without effect.
+    pub warnings: Vec<String>,
     /// Worker threads.
     pub workers: usize,
     /// Connections of clients that are open.
     pub connections: Box<dyn Fn() -> usize>,
     /// The current configuration.
-    pub config_dump: Box<dyn Fn(&DumpRequest) -> Result<Value, DumpError>>,
+    pub config_dump: Dump,
     /// Live clusters.
     pub clusters: Box<dyn Fn() -> Vec<Arc<ClusterState>>>,
     /// Open listeners.

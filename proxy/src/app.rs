@@ -1,5 +1,7 @@
 //! The only wiring: settings -> control thread, workers, admin; start and stop order.
 
+/// gRPC to clusters.
+mod channels;
 /// Follows the control plane.
 mod control;
 /// What workers serve from, changed while they serve.
@@ -74,7 +76,7 @@ pub struct Options {
     /// The proxy's own log.
     pub log: LogControl,
     /// What the bootstrap file says without effect.
-    pub warnings: usize,
+    pub warnings: Vec<String>,
 }
 
 /// What a worker has not done yet; whoever tells it more waits.
@@ -148,7 +150,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let started = Instant::now();
     let mut signals = Signals::new().map_err(system("watching signals"))?;
     let registry = Arc::new(Registry::new());
-    registry.server.static_unknown_fields.add(u64::try_from(options.warnings).unwrap_or(u64::MAX));
+    registry.server.static_unknown_fields.add(u64::try_from(options.warnings.len()).unwrap_or(u64::MAX));
     let logs = Arc::new(AccessLogs::new(&registry));
     let (spans, export) = export::channel(Arc::clone(&registry.ninon));
     let (announcer, watcher) = drain::channel();
@@ -165,6 +167,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let (state, seen) = watch::channel(ServerState::PreInitializing);
     let (wishes, mut actions) = mpsc::channel(4);
     let told = Told { node: bootstrap.node.clone(), source: bootstrap.source.clone(), state: seen, actions: wishes, started };
+    give_back_memory();
     let _pages = Pages::open(bootstrap.admin.as_ref(), options, told, &shared).await?;
     let spans = Spans::start(export, &shared);
     let watches = watch_names(&shared.current.load_full()).await;
@@ -232,6 +235,16 @@ fn follow(bootstrap: &Bootstrap, dynamic: &Dynamic, serving: &Snapshot) -> Resul
     let cascade = Cascade::new(scope, serving.clone());
     let dialect = if dynamic.delta { Dialect::Delta } else { Dialect::Sotw };
     Ok(Follower::new(dialect, node, inventory, cascade, dynamic.clusters.flatten()))
+}
+
+/// Reading a configuration takes some times the memory that it leaves in use; the heap keeps it unless told.
+#[expect(unsafe_code, reason = "the C library's own call has no safe wrapper")]
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: no pointers are passed, and the heap's own lock guards it against other threads.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 /// Clusters and listeners of a configuration, with their live state.

@@ -119,6 +119,10 @@ pub enum RequestFault {
 #[derive(Clone, Copy, Debug)]
 pub struct Fragment;
 
+/// The path of an HTTP/1 request where it has characters that a [`http::Uri`] must encode; the request's URI has them encoded.
+#[derive(Clone, Debug)]
+pub struct UnencodedPath(pub Bytes);
+
 /// A peer's limits and habits on an HTTP/1 server connection.
 #[derive(Clone, Debug)]
 pub struct Http1Options {

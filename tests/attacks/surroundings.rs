@@ -8,8 +8,8 @@ const ASK: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 #[test]
 fn an_access_log_on_a_full_disk() {
-    let config = "{access_log: [{name: full, typed_config: {\
-        '@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/full}}]}";
+    let config = "{access_log: [], hcm: {access_log: [{name: full, typed_config: {\
+        '@type': type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog, path: /dev/full}}]}}";
     arena(configured(config), async |arena| {
         let port = arena.port;
         arena

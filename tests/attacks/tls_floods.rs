@@ -138,6 +138,36 @@ fn handshakes_left_alone() {
     });
 }
 
+#[test]
+fn certificate_files_that_turn_to_garbage() {
+    let folder = ninon_tests::process::Folder::new();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
+    std::fs::write(&certificate, made.cert.pem()).expect("the folder is writable");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("the folder is writable");
+    let config = TLS
+        .replace("inline_string: '{{certificate}}'", "filename: '{{certificate}}'")
+        .replace("inline_string: '{{key}}'", "filename: '{{key}}'");
+    let places =
+        Places::from([("certificate".to_owned(), certificate.display().to_string()), ("key".to_owned(), key.display().to_string())]);
+    arena(Setup { config: config.leak(), places, ..Setup::default() }, async |arena| {
+        let port = arena.port;
+        for garbage in ["", "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n", "\0\0"] {
+            std::fs::write(&certificate, garbage).expect("the folder is writable");
+            std::fs::write(&key, garbage).expect("the folder is writable");
+            arena
+                .withstand(24, async || {
+                    let mut stream = stream(port).await;
+                    stream.write_all(&client_hello()).await.expect("the proxy reads");
+                    let mut first = [0];
+                    timeout(LONG, stream.read_exact(&mut first)).await.expect("no answer").expect("the handshake goes on");
+                    assert_eq!(first, [22], "a ServerHello");
+                })
+                .await;
+        }
+    });
+}
+
 fn client_hello() -> Vec<u8> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)

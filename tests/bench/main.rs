@@ -3,6 +3,12 @@
 //! Figures are CPU time of the proxy's process, as that hardly depends on what else the machine does. Proxies take turns in
 //! every round, and the medians of all rounds are compared. See `docs/benchmarks.md`.
 
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "measures in real time, and has nothing else to do while it waits"
+)]
+
 /// A large download through a TCP proxy.
 mod download;
 /// `wrk` and `h2load`.

@@ -41,7 +41,7 @@ impl Measure {
             Self::Tcp => "TCP proxy (CPU s/GiB)",
             Self::NewConnection => "new connection per request (us/request)",
             Self::Resident => "idle RSS (MiB)",
-            Self::Private => "idle private memory (MiB)",
+            Self::Private => "idle anonymous memory (MiB)",
             Self::Start => "start to ready (ms)",
             Self::Idle => "idle CPU (us/s)",
         }

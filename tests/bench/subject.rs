@@ -43,7 +43,6 @@ impl Kind {
         self != Self::Nginx
     }
 
-    /// Envoy is known to need its admin port to be told apart from others; the rest have none.
     fn config(self) -> &'static str {
         match self {
             Self::Envoy | Self::Ninon => include_str!("configs/bootstrap.yaml"),

@@ -18,7 +18,7 @@ pub fn cpu(process: u32) -> Duration {
 pub struct Memory {
     /// All that is mapped and present.
     pub resident: f64,
-    /// Its part that no other process shares.
+    /// Its part that no other process can share: all but files.
     pub private: f64,
 }
 
@@ -29,6 +29,5 @@ pub fn memory(process: u32) -> Memory {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|rest| rest.trim_start_matches(':').trim_end_matches("kB").trim().parse().ok()).unwrap_or(f64::NAN)
     };
-    let private = kibibytes("Private_Clean") + kibibytes("Private_Dirty");
-    Memory { resident: kibibytes("Rss") / 1024.0, private: private / 1024.0 }
+    Memory { resident: kibibytes("Rss") / 1024.0, private: kibibytes("Anonymous") / 1024.0 }
 }

@@ -1,6 +1,6 @@
 """An OpenTelemetry collector: the official service definition on a real gRPC server. Writes each span as a line of JSON.
 
-Usage: collector.py PORT FILE
+Usage: collector.py PORT FILE [CERTIFICATE KEY]
 """
 
 import concurrent.futures
@@ -41,12 +41,16 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
 
 def main():
-    port, path = sys.argv[1:]
+    port, path, *tls = sys.argv[1:]
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max_workers=2))
     with open(path, "w", encoding="utf-8") as file:
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Collector(file), server)
-        if server.add_insecure_port(f"127.0.0.1:{port}") == 0:
-            sys.exit("the port is taken")
+        address = f"127.0.0.1:{port}"
+        if tls:
+            certificate, key = (open(name, "rb").read() for name in tls)
+            server.add_secure_port(address, grpc.ssl_server_credentials([(key, certificate)]))
+        else:
+            server.add_insecure_port(address)
         server.start()
         server.wait_for_termination()
 

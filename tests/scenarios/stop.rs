@@ -39,6 +39,7 @@ async fn sigterm_lets_requests_finish_and_says_close() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the connection ends with the test")]
 async fn sigterm_tells_http2_to_go_away_and_lets_streams_finish() {
     let service = Service::start().await;
     let mut sidecar = Sidecar::start(&service, Plan::default()).await;

@@ -19,9 +19,19 @@ struct Collector {
 
 impl Collector {
     async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// With TLS, where there is a certificate and its key.
+    async fn start_with(tls: Option<(&str, &str)>) -> Self {
         let (folder, port) = (Folder::new(), ports::free());
         let mut command = Command::new(settings::clients_python());
         command.arg(settings::tests_dir().join("scenarios/collector.py")).arg(port.to_string()).arg(folder.path().join("spans"));
+        for (name, pem) in tls.into_iter().flat_map(|(certificate, key)| [("certificate", certificate), ("key", key)]) {
+            let file = folder.path().join(name);
+            std::fs::write(&file, pem).unwrap();
+            command.arg(file);
+        }
         let process = Process::start(command, folder).unwrap();
         let listens = || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok() };
         let listens = eventually(LIMIT, listens).await;
@@ -70,7 +80,7 @@ fn field<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-fn find<'a>(spans: &'a [Value], kind: i64) -> &'a Value {
+fn find(spans: &[Value], kind: i64) -> &Value {
     spans.iter().find(|span| span["kind"] == kind).unwrap_or_else(|| panic!("no span of kind {kind}: {spans:?}"))
 }
 
@@ -111,6 +121,31 @@ async fn a_trace_is_continued_from_the_caller_to_the_service_and_the_collector()
     let log = sidecar.process.folder().join("access.log");
     let logged = || async { std::fs::read_to_string(&log).unwrap_or_default().contains(TRACE).then_some(()) };
     assert!(eventually(LIMIT, logged).await.is_some(), "the trace's identifier is in the access log");
+}
+
+#[tokio::test]
+async fn spans_go_through_the_cluster_with_its_tls() {
+    let service = Service::start().await;
+    let signed = rcgen::generate_simple_self_signed(["collector.test".to_owned()]).unwrap();
+    let (certificate, key) = (signed.cert.pem(), signed.signing_key.serialize_pem());
+    let collector = Collector::start_with(Some((&certificate, &key))).await;
+    let mut plan = traced(collector.port, json!({}));
+    plan.clusters[0]["transport_socket"] = json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": "collector.test",
+            "common_tls_context": { "validation_context": {
+                "trusted_ca": { "inline_string": certificate },
+                "match_typed_subject_alt_names": [{ "san_type": "DNS", "matcher": { "exact": "collector.test" } }],
+            } },
+        },
+    });
+    let sidecar = Sidecar::start(&service, plan).await;
+    assert_eq!(request(sidecar.port, "GET", "/", &[]).await.unwrap().status(), Some(200));
+    assert_eq!(collector.received(2).await.len(), 2);
+    sidecar.page_holds("/stats", "cluster.collector.upstream_cx_total: 1\n").await;
+    sidecar.page_holds("/stats", "cluster.collector.upstream_cx_active: 1\n").await;
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub mod envoy;
 pub mod eventually;
 /// The examples, with real servers and real clients.
 pub mod example;
+/// What is fuzzed.
+pub mod fuzz;
 /// Cases with one field of their configuration taken away.
 pub mod mutate;
 /// What a client or an upstream saw.

@@ -53,6 +53,12 @@ pub fn ninon_binary() -> PathBuf {
     folders.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from("ninon-proxy"))
 }
 
+/// `ATTACKS_LEAST_SHARE`: the share of its work in quiet that the victim must do under attack; a twentieth when unset. Half is the
+/// aim for a release build on an idle machine. A debug build, with an attacker as busy as the proxy beside it, needs room.
+pub fn attack_least_share() -> f64 {
+    variable("ATTACKS_LEAST_SHARE").and_then(|share| share.parse().ok()).unwrap_or(0.05)
+}
+
 /// `ATTACKS_ROUNDS`: windows of quiet and of attack that one figure is made of; 2 when unset. More makes it steadier.
 pub fn attack_rounds() -> u32 {
     number("ATTACKS_ROUNDS").unwrap_or(2)

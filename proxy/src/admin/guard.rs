@@ -37,7 +37,7 @@ fn host_is_this_machine(request: &Parts) -> bool {
     let mut hosts = request.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) => request.version < Version::HTTP_11,
-        (Some(host), None) => host.to_str().is_ok_and(|host| is_address(host)) && request.uri.host().is_none_or(is_address),
+        (Some(host), None) => host.to_str().is_ok_and(is_address) && request.uri.host().is_none_or(is_address),
         (Some(_), Some(_)) => false,
     }
 }

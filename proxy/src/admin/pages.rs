@@ -29,13 +29,14 @@ enum Page {
     Clusters,
     Listeners,
     ServerInfo,
+    Warnings,
     Logging,
     DrainListeners,
     Quit,
 }
 
 /// Path, page, and what it says in the list of pages.
-const PAGES: [(&str, Page, &str); 16] = [
+const PAGES: [(&str, Page, &str); 17] = [
     ("/", Page::Home, "the list of pages, to click on"),
     ("/clusters", Page::Clusters, "clusters and their endpoints (format=json)"),
     ("/config_dump", Page::ConfigDump, "the configuration in use (include_eds, resource=...)"),
@@ -52,6 +53,7 @@ const PAGES: [(&str, Page, &str); 16] = [
     ("/stats", Page::Stats, "metrics (usedonly, filter=regex, type=Counters, format=json|prometheus)"),
     ("/stats/prometheus", Page::Prometheus, "metrics for Prometheus (usedonly, filter=regex)"),
     ("/metrics", Page::Prometheus, "as /stats/prometheus"),
+    ("/warnings", Page::Warnings, "what the configuration says without effect"),
 ];
 
 impl Page {
@@ -77,7 +79,8 @@ impl Page {
             | Self::ConfigDump
             | Self::Clusters
             | Self::Listeners
-            | Self::ServerInfo => false,
+            | Self::ServerInfo
+            | Self::Warnings => false,
         }
     }
 }
@@ -173,6 +176,7 @@ fn show(state: &AdminState, access: Access, page: Page, query: &Query) -> Answer
         Page::Listeners if wants_json(query) => Answer::json(&listeners::json(&(state.listeners)())),
         Page::Listeners => Answer::ok(TEXT, listeners::text(&(state.listeners)())),
         Page::ServerInfo => Answer::json(&server_info(state)),
+        Page::Warnings => Answer::ok(TEXT, state.warnings.iter().map(|warning| format!("{warning}\n")).collect::<String>()),
         Page::Logging => logging(state, query),
         Page::DrainListeners => {
             let (graceful, inbound_only) = (query.has("graceful"), query.has("inboundonly"));

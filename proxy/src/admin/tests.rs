@@ -33,6 +33,7 @@ impl Admin {
             started: Instant::now(),
             node: serde_json::json!({ "id": "sidecar-1" }),
             options: serde_json::json!({ "concurrency": 2 }),
+            warnings: vec!["admin.access_log: ignored".into()],
             workers: 2,
             connections: Box::new(|| 3),
             config_dump: Box::new(|request| match &request.resource {
@@ -129,6 +130,7 @@ async fn pages_show_what_the_process_is_made_of() {
         let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
         assert_eq!(address["port_value"], admin.address.port());
         assert_eq!(admin.get("/clusters").await, (200, String::new()));
+        assert_eq!(admin.get("/warnings").await, (200, "admin.access_log: ignored\n".into()));
         assert!(admin.get("/help").await.1.contains("  /stats/prometheus: "));
         assert!(admin.get("/").await.1.contains("<a href=\"/stats\">"));
         let (status, page) = admin.get("/nothing").await;

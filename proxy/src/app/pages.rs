@@ -90,6 +90,7 @@ fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
         started: told.started,
         node: node(&told.node),
         options: options_json(options),
+        warnings: options.warnings.clone(),
         workers: options.workers,
         connections: Box::new(move || spread.total()),
         config_dump: Box::new(move |request| dump.page(request)),
@@ -136,9 +137,13 @@ fn options_json(options: &Options) -> Value {
 pub(super) fn drain_listeners(shared: &Shared, graceful: bool, inbound_only: bool) {
     let generation = shared.current.load();
     let wanted = generation.listeners.iter().filter(|listener| !inbound_only || listener.config.direction == Direction::Inbound);
+    let stats = &shared.registry.listener_manager;
     for listener in wanted {
+        if listener.door.gate.is_open() {
+            stats.total_listeners_active.dec();
+            stats.total_listeners_draining.inc();
+        }
         listener.door.shut(graceful);
-        shared.registry.listener_manager.total_listeners_draining.inc();
         tracing::info!(listener = %listener.config.name, graceful, "takes no more connections");
     }
 }

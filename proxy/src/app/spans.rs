@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::config::address::Address;
-use crate::config::trace::OpenTelemetry;
+use crate::app::channels::Channels;
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
 use crate::telemetry::trace::ExportTask;
@@ -17,13 +16,13 @@ pub(super) struct Spans {
 
 impl Spans {
     pub(super) fn start(export: ExportTask, shared: &Arc<Shared>) -> Self {
-        let shared = Arc::clone(shared);
+        let channels = Channels::start(shared);
         let (finish, told) = oneshot::channel();
         let last = async {
             // A sender that is gone says the same.
             let _told = told.await.is_ok();
         };
-        let task = OwnedTask::spawn(async move { export.run(|provider| collector(&shared, provider), last).await });
+        let task = OwnedTask::spawn(async move { export.run(|provider| channels.to(&provider.cluster), last).await });
         Self { task, finish }
     }
 
@@ -34,15 +33,5 @@ impl Spans {
         if tokio::time::timeout(limit, self.task.join()).await.is_err() {
             tracing::warn!("the last spans were not sent in time");
         }
-    }
-}
-
-/// Where a provider's collector is now: one of its cluster's endpoints.
-fn collector(shared: &Shared, provider: &OpenTelemetry) -> Option<String> {
-    let generation = shared.current.load();
-    let endpoints = generation.clusters.get(&provider.cluster)?.endpoints();
-    match endpoints.members().first()?.endpoint.current_address() {
-        Address::Ip(address) => Some(format!("http://{address}")),
-        Address::Unix(_) => None,
     }
 }

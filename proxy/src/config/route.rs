@@ -2,6 +2,9 @@
 
 /// From a host to its virtual host.
 pub mod domains;
+mod matches;
+mod retry;
+mod rewrite;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -10,14 +13,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
-use regex::bytes::Regex;
 
 use crate::config::ClusterName;
 use crate::config::Fraction;
 use crate::config::RouteTableName;
 use crate::config::headers::HeaderMutations;
-use crate::config::matcher::{HeaderMatch, MatchedName, StringMatch};
+use crate::config::matcher::MatchedName;
 use crate::config::route::domains::DomainIndex;
+
+pub use self::matches::{CookieMatch, PathMatch, PathTemplate, QueryMatch, RouteMatch, TlsMatch};
+pub use self::retry::{RateLimitedBackoff, RetryOn, RetryPolicy};
+pub use self::rewrite::{HostRewrite, PathRewrite, Redirect, RedirectPath, RegexRewrite, TemplatePart};
 
 /// `RouteConfiguration`.
 #[derive(Clone, Debug)]
@@ -122,86 +128,6 @@ pub struct RouteTracing {
     pub random_sampling: Fraction,
     /// Upper bound.
     pub overall_sampling: Fraction,
-}
-
-/// `RouteMatch`: all of it must fit.
-#[derive(Clone, Debug)]
-pub struct RouteMatch {
-    /// The path.
-    pub path: PathMatch,
-    /// The path's letter case counts.
-    pub case_sensitive: bool,
-    /// Fields.
-    pub headers: Vec<HeaderMatch>,
-    /// Query parameters.
-    pub query: Vec<QueryMatch>,
-    /// Only gRPC requests (`content-type: application/grpc*`).
-    pub grpc: bool,
-    /// Only this share of requests.
-    pub fraction: Option<Fraction>,
-    /// Only TLS connections with (or without) a client certificate.
-    pub tls: Option<TlsMatch>,
-    /// Cookies.
-    pub cookies: Vec<CookieMatch>,
-    /// Needs dynamic metadata, which no filter here sets: whether the match still fits when there is none (all matchers inverted).
-    pub without_metadata: bool,
-}
-
-/// The path of a [`RouteMatch`], without the query.
-#[derive(Clone, Debug)]
-pub enum PathMatch {
-    /// Equal.
-    Exact(String),
-    /// Begins with.
-    Prefix(String),
-    /// Equal, or begins with it and `/`. Without trailing slash.
-    SeparatedPrefix(String),
-    /// Matches as a whole.
-    Regex(Regex),
-    /// A URI template (`/videos/{id}/*`).
-    Template(PathTemplate),
-    /// CONNECT and extended CONNECT.
-    Connect,
-}
-
-/// A URI template compiled to a regular expression, one capture per variable.
-#[derive(Clone, Debug)]
-pub struct PathTemplate {
-    /// Matches the whole path.
-    pub regex: Regex,
-    /// Names of the captures, in order.
-    pub variables: Vec<String>,
-}
-
-/// A query parameter that must be there.
-#[derive(Clone, Debug)]
-pub struct QueryMatch {
-    /// Its name.
-    pub name: String,
-    /// Its value; `None`: any.
-    pub value: Option<StringMatch>,
-    /// It must not be there; then `value` is `None`.
-    pub absent: bool,
-}
-
-/// A cookie that must fit.
-#[derive(Clone, Debug)]
-pub struct CookieMatch {
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    pub value: StringMatch,
-    /// The opposite counts.
-    pub invert: bool,
-}
-
-/// Only TLS connections whose client certificate is so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TlsMatch {
-    /// Shown.
-    pub presented: Option<bool>,
-    /// Verified.
-    pub validated: Option<bool>,
 }
 
 /// What happens to a request.
@@ -338,52 +264,6 @@ impl<T> Split<T> {
     }
 }
 
-/// What becomes of the path.
-#[derive(Clone, Debug)]
-pub enum PathRewrite {
-    /// Nothing.
-    Keep,
-    /// The matched prefix (or whole exact path) is replaced.
-    Prefix(String),
-    /// Each match is replaced.
-    Regex(RegexRewrite),
-    /// Built from the captures of a [`PathTemplate`].
-    Template(Vec<TemplatePart>),
-}
-
-/// Replaces each match of a pattern.
-#[derive(Clone, Debug)]
-pub struct RegexRewrite {
-    /// What is replaced.
-    pub pattern: Regex,
-    /// With what, `$1`-style (converted from RE2's `\1`).
-    pub substitution: Bytes,
-}
-
-/// A part of a rewritten path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TemplatePart {
-    /// As it is.
-    Literal(String),
-    /// The value of the variable of this index.
-    Capture(usize),
-}
-
-/// What becomes of the host.
-#[derive(Clone, Debug)]
-pub enum HostRewrite {
-    /// Nothing.
-    Keep,
-    /// This.
-    Literal(HeaderValue),
-    /// The endpoint's host name.
-    Auto,
-    /// The value of a header.
-    Header(HeaderName),
-    /// From the path.
-    PathRegex(RegexRewrite),
-}
-
 /// Limits in time on a route; `None` is off, but for `idle`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteTimeouts {
@@ -451,36 +331,6 @@ pub enum HashBy {
     QueryParameter(String),
 }
 
-/// `RedirectAction`.
-#[derive(Clone, Debug)]
-pub struct Redirect {
-    /// 301, 302, 303, 307, 308.
-    pub status: StatusCode,
-    /// New scheme.
-    pub scheme: Option<String>,
-    /// New host.
-    pub host: Option<String>,
-    /// New port.
-    pub port: Option<u16>,
-    /// New path; may bring its own query.
-    pub path: RedirectPath,
-    /// Leave the query out.
-    pub strip_query: bool,
-}
-
-/// A redirect's path.
-#[derive(Clone, Debug)]
-pub enum RedirectPath {
-    /// The request's.
-    Keep,
-    /// This.
-    Replace(String),
-    /// The matched prefix is replaced.
-    Prefix(String),
-    /// Each match is replaced.
-    Regex(RegexRewrite),
-}
-
 /// `DirectResponseAction`.
 #[derive(Clone, Debug)]
 pub struct DirectResponse {
@@ -490,129 +340,4 @@ pub struct DirectResponse {
     pub body: Bytes,
     /// Its type, where the body has a format.
     pub content_type: Option<HeaderValue>,
-}
-
-/// `RetryPolicy`.
-#[derive(Clone, Debug)]
-pub struct RetryPolicy {
-    /// When.
-    pub on: RetryOn,
-    /// How often.
-    pub retries: u32,
-    /// Limit of one attempt; `None`: the route's timeout.
-    pub per_try_timeout: Option<Duration>,
-    /// An attempt without response bytes for this long.
-    pub per_try_idle_timeout: Option<Duration>,
-    /// Statuses for `retriable-status-codes`.
-    pub status_codes: Vec<u16>,
-    /// Response headers for `retriable-headers`.
-    pub response_headers: Vec<HeaderMatch>,
-    /// Only requests that fit one of these, if any.
-    pub request_headers: Vec<HeaderMatch>,
-    /// First wait, drawn from 0 to it, doubled each time (Envoy: 25 ms).
-    pub base_interval: Duration,
-    /// Longest wait (Envoy: ten times the first).
-    pub max_interval: Duration,
-    /// Response headers that say when to come back.
-    pub rate_limited: Option<RateLimitedBackoff>,
-    /// Avoid endpoints that were tried.
-    pub avoid_previous_hosts: bool,
-    /// Draws of another endpoint before one that was tried is taken.
-    pub host_selection_attempts: u32,
-}
-
-/// Waits as the response says.
-#[derive(Clone, Debug)]
-pub struct RateLimitedBackoff {
-    /// Header, and whether it is seconds from now (`true`) or a Unix time.
-    pub headers: Vec<(HeaderName, bool)>,
-    /// Longest wait.
-    pub max_interval: Duration,
-}
-
-/// Conditions for a retry (`retry_on`, `x-envoy-retry-on`, `x-envoy-retry-grpc-on`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RetryOn(u32);
-
-impl RetryOn {
-    /// Any 5xx, or no answer.
-    pub const SERVER_ERROR: Self = Self(1);
-    /// 502, 503, 504.
-    pub const GATEWAY_ERROR: Self = Self(1 << 1);
-    /// No answer: disconnect, reset, read timeout.
-    pub const RESET: Self = Self(1 << 2);
-    /// The connection could not be made.
-    pub const CONNECT_FAILURE: Self = Self(1 << 3);
-    /// `x-envoy-ratelimited` is there.
-    pub const ENVOY_RATELIMITED: Self = Self(1 << 4);
-    /// 409.
-    pub const RETRIABLE_4XX: Self = Self(1 << 5);
-    /// REFUSED_STREAM.
-    pub const REFUSED_STREAM: Self = Self(1 << 6);
-    /// A listed status.
-    pub const RETRIABLE_STATUS_CODES: Self = Self(1 << 7);
-    /// A listed response header.
-    pub const RETRIABLE_HEADERS: Self = Self(1 << 8);
-    /// Reset before the request was written.
-    pub const RESET_BEFORE_REQUEST: Self = Self(1 << 9);
-    /// gRPC status 1.
-    pub const GRPC_CANCELLED: Self = Self(1 << 10);
-    /// gRPC status 4.
-    pub const GRPC_DEADLINE_EXCEEDED: Self = Self(1 << 11);
-    /// gRPC status 13.
-    pub const GRPC_INTERNAL: Self = Self(1 << 12);
-    /// gRPC status 8.
-    pub const GRPC_RESOURCE_EXHAUSTED: Self = Self(1 << 13);
-    /// gRPC status 14.
-    pub const GRPC_UNAVAILABLE: Self = Self(1 << 14);
-    /// HTTP/3 only; never fits here.
-    pub const HTTP3_POST_CONNECT_FAILURE: Self = Self(1 << 15);
-
-    const WORDS: [(&'static str, Self); 16] = [
-        ("5xx", Self::SERVER_ERROR),
-        ("gateway-error", Self::GATEWAY_ERROR),
-        ("reset", Self::RESET),
-        ("connect-failure", Self::CONNECT_FAILURE),
-        ("envoy-ratelimited", Self::ENVOY_RATELIMITED),
-        ("retriable-4xx", Self::RETRIABLE_4XX),
-        ("refused-stream", Self::REFUSED_STREAM),
-        ("retriable-status-codes", Self::RETRIABLE_STATUS_CODES),
-        ("retriable-headers", Self::RETRIABLE_HEADERS),
-        ("reset-before-request", Self::RESET_BEFORE_REQUEST),
-        ("cancelled", Self::GRPC_CANCELLED),
-        ("deadline-exceeded", Self::GRPC_DEADLINE_EXCEEDED),
-        ("internal", Self::GRPC_INTERNAL),
-        ("resource-exhausted", Self::GRPC_RESOURCE_EXHAUSTED),
-        ("unavailable", Self::GRPC_UNAVAILABLE),
-        ("http3-post-connect-failure", Self::HTTP3_POST_CONNECT_FAILURE),
-    ];
-
-    /// Reads a comma-separated list; words that are not known are left out and returned beside.
-    pub fn parse(list: &str) -> (Self, Vec<&str>) {
-        let mut on = Self::default();
-        let mut unknown = Vec::new();
-        for word in list.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            match Self::WORDS.iter().find(|(known, _)| *known == word) {
-                Some((_, condition)) => on = on.with(*condition),
-                None => unknown.push(word),
-            }
-        }
-        (on, unknown)
-    }
-
-    /// Both.
-    #[must_use]
-    pub fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether `condition` is among these.
-    pub fn has(self, condition: Self) -> bool {
-        self.0 & condition.0 != 0
-    }
-
-    /// No condition.
-    pub fn is_empty(self) -> bool {
-        self.0 == 0
-    }
 }

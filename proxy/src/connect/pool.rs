@@ -18,6 +18,7 @@ mod keeper;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Context;
@@ -95,7 +96,7 @@ struct Shared {
 const FEW: usize = 64;
 
 /// Connections with the same key are interchangeable.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 struct Key {
     /// The pool holds both, so that the addresses stay theirs.
     cluster: usize,
@@ -105,8 +106,18 @@ struct Key {
     server_name: Option<Rc<str>>,
 }
 
+/// What tells most pools apart; the rest is compared.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.endpoint);
+        if let Some(name) = &self.server_name {
+            name.hash(state);
+        }
+    }
+}
+
 /// Which HTTP version a pool speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Http1,
     Http2,

@@ -1,8 +1,8 @@
 use http::header::{HeaderMap, HeaderValue};
-use http::uri::PathAndQuery;
 use http::{Method, Version};
 
 use crate::config::matcher::RequestHeaders;
+use crate::exchange::RequestPath;
 
 /// A request's head in one form for HTTP/1 and HTTP/2. `host` is not among the fields: it is the authority.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct RequestHead {
     /// Host and port; empty where the client said so.
     pub authority: HeaderValue,
     /// Path and query; `None` for a plain CONNECT.
-    pub path: Option<PathAndQuery>,
+    pub path: Option<RequestPath>,
     /// The client's HTTP version.
     pub version: Version,
     /// `:protocol` of an extended CONNECT (RFC 8441), or the `upgrade` header's value of an HTTP/1.1 upgrade, lower case.
@@ -26,12 +26,12 @@ pub struct RequestHead {
 impl RequestHead {
     /// The path without the query; empty for a plain CONNECT.
     pub fn path_only(&self) -> &str {
-        self.path.as_ref().map_or("", PathAndQuery::path)
+        self.path.as_ref().map_or("", RequestPath::path)
     }
 
     /// The query, without `?`.
     pub fn query(&self) -> Option<&str> {
-        self.path.as_ref().and_then(PathAndQuery::query)
+        self.path.as_ref().and_then(RequestPath::query)
     }
 
     /// Whether this is a gRPC request: `content-type` is `application/grpc`, alone or followed by `+` or `;` (as Envoy reads it).
@@ -48,7 +48,7 @@ impl RequestHeaders for RequestHead {
     }
 
     fn path(&self) -> &str {
-        self.path.as_ref().map_or("", PathAndQuery::as_str)
+        self.path.as_ref().map_or("", RequestPath::as_str)
     }
 
     fn authority(&self) -> &str {

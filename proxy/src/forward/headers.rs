@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, DATE, HeaderMap, HeaderName, HeaderValue, SERVER, TRANSFER_ENCODING, UPGRADE};
 use http::{Request, Uri, Version};
 
-use crate::codec::Body;
+use crate::codec::{Body, UnencodedPath};
 use crate::config::http::{HttpConnectionManager, ServerHeader};
-use crate::exchange::RequestHead;
+use crate::exchange::{RequestHead, RequestPath};
 
 const X_ENVOY_EXPECTED_RQ_TIMEOUT_MS: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
@@ -17,12 +18,19 @@ const X_ENVOY_UPSTREAM_SERVICE_TIME: HeaderName = HeaderName::from_static("x-env
 pub const X_ENVOY_ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Beside `connection`, which is common.
+const ENDING_HERE: [HeaderName; 4] = [UPGRADE, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING];
+
+/// Whether a caller says anything in Envoy's own fields: most do not, which is cheaper to see than each missing field.
+pub fn has_envoy_fields(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().starts_with("x-envoy-"))
+}
 
 /// Tells the upstream how long it has; nothing where there is no limit.
 pub fn expected_timeout(headers: &mut HeaderMap, limit: Option<Duration>) {
     match limit.and_then(|limit| u64::try_from(limit.as_millis()).ok()) {
         Some(millis) if millis > 0 => {
-            headers.insert(X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, HeaderValue::from(millis));
+            headers.insert(X_ENVOY_EXPECTED_RQ_TIMEOUT_MS, decimal::value(millis));
         }
         _ => {
             headers.remove(X_ENVOY_EXPECTED_RQ_TIMEOUT_MS);
@@ -40,6 +48,9 @@ pub fn build(head: &RequestHead, body: Body, version: Version) -> Result<Request
     *request.method_mut() = head.method.clone();
     *request.headers_mut() = head.headers.clone();
     *request.uri_mut() = if version == Version::HTTP_2 { http2_uri(head)? } else { http1_uri(head)? };
+    if let Some(path) = head.path.as_ref().and_then(RequestPath::unencoded) {
+        request.extensions_mut().insert(UnencodedPath(Bytes::copy_from_slice(path.as_bytes())));
+    }
     if version == Version::HTTP_2 {
         translate_upgrade_to_http2(head, &mut request);
     } else {
@@ -52,7 +63,7 @@ pub fn build(head: &RequestHead, body: Body, version: Version) -> Result<Request
 fn http1_uri(head: &RequestHead) -> Result<Uri, &'static str> {
     let mut parts = http::uri::Parts::default();
     match &head.path {
-        Some(path) => parts.path_and_query = Some(path.clone()),
+        Some(path) => parts.path_and_query = Some(path.to_uri_path()),
         None => parts.authority = Some(authority(head)?),
     }
     Uri::from_parts(parts).map_err(|_| "the request target cannot be written")
@@ -64,7 +75,7 @@ fn http2_uri(head: &RequestHead) -> Result<Uri, &'static str> {
         parts.authority = Some(authority(head)?);
     }
     if let Some(path) = &head.path {
-        parts.path_and_query = Some(path.clone());
+        parts.path_and_query = Some(path.to_uri_path());
         let scheme = http::uri::Scheme::try_from(head.scheme.as_bytes()).map_err(|_| "the scheme cannot be written")?;
         parts.scheme = Some(scheme);
         if parts.authority.is_none() {
@@ -109,11 +120,16 @@ fn translate_upgrade_to_http1(head: &RequestHead, request: &mut Request<Body>) {
 pub fn finish_response(manager: &HttpConnectionManager, headers: &mut HeaderMap, upgraded: bool) {
     if !upgraded {
         headers.remove(CONNECTION);
-        headers.remove(UPGRADE);
     }
-    headers.remove(KEEP_ALIVE);
-    headers.remove(PROXY_CONNECTION);
-    headers.remove(TRANSFER_ENCODING);
+    // One look at the names costs less than a search for each of those that are seldom there.
+    if headers.keys().any(|name| ENDING_HERE.contains(name)) {
+        if !upgraded {
+            headers.remove(UPGRADE);
+        }
+        headers.remove(KEEP_ALIVE);
+        headers.remove(PROXY_CONNECTION);
+        headers.remove(TRANSFER_ENCODING);
+    }
     match manager.server_header {
         ServerHeader::Overwrite => {
             headers.insert(SERVER, manager.server_name.clone());
@@ -144,7 +160,48 @@ fn append_via(headers: &mut HeaderMap, via: &HeaderValue) {
 /// How long the upstream took, in milliseconds.
 pub fn service_time(headers: &mut HeaderMap, took: Duration) {
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    headers.insert(X_ENVOY_UPSTREAM_SERVICE_TIME, HeaderValue::from(millis));
+    headers.insert(X_ENVOY_UPSTREAM_SERVICE_TIME, decimal::value(millis));
+}
+
+/// Numbers as values, each made once while it is in use: the same few durations come again and again.
+mod decimal {
+    use std::cell::RefCell;
+
+    use http::header::HeaderValue;
+
+    /// Most answers take fewer milliseconds than this.
+    const PLACES: u64 = 32;
+
+    thread_local! {
+        static MADE: RefCell<Vec<(u64, HeaderValue)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn value(number: u64) -> HeaderValue {
+        MADE.with_borrow_mut(|made| {
+            if made.is_empty() {
+                made.extend((0..PLACES).map(|number| (number, HeaderValue::from(number))));
+            }
+            let place = usize::try_from(number % PLACES).unwrap_or(0);
+            let Some((known, value)) = made.get_mut(place) else { return HeaderValue::from(number) };
+            if *known != number {
+                *known = number;
+                *value = HeaderValue::from(number);
+            }
+            value.clone()
+        })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn numbers_that_share_a_place_are_told_apart() {
+            for number in [0, 31, 32, 64, 0, u64::MAX, 31, 15_000, 15_000] {
+                assert_eq!(value(number), number.to_string());
+            }
+        }
+    }
 }
 
 /// `date`, made once a second for each thread.

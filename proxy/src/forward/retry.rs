@@ -9,6 +9,7 @@ use http::header::HeaderMap;
 use crate::config::matcher::RequestHeaders;
 use crate::config::route::{RateLimitedBackoff, RetryOn, RetryPolicy};
 use crate::exchange::RequestHead;
+use crate::forward::headers;
 
 /// Retries where `x-envoy-retry-on` asks for them without a number.
 const DEFAULT_RETRIES: u32 = 1;
@@ -70,6 +71,9 @@ impl Retries {
     }
 
     fn obey_caller(&mut self, headers: &mut HeaderMap) {
+        if !headers::has_envoy_fields(headers) {
+            return;
+        }
         let mut asked = false;
         for name in ["x-envoy-retry-on", "x-envoy-retry-grpc-on"] {
             if let Some(list) = headers.remove(name) {

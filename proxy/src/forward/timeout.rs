@@ -16,9 +16,19 @@ impl Activity {
         Self(Rc::new(Cell::new(Instant::now())))
     }
 
+    /// At a time that is known already.
+    pub fn at(time: Instant) -> Self {
+        Self(Rc::new(Cell::new(time)))
+    }
+
     /// Something moved.
     pub fn touch(&self) {
-        self.0.set(Instant::now());
+        self.touch_at(Instant::now());
+    }
+
+    /// Something moved at a time that is known already.
+    pub fn touch_at(&self, time: Instant) {
+        self.0.set(time);
     }
 
     fn last(&self) -> Instant {
@@ -49,10 +59,15 @@ pub enum Expired {
     Request,
 }
 
+/// A timer that requests of one connection hand on as it is: it fires once too early at most, and a busy connection
+/// does not set it at all.
+pub type Timer = Pin<Box<Sleep>>;
+
 /// The deadlines of one request, on one timer that is set again only when it fires or a deadline comes nearer.
 #[derive(Debug)]
 pub struct Deadlines {
-    timer: Option<Pin<Box<Sleep>>>,
+    /// Whatever it is set to.
+    pub timer: Option<Timer>,
     /// When something last moved.
     pub activity: Activity,
     /// Limit for [`Expired::Idle`].

@@ -5,7 +5,10 @@ use crate::exchange::RequestHead;
 use crate::normalize::NormalizeError;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+/// Beside `connection`, which may name more of them.
+const ENDING_HERE: [HeaderName; 6] = [UPGRADE, HTTP2_SETTINGS, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, TE];
 
 /// Fields that `connection` may not name: they decide where a request goes and whom it is from (Envoy: `sanitizeConnectionHeader`).
 const NOT_NOMINATED: [&str; 6] = ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-envoy-internal", "cookie"];
@@ -58,13 +61,18 @@ pub(super) fn hop_by_hop(head: &mut RequestHead) -> Result<(), NormalizeError> {
     if head.headers.contains_key(CONNECTION) {
         remove_nominated(head)?;
     }
-    if head.upgrade.is_none() {
-        head.headers.remove(UPGRADE);
+    // One look at the names costs less than a search for each of those that are seldom there.
+    if head.headers.keys().any(|name| ENDING_HERE.contains(name)) {
+        if head.upgrade.is_none() {
+            head.headers.remove(UPGRADE);
+            // Goes with an upgrade to `h2c` (RFC 7540, 3.2.1), whether or not `connection` names it.
+            head.headers.remove(HTTP2_SETTINGS);
+        }
+        head.headers.remove(KEEP_ALIVE);
+        head.headers.remove(PROXY_CONNECTION);
+        head.headers.remove(TRANSFER_ENCODING);
+        keep_only_te_trailers(&mut head.headers);
     }
-    head.headers.remove(KEEP_ALIVE);
-    head.headers.remove(PROXY_CONNECTION);
-    head.headers.remove(TRANSFER_ENCODING);
-    keep_only_te_trailers(&mut head.headers);
     Ok(())
 }
 

@@ -1,14 +1,15 @@
 //! The path as routing, policy and the upstream all see it. Dot segments are resolved as in RFC 3986, section 5.2.4; what is
 //! decoded and what is encoded follows the URL Standard's path state, which Envoy's canonicaliser implements too.
 
-use http::uri::PathAndQuery;
-
 use crate::config::http::{EscapedSlashes, PathSettings};
-use crate::exchange::RequestHead;
+use crate::exchange::{RequestHead, RequestPath};
 use crate::normalize::NormalizeError;
 
 /// Applies the listener's path settings.
-pub(super) fn normalize(settings: PathSettings, head: &mut RequestHead) -> Result<(), NormalizeError> {
+///
+/// # Errors
+/// See [`NormalizeError`].
+pub fn normalize(settings: PathSettings, head: &mut RequestHead) -> Result<(), NormalizeError> {
     let Some(target) = &head.path else { return Ok(()) };
     let path = target.path();
     if !path.starts_with('/') || !needs_work(settings, path) {
@@ -38,7 +39,7 @@ pub(super) fn normalize(settings: PathSettings, head: &mut RequestHead) -> Resul
     if redirect {
         return Err(NormalizeError::Redirect(target));
     }
-    head.path = Some(PathAndQuery::try_from(target).map_err(|_| NormalizeError::Refused("the path cannot be normalised"))?);
+    head.path = Some(RequestPath::from_bytes(target.as_bytes()).map_err(|_| NormalizeError::Refused("the path cannot be normalised"))?);
     Ok(())
 }
 
@@ -106,12 +107,14 @@ fn canonical(path: &str) -> Option<String> {
 /// Decodes escapes of unreserved characters, keeps other escapes as they are, encodes what may not stand in a path.
 fn recode(segment: &str) -> Option<String> {
     let mut out = String::with_capacity(segment.len());
+    let mut bare = Vec::new();
     let mut bytes = segment.bytes();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
             let rest = bytes.as_slice_str(segment);
-            let hex = rest.get(..2).filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
+            let hex = rest.get(..2).filter(|hex| is_hex(hex));
             let Some(hex) = hex else {
+                bare.push(out.len());
                 out.push('%');
                 continue;
             };
@@ -133,7 +136,18 @@ fn recode(segment: &str) -> Option<String> {
             out.push(char::from(byte));
         }
     }
+    // What is decoded behind a bare percent sign must not make an escape of it: `%2%46` would become `%2F`.
+    for at in bare.into_iter().rev() {
+        let (from, to) = (at.saturating_add(1), at.saturating_add(3));
+        if out.get(from..to).is_some_and(is_hex) {
+            out.insert_str(from, "25");
+        }
+    }
     Some(out)
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// The part of `whole` that an iterator over its bytes has not read yet.
@@ -187,6 +201,7 @@ mod tests {
             ("/%41%2d%7e", "/A-~"),
             ("/a%2fb", "/a%2fb"),
             ("/a%zz", "/a%zz"),
+            ("/%2%45%2%45/%2%46%", "/%252E%252E/%252F%"),
             ("/a//b", "/a//b"),
             ("/", "/"),
         ] {

@@ -24,14 +24,11 @@ fn uuid() -> [u8; 36] {
     let random = fastrand::u128(..);
     let random = (random & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62);
     let mut text = [b'-'; 36];
-    let mut shift = 128u32;
-    for (index, place) in text.iter_mut().enumerate() {
-        if matches!(index, 8 | 13 | 18 | 23) {
-            continue;
+    let mut digits = random.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    for group in [0..8, 9..13, 14..18, 19..23, 24..36] {
+        for (place, digit) in text.get_mut(group).unwrap_or_default().iter_mut().zip(&mut digits) {
+            *place = HEX.get(usize::from(digit)).copied().unwrap_or(b'0');
         }
-        shift = shift.saturating_sub(4);
-        let digit = usize::try_from((random >> shift) & 0xf).unwrap_or(0);
-        *place = HEX.get(digit).copied().unwrap_or(b'0');
     }
     text
 }

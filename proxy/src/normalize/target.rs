@@ -3,9 +3,9 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Version};
 
-use crate::codec::Fragment;
+use crate::codec::{Fragment, UnencodedPath};
 use crate::config::http::{HttpConnectionManager, SchemeSetting};
-use crate::exchange::{ConnectionInfo, RequestHead};
+use crate::exchange::{ConnectionInfo, RequestHead, RequestPath};
 use crate::normalize::NormalizeError;
 
 const HTTP: HeaderValue = HeaderValue::from_static("http");
@@ -41,7 +41,9 @@ pub(super) fn read(manager: &HttpConnectionManager, connection: &ConnectionInfo,
     let tunnel = extensions.get::<h2::ext::Protocol>().map(|protocol| protocol.as_str().to_ascii_lowercase());
     let upgrade = tunnel.or_else(|| http1_upgrade(version, &headers));
     let plain_connect = method == Method::CONNECT && upgrade.is_none();
-    let path = if plain_connect { None } else { Some(opaque.or(uri.path_and_query).unwrap_or_else(|| PathAndQuery::from_static("/"))) };
+    let unencoded = extensions.get::<UnencodedPath>().and_then(|path| RequestPath::from_bytes(&path.0).ok());
+    let path = unencoded.or_else(|| opaque.or(uri.path_and_query).map(RequestPath::from));
+    let path = if plain_connect { None } else { Some(path.unwrap_or_else(RequestPath::root)) };
     Ok(RequestHead { method, scheme, authority, path, version, upgrade, headers })
 }
 

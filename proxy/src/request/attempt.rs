@@ -1,16 +1,23 @@
+mod replies;
+mod translate;
+/// CONNECT that ends here.
+mod tunnel;
+
+pub(super) use self::translate::upstream_version;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::{StatusCode, Version};
 use tokio::time::Instant;
 
+use self::replies::{bad_request, failure_reply, give_up};
+use self::translate::{only_100, translate_upgrade};
 use crate::balance::{PickContext, Picked};
 use crate::codec::{Body, BodyError, Informational, Outgoing, RequestFault, Spelling};
-use crate::config::cluster::UpstreamProtocol;
 use crate::config::http::HeaderCase;
 use crate::config::route::{Forward, RouteTable};
 use crate::connect::pool::{Exchange, ExchangeError, Failure as ExchangeFailure, Sending, Target};
@@ -22,7 +29,7 @@ use crate::forward::timeout::Expired;
 use crate::normalize::lists;
 use crate::reply::LocalReply;
 use crate::request::counted::Upgraded;
-use crate::request::limits::{self, Allowed};
+use crate::request::limits::{self, Allowed, race};
 use crate::request::live::{Held, Live};
 use crate::request::{Connection, Stop, expects_continue, fault_reply, mirror};
 use crate::route;
@@ -91,18 +98,6 @@ pub(super) async fn forward(
     answered
 }
 
-/// Nobody asks for other informational answers; Envoy drops them, too.
-fn only_100(informational: Informational) -> Informational {
-    match informational.0 {
-        None => Informational(None),
-        Some(send) => Informational(Some(Rc::new(move |response: http::Response<()>| {
-            if response.status() == StatusCode::CONTINUE {
-                send(response);
-            }
-        }))),
-    }
-}
-
 fn choose_cluster(job: &Job<'_>, live: &mut Live) -> Result<Arc<ClusterState>, Stop> {
     let missing = |what: String| {
         live_stats(job).no_cluster.inc();
@@ -144,9 +139,6 @@ fn replay_limit(live: &Live, cluster: &ClusterState) -> usize {
     route.or(host).unwrap_or(cluster.config().buffer_limit)
 }
 
-/// gRPC's status code.
-const DEADLINE_EXCEEDED: u16 = 4;
-
 /// What the next step of an attempt is.
 enum Next {
     Answer(Outgoing<Body>),
@@ -186,6 +178,9 @@ impl Attempts<'_> {
         let Some(body) = self.body.as_ref().map_or(Some(Body::Empty), Replay::attempt) else {
             return Next::Stop(give_up("the request's body is larger than may be kept for another attempt").into());
         };
+        if tunnel::ends_here(self.job.forward, &live.head) {
+            return self.open_tunnel(live, picked, body).await;
+        }
         let version = upstream_version(&self.cluster, live.head.version);
         let request = match headers::build(&live.head, body, version) {
             Ok(request) => request,
@@ -303,15 +298,19 @@ impl Attempts<'_> {
         if upgraded {
             live.deadlines.route = None;
             live.upgraded = Some(Upgraded::new(&self.job.connection.0.stats));
+            if live.head.version == Version::HTTP_2 && live.info.upstream.protocol == Some(Version::HTTP_11) {
+                let body = std::mem::take(outgoing.response.body_mut());
+                *outgoing.response.body_mut() = Body::Boxed(Box::pin(tunnel::UntilLost(body)));
+            }
         }
         live.answering(outgoing.response.status());
         let fields = outgoing.response.headers_mut();
         lists::join_response(fields);
         // Without the request's end there is nothing to measure from: an early answer, a tunnel.
-        if let Some(ended) = live.info.request_ended
+        if let (Some(ended), Some(answered)) = (live.info.request_ended, live.info.upstream.response_began)
             && !manager.router.suppress_envoy_headers
         {
-            headers::service_time(fields, ended.elapsed());
+            headers::service_time(fields, answered.saturating_duration_since(ended));
         }
         if live.info.virtual_host.as_ref().is_some_and(|host| host.attempt_count_in_response) {
             fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));
@@ -391,131 +390,4 @@ impl Attempts<'_> {
             }
         }
     }
-
-    fn timed_out(&self, live: &mut Live) -> LocalReply {
-        self.cluster.stats().upstream_rq_timeout.inc();
-        let endpoint = live.info.upstream.host.as_ref().map_or_else(String::new, |host| format!(" by {host}"));
-        let explanation = format!("no answer{endpoint} within the route's timeout");
-        let reply = LocalReply::new(StatusCode::GATEWAY_TIMEOUT, "upstream request timeout", "response_timeout");
-        reply.because(Some(ResponseFlag::UpstreamRequestTimeout), "http_response_timeout", explanation).routed()
-    }
-
-    fn expired(&self, live: &mut Live, expired: Expired) -> LocalReply {
-        let stats = &self.job.connection.0.stats;
-        let incomplete = live.request_ended().is_none();
-        live.body_pending = incomplete;
-        match expired {
-            Expired::Route | Expired::PerTry | Expired::PerTryIdle => self.timed_out(live),
-            Expired::Idle => {
-                stats.downstream_rq_idle_timeout.inc();
-                let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
-                let reply = LocalReply::new(status, "stream timeout", "stream_idle_timeout");
-                reply.because(Some(ResponseFlag::StreamIdleTimeout), "connection_read_timeout", "nothing moved on the stream for too long")
-            }
-            Expired::MaxStream => {
-                stats.downstream_rq_max_duration_reached.inc();
-                let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
-                let reply = LocalReply::new(status, "downstream duration timeout", "max_duration_timeout");
-                let reply = reply.grpc_status(DEADLINE_EXCEEDED);
-                reply.because(Some(ResponseFlag::DurationTimeout), "http_response_timeout", "the stream lived longer than it may")
-            }
-            Expired::Request => {
-                stats.downstream_rq_timeout.inc();
-                let reply = LocalReply::new(StatusCode::REQUEST_TIMEOUT, "request timeout", "request_overall_timeout");
-                reply.because(None, "http_request_error", "the request did not arrive in whole in time")
-            }
-        }
-    }
-}
-
-/// Waits for `future` or a deadline. The route's and the attempt's time begin when the request has been read.
-async fn race<T>(live: &mut Live, allowed: &Allowed, future: impl Future<Output = T>) -> Result<T, Expired> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(Ok(output));
-        }
-        if let Some(ended) = live.request_ended() {
-            let deadlines = &mut live.deadlines;
-            deadlines.route = deadlines.route.or_else(|| allowed.route.and_then(|limit| ended.checked_add(limit)));
-            let began = live.info.upstream.request_began.map_or(ended, |began| began.max(ended));
-            deadlines.per_try = deadlines.per_try.or_else(|| allowed.per_try.and_then(|limit| began.checked_add(limit)));
-        }
-        live.deadlines.poll_expired(cx).map(Err)
-    })
-    .await
-}
-
-/// The HTTP version to write a request for. TLS may agree on another one; the pool's codec translates then.
-pub(super) fn upstream_version(cluster: &ClusterState, client: Version) -> Version {
-    match cluster.config().protocol {
-        UpstreamProtocol::Http2 => Version::HTTP_2,
-        UpstreamProtocol::UseDownstream if client == Version::HTTP_2 => Version::HTTP_2,
-        UpstreamProtocol::Http1 | UpstreamProtocol::UseDownstream | UpstreamProtocol::Auto => Version::HTTP_11,
-    }
-}
-
-/// Turns the answer to an upgrade into the client's version (RFC 8441); tells whether it was accepted.
-fn translate_upgrade(live: &Live, response: &mut http::Response<Body>) -> bool {
-    let Some(protocol) = &live.head.upgrade else {
-        return live.head.path.is_none() && response.status().is_success();
-    };
-    let accepted = response.status() == StatusCode::SWITCHING_PROTOCOLS
-        || (live.info.upstream.protocol == Some(Version::HTTP_2) && response.status().is_success());
-    if !accepted {
-        return false;
-    }
-    if live.head.version == Version::HTTP_2 {
-        *response.status_mut() = StatusCode::OK;
-        response.headers_mut().remove(CONNECTION);
-        response.headers_mut().remove(http::header::UPGRADE);
-    } else {
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let fields = response.headers_mut();
-        fields.entry(CONNECTION).or_insert(HeaderValue::from_static("upgrade"));
-        if !fields.contains_key(http::header::UPGRADE)
-            && let Ok(protocol) = HeaderValue::try_from(protocol.as_str())
-        {
-            fields.insert(http::header::UPGRADE, protocol);
-        }
-    }
-    true
-}
-
-fn bad_request(rule: &'static str) -> LocalReply {
-    let reply = LocalReply::new(StatusCode::BAD_REQUEST, "", "invalid_request_target");
-    reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", rule)
-}
-
-fn give_up(why: &'static str) -> LocalReply {
-    let reply = LocalReply::new(StatusCode::INTERNAL_SERVER_ERROR, "", "request_payload_too_large_for_retry");
-    reply.because(None, "proxy_internal_error", why)
-}
-
-/// The answer where the upstream gave none, in Envoy's words.
-fn failure_reply(failure: &ExchangeFailure, live: &mut Live) -> LocalReply {
-    let (reason, flag, error) = match failure {
-        ExchangeFailure::Overflow(_) => ("overflow", ResponseFlag::UpstreamOverflow, "connection_limit_reached"),
-        ExchangeFailure::Connect(dial) if dial.is_timeout() => {
-            ("connection timeout", ResponseFlag::UpstreamConnectionFailure, "connection_timeout")
-        }
-        ExchangeFailure::Connect(_) => ("remote connection failure", ResponseFlag::UpstreamConnectionFailure, "connection_refused"),
-        ExchangeFailure::Refused => ("remote refused stream reset", ResponseFlag::UpstreamRemoteReset, "connection_terminated"),
-        ExchangeFailure::Reset { .. } => ("remote reset", ResponseFlag::UpstreamRemoteReset, "connection_terminated"),
-        ExchangeFailure::Protocol(_) => ("protocol error", ResponseFlag::UpstreamProtocolError, "http_protocol_error"),
-        ExchangeFailure::Closed { .. } | ExchangeFailure::RequestBody(_) => {
-            ("connection termination", ResponseFlag::UpstreamConnectionTermination, "connection_terminated")
-        }
-    };
-    let transport = if let ExchangeFailure::Connect(dial) = failure { dial.transport_failure() } else { None };
-    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
-    let why = transport.as_ref().map_or_else(String::new, |transport| format!("|{transport}"));
-    let details = format!("upstream_reset_before_response_started{{{reason}{why}}}").replace(' ', "_");
-    live.info.upstream.failure = transport;
-    let status = if matches!(failure, ExchangeFailure::Protocol(_)) { StatusCode::BAD_GATEWAY } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut reply = LocalReply::new(status, body, details).because(Some(flag), error, failure.to_string()).routed();
-    if matches!(failure, ExchangeFailure::Overflow(_)) && !live.connection.0.manager.router.suppress_envoy_headers {
-        reply.headers.insert("x-envoy-overloaded", HeaderValue::from_static("true"));
-    }
-    reply
 }

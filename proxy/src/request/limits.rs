@@ -1,9 +1,12 @@
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::HeaderMap;
 
 use crate::config::route::{Forward, RouteTimeouts};
+use crate::forward::headers;
 use crate::forward::retry::Retries;
+use crate::forward::timeout::Expired;
 use crate::request::live::Live;
 
 /// What the route and the caller allow in time.
@@ -30,11 +33,13 @@ pub(super) fn apply(forward: &Forward, retries: &Retries, live: &mut Live) -> Al
     if let Some(limit) = grpc_limit.filter(|_| !timeouts.grpc_bounds_stream) {
         allowed.route = Some(limit).filter(|limit| !limit.is_zero());
     }
-    if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-timeout-ms") {
-        allowed.route = asked;
-    }
-    if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-per-try-timeout-ms") {
-        allowed.per_try = asked;
+    if headers::has_envoy_fields(&live.head.headers) {
+        if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-timeout-ms") {
+            allowed.route = asked;
+        }
+        if let Some(asked) = take_millis(&mut live.head.headers, "x-envoy-upstream-rq-per-try-timeout-ms") {
+            allowed.per_try = asked;
+        }
     }
     // A per-try limit that is not shorter than the whole does nothing.
     if let (Some(per_try), Some(route)) = (allowed.per_try, allowed.route)
@@ -86,6 +91,24 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
         "n" => Duration::from_nanos(number),
         _ => return None,
     })
+}
+
+/// Waits for `future` or a deadline. The route's and the attempt's time begin when the request has been read.
+pub(super) async fn race<T>(live: &mut Live, allowed: &Allowed, future: impl Future<Output = T>) -> Result<T, Expired> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(output));
+        }
+        if let Some(ended) = live.request_ended() {
+            let deadlines = &mut live.deadlines;
+            deadlines.route = deadlines.route.or_else(|| allowed.route.and_then(|limit| ended.checked_add(limit)));
+            let began = live.info.upstream.request_began.map_or(ended, |began| began.max(ended));
+            deadlines.per_try = deadlines.per_try.or_else(|| allowed.per_try.and_then(|limit| began.checked_add(limit)));
+        }
+        live.deadlines.poll_expired(cx).map(Err)
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -75,7 +75,8 @@ impl Live {
         let mut info = begin_info(connection);
         info.protocol = Some(version);
         let timeouts = &connection.0.manager.timeouts;
-        let mut deadlines = Deadlines::new(Activity::new());
+        let mut deadlines = Deadlines::new(Activity::at(info.started));
+        deadlines.timer = connection.0.timers.borrow_mut().pop();
         deadlines.idle = timeouts.stream_idle;
         deadlines.max_stream = timeouts.max_stream.and_then(|limit| info.started.checked_add(limit));
         deadlines.request = timeouts.request.and_then(|limit| info.started.checked_add(limit));
@@ -107,7 +108,7 @@ impl Live {
         self.info.remote = normalized.remote;
         self.info.internal = normalized.internal;
         if !self.body_pending {
-            self.info.request_ended = Some(Instant::now());
+            self.info.request_ended = Some(self.info.started);
             self.deadlines.request = None;
         }
     }
@@ -143,8 +144,9 @@ impl Live {
     pub(super) fn answer(mut self: Box<Self>, outgoing: Outgoing<Body>) -> Outgoing<ResponseBody> {
         let (parts, body) = outgoing.response.into_parts();
         self.info.status = Some(parts.status);
-        self.info.response_began = Some(Instant::now());
-        self.deadlines.activity.touch();
+        let now = Instant::now();
+        self.info.response_began = Some(now);
+        self.deadlines.activity.touch_at(now);
         if body.is_end_stream() {
             self.completed();
         }
@@ -221,6 +223,9 @@ impl Drop for Live {
         self.info.ended = Some(now);
         if let Some(progress) = &self.progress {
             self.info.bytes_received = progress.bytes();
+        }
+        if let Some(timer) = self.deadlines.timer.take() {
+            self.connection.keep(timer);
         }
         let stats = &self.connection.0.stats;
         stats.downstream_rq_active.dec();

@@ -128,7 +128,7 @@ pub(super) fn direct(live: &Live, direct: &DirectResponse) -> LocalReply {
     }
     if direct.status == StatusCode::CREATED {
         // Envoy tells where the created thing is: at the request's own URL.
-        let path = live.head.path.as_ref().map_or("", http::uri::PathAndQuery::as_str);
+        let path = live.head.path.as_ref().map_or("", crate::exchange::RequestPath::as_str);
         let scheme = live.head.scheme.to_str().unwrap_or("http");
         let url = format!("{scheme}://{}{path}", live.head.authority.to_str().unwrap_or(""));
         return with_location(reply, &url);

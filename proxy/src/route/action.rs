@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
 
 use crate::config::ClusterName;
 use crate::config::cluster::{Cluster, Discovery};
 use crate::config::route::{
     ClusterChoice, Forward, HostRewrite, PathMatch, PathRewrite, RegexRewrite, RouteMatch, TemplatePart, WeightedCluster, WeightedTarget,
 };
-use crate::exchange::{ConnectionInfo, RequestHead};
+use crate::exchange::path::percent_encoded;
+use crate::exchange::{ConnectionInfo, RequestHead, RequestPath};
 
 pub use redirect::{https_location, redirect};
 
@@ -138,7 +138,7 @@ fn append_forwarded_host(headers: &mut HeaderMap, host: &HeaderValue) {
     }
 }
 
-fn set_path(request: &mut RequestHead, path: PathAndQuery, announce: bool) {
+fn set_path(request: &mut RequestHead, path: RequestPath, announce: bool) {
     let old = request.path.replace(path);
     if let Some(old) = old.filter(|_| announce)
         && let Ok(old) = HeaderValue::from_bytes(old.as_str().as_bytes())
@@ -148,7 +148,7 @@ fn set_path(request: &mut RequestHead, path: PathAndQuery, announce: bool) {
 }
 
 /// The new path, with the query of the old one; `None`: it stays.
-fn rewritten_path(rewrite: &PathRewrite, matched: &RouteMatch, request: &RequestHead) -> Option<PathAndQuery> {
+fn rewritten_path(rewrite: &PathRewrite, matched: &RouteMatch, request: &RequestHead) -> Option<RequestPath> {
     let new = match rewrite {
         PathRewrite::Keep => return None,
         PathRewrite::Prefix(prefix) => with_prefix(matched, request, prefix),
@@ -189,7 +189,7 @@ fn from_template(parts: &[TemplatePart], matched: &RouteMatch, request: &Request
 
 /// A path that can be sent. What a pattern makes of a path must not begin a fragment or another line: where it is not a path, it is
 /// percent-encoded. A `?` of a replacement does begin the query, as in Envoy.
-fn path_and_query(mut path: Vec<u8>, query: Option<&str>) -> Option<PathAndQuery> {
+fn path_and_query(mut path: Vec<u8>, query: Option<&str>) -> Option<RequestPath> {
     if !path.starts_with(b"/") {
         path.insert(0, b'/');
     }
@@ -197,19 +197,6 @@ fn path_and_query(mut path: Vec<u8>, query: Option<&str>) -> Option<PathAndQuery
         path.push(b'?');
         path.extend_from_slice(query.as_bytes());
     }
-    let as_it_is = if path.contains(&b'#') { None } else { PathAndQuery::try_from(path.as_slice()).ok() };
-    as_it_is.or_else(|| PathAndQuery::try_from(percent_encoded(&path)).ok())
-}
-
-fn percent_encoded(path: &[u8]) -> String {
-    let mut out = String::with_capacity(path.len().saturating_mul(3));
-    for byte in path {
-        if byte.is_ascii_alphanumeric() || b"/?%:@-._~!$&'()*+,;=[]".contains(byte) {
-            out.push(char::from(*byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = fmt::Write::write_fmt(&mut out, format_args!("%{byte:02X}"));
-        }
-    }
-    out
+    let as_it_is = RequestPath::from_bytes(&path);
+    as_it_is.or_else(|_| RequestPath::from_bytes(percent_encoded(&path).as_bytes())).ok()
 }

@@ -487,7 +487,7 @@ mod rewrites {
     #[test]
     fn what_a_pattern_makes_is_a_path() {
         let any = || PathMatch::Prefix("/".to_owned());
-        for (substitution, expected) in [("#x", "/%23xb?q"), ("\r\nGET /", "/%0D%0AGET%20/b?q"), ("<", "/%3Cb?q")] {
+        for (substitution, expected) in [("#x", "/%23xb?q"), ("\r\nGET /", "/%0D%0AGET%20/b?q"), ("<", "/<b?q"), ("< ", "/%3C%20b?q")] {
             assert_eq!(path_after(any(), PathRewrite::Regex(regex("a", substitution)), "/ab?q"), expected);
         }
         assert_eq!(path_after(any(), PathRewrite::Regex(regex("^/.*$", "rootless")), "/ab?q"), "/rootless?q");

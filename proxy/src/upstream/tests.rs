@@ -22,7 +22,7 @@ pub(crate) fn config(discovery: Discovery) -> Cluster {
         connect_timeout: Duration::from_secs(5),
         protocol: UpstreamProtocol::Http1,
         http1: Http1Settings {
-            allow_custom_methods: true,
+            allow_custom_methods: false,
             accept_http_10: false,
             default_host_for_http_10: None,
             allow_absolute_url: true,

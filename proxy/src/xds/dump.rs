@@ -94,7 +94,7 @@ fn part(page: &Json, name: &str) -> Option<Json> {
     let entries = match found {
         Json::Null => Vec::new(),
         Json::Array(entries) => entries,
-        one => vec![one],
+        one @ (Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Object(_)) => vec![one],
     };
     let typed = |mut fields: Json| {
         if let Some(fields) = fields.as_object_mut() {

@@ -9,7 +9,7 @@ use super::head::is_framing;
 use super::response::is_bodiless;
 use super::spelling::write_name;
 use super::wire::Output;
-use crate::codec::{Body, Spelling};
+use crate::codec::{Body, Spelling, UnencodedPath};
 
 /// A body as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +164,10 @@ pub(super) fn request(out: &mut Output, request: &Request<Body>, hint: &SizeHint
     out.write(|flat| {
         flat.extend_from_slice(method.as_str().as_bytes());
         flat.push(b' ');
-        push_target(flat, request.uri());
+        match request.extensions().get::<UnencodedPath>() {
+            Some(path) => flat.extend_from_slice(&path.0),
+            None => push_target(flat, request.uri()),
+        }
         flat.extend_from_slice(b" HTTP/1.1\r\n");
         if let Some(authority) = request.uri().authority().filter(|_| !headers.contains_key(header::HOST)) {
             push_field(flat, &header::HOST, authority.as_str().as_bytes(), spelling);
@@ -264,7 +267,8 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
 
 /// Whether the connection is to end behind this message.
 pub(super) fn asks_close(headers: &HeaderMap) -> bool {
-    headers.get_all(header::CONNECTION).iter().any(|value| mentions(value.as_bytes(), b"close"))
+    // Not `get_all`: to look at a few names is cheaper than to hash one.
+    headers.iter().any(|(name, value)| *name == header::CONNECTION && mentions(value.as_bytes(), b"close"))
 }
 
 /// Whether a list has this token.

@@ -7,7 +7,7 @@ use http::{Method, Request, Uri, Version};
 
 use super::decode::Decoder;
 use super::head::{self, Coding, Fields};
-use crate::codec::{Body, Fragment, Http1Options, RequestFault, Spelling};
+use crate::codec::{Body, Fragment, Http1Options, RequestFault, Spelling, UnencodedPath};
 
 /// A request that may be served.
 #[derive(Debug)]
@@ -145,6 +145,8 @@ fn check(method: Method, target: Bytes, http_10: bool, mut fields: Fields, optio
     let connect = method == Method::CONNECT;
     let decoder = framing(&mut fields, connect, options)?;
     let has_fragment = target.contains(&b'#');
+    let unencoded = must_be_encoded(&target).then(|| target.clone());
+    let target = if unencoded.is_some() { Bytes::from(percent_encoded(&target)) } else { target };
     let uri = parse_target(target, &method).map_err(RequestFault::Malformed)?;
     host(&mut fields, &uri, http_10, connect, options).map_err(RequestFault::Malformed)?;
     let upgrade = !http_10 && fields.upgrades() && !matches!(decoder, Decoder::Chunked(_));
@@ -164,6 +166,9 @@ fn check(method: Method, target: Bytes, http_10: bool, mut fields: Fields, optio
     *request.headers_mut() = fields.headers;
     if has_fragment {
         request.extensions_mut().insert(Fragment);
+    }
+    if let Some(path) = unencoded {
+        request.extensions_mut().insert(UnencodedPath(path));
     }
     Ok(RequestHead { request, spelling: fields.spelling, decoder, facts })
 }
@@ -187,6 +192,25 @@ fn framing(fields: &mut Fields, connect: bool, options: &Http1Options) -> Result
         (Coding::Absent, Some(_)) if connect => malformed("CONNECT with a Content-Length"),
         (Coding::Absent, length) => Ok(Decoder::length(length.unwrap_or(0))),
     }
+}
+
+/// Visible characters that a URI must encode and clients send all the same, in a path (as Envoy takes them).
+const UNENCODED: [u8; 7] = [b'<', b'>', b'`', b'"', b'{', b'}', b'\\'];
+
+fn must_be_encoded(target: &[u8]) -> bool {
+    target.first() == Some(&b'/') && target.iter().any(|byte| matches!(byte, b'<' | b'>' | b'`')) && !target.contains(&b'#')
+}
+
+fn percent_encoded(target: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(target.len().saturating_mul(3));
+    for byte in target {
+        if UNENCODED.contains(byte) {
+            out.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            out.push(*byte);
+        }
+    }
+    out
 }
 
 fn parse_target(target: Bytes, method: &Method) -> Result<Uri, &'static str> {

@@ -24,6 +24,8 @@ use crate::codec::{Drain, Http1Options, RequestFault, Service};
 
 /// How long a client may take to read the last answer while it still sends.
 const LINGER: Duration = Duration::from_secs(1);
+/// A client that was between two requests when draining began may have sent the next one: it is answered, and told to close.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 /// What is read and forgotten in that time.
 const LINGER_BYTES: usize = 256 * 1024;
 
@@ -72,7 +74,14 @@ where
     let link = Rc::new(Link::new(io, &prefix, &options));
     drop(prefix);
     let mut waiting = drain.clone();
-    let mut server = Server { link: &link, options: &options, drain: &drain, draining: pin!(waiting.draining()), clock: Clock::default() };
+    let mut server = Server {
+        link: &link,
+        options: &options,
+        drain: &drain,
+        draining: pin!(waiting.draining()),
+        drained: None,
+        clock: Clock::default(),
+    };
     let mut informer = Informer::default();
     let mut requests = 0_u32;
     loop {
@@ -119,6 +128,8 @@ struct Server<'a, IO, D> {
     options: &'a Http1Options,
     drain: &'a Drain,
     draining: Pin<&'a mut D>,
+    /// When draining was noticed.
+    drained: Option<Instant>,
     clock: Clock,
 }
 
@@ -171,11 +182,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static, D: Future<Output = ()>> Serve
     }
 
     fn poll_idle(&mut self, since: &mut Option<Instant>, cx: &mut Context<'_>) -> Poll<Next> {
-        if self.drain.is_draining() || self.draining.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Next::Closed);
-        }
         let since = *since.get_or_insert_with(Instant::now);
-        let deadline = self.options.idle_timeout.and_then(|limit| since.checked_add(limit));
+        let mut deadline = self.options.idle_timeout.and_then(|limit| since.checked_add(limit));
+        if self.drain.is_draining() || self.draining.as_mut().poll(cx).is_ready() {
+            let last = since.max(*self.drained.get_or_insert_with(Instant::now)).checked_add(LAST_REQUEST);
+            deadline = deadline.map_or(last, |deadline| last.map(|last| last.min(deadline)));
+        }
         self.clock.poll(deadline, cx).map(|()| Next::Closed)
     }
 

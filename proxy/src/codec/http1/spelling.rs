@@ -17,13 +17,10 @@ impl Seen {
         Self { lower: true, title: true }
     }
 
+    /// Most names are decided by their first byte.
     pub(super) fn name(&mut self, name: &str) {
-        let mut start = true;
-        for byte in name.bytes() {
-            self.lower &= !byte.is_ascii_uppercase();
-            self.title &= if start { !byte.is_ascii_lowercase() } else { !byte.is_ascii_uppercase() };
-            start = byte == b'-';
-        }
+        self.lower = self.lower && !name.bytes().any(|byte| byte.is_ascii_uppercase());
+        self.title = self.title && is_title(name);
     }
 
     /// The spelling of all names; `names` is asked only where no rule covers them.
@@ -38,17 +35,29 @@ impl Seen {
     }
 }
 
+fn is_title(name: &str) -> bool {
+    let mut start = true;
+    name.bytes().all(|byte| {
+        let fits = if start { !byte.is_ascii_lowercase() } else { !byte.is_ascii_uppercase() };
+        start = byte == b'-';
+        fits
+    })
+}
+
 /// Writes `name` as `spelling` says.
 pub(super) fn write_name(out: &mut Vec<u8>, name: &HeaderName, spelling: &Spelling) {
     match spelling {
         Spelling::Lower => out.extend_from_slice(name.as_str().as_bytes()),
         Spelling::Title => {
+            let from = out.len();
+            out.extend_from_slice(name.as_str().as_bytes());
             let mut start = true;
-            out.extend(name.as_str().bytes().map(|byte| {
-                let written = if start { byte.to_ascii_uppercase() } else { byte };
-                start = byte == b'-';
-                written
-            }));
+            for byte in out.get_mut(from..).unwrap_or_default() {
+                if start {
+                    byte.make_ascii_uppercase();
+                }
+                start = *byte == b'-';
+            }
         }
         Spelling::AsWritten(names) => {
             let written = names.iter().find(|(known, _)| known == name).map(|(_, written)| written.as_ref());

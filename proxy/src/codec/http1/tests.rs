@@ -22,6 +22,7 @@ fn options() -> Http1Options {
         max_headers: 100,
         head_timeout: Some(Duration::from_secs(10)),
         idle_timeout: Some(Duration::from_secs(60)),
+        allow_custom_methods: false,
         accept_http_10: true,
         default_host_for_http_10: Some("default".to_owned()),
         allow_absolute_url: true,
@@ -30,7 +31,6 @@ fn options() -> Http1Options {
         max_requests: None,
         buffer_limit: 64 * 1024,
         stall_timeout: Some(Duration::from_secs(300)),
-        allow_custom_methods: true,
     }
 }
 
@@ -55,7 +55,7 @@ where
     fn reject(&self, fault: RequestFault) -> Outgoing<Body> {
         let (status, text) = match fault {
             RequestFault::Malformed(text) => (400, text),
-            RequestFault::Version(text) => (505, text),
+            RequestFault::Version(text) => (426, text),
             RequestFault::Coding(text) => (501, text),
             RequestFault::HeadTooLarge(text) => (431, text),
             RequestFault::HeadTimeout => (408, "too slow"),

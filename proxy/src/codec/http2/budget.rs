@@ -15,6 +15,8 @@ const FOR_OUR_BYTES: u64 = 64;
 
 /// Bytes that are read in one turn of the connection's task before others have theirs.
 const TURN_BYTES: usize = 64 * 1024;
+/// What a byte of a head counts: it may be a whole field (RFC 7541, 6.1), which costs far more than a byte of data.
+const HEAD_BYTE: usize = 32;
 /// Frames in one turn.
 const TURN_FRAMES: usize = 256;
 
@@ -106,6 +108,9 @@ impl Budget {
         let length = u32::from_be_bytes([0, high, middle, low]);
         self.skip = usize::try_from(length).unwrap_or(usize::MAX);
         self.turn_frames = self.turn_frames.saturating_sub(1);
+        if matches!(kind, HEADERS | CONTINUATION) {
+            self.turn_bytes = self.turn_bytes.saturating_sub(self.skip.saturating_mul(HEAD_BYTE));
+        }
         match kind {
             // `h2` has budgets of its own for empty and tiny DATA, and for CONTINUATION.
             DATA if length == 0 => {}
@@ -199,6 +204,15 @@ mod tests {
         budget.begin_turn();
         assert!(!budget.is_turn_over());
         budget.note(&vec![0; TURN_BYTES], 0);
+        assert!(budget.is_turn_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_heads_end_a_turn_sooner_than_data() {
+        let mut budget = Budget::of_server();
+        budget.note(&frames(HEADERS, 255, 7), 0);
+        assert!(!budget.is_turn_over());
+        budget.note(&frames(HEADERS, 255, 1), 0);
         assert!(budget.is_turn_over());
     }
 }

@@ -5,9 +5,21 @@ use http::{Method, Request, Uri, Version};
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static OF_CONNECTIONS: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
 
 /// Removes what belongs to an HTTP/1 connection (RFC 9113, 8.2.2).
 pub(super) fn strip_connection_fields(fields: &mut HeaderMap) {
+    // One look at the names costs less than a search for each of those that are seldom there.
+    if !fields.keys().any(|name| OF_CONNECTIONS.contains(name)) {
+        return;
+    }
     fields.remove(header::CONNECTION);
     fields.remove(header::TRANSFER_ENCODING);
     fields.remove(header::UPGRADE);

@@ -25,7 +25,7 @@ const PREFACE_LIMIT: Duration = Duration::from_secs(10);
 const PREMATURE: Duration = Duration::from_secs(1);
 
 /// Streams that are begun in one turn of the connection's task before others have theirs.
-const TURN_STREAMS: u32 = 16;
+const TURN_STREAMS: u32 = 8;
 
 /// Why a connection did not end well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -141,7 +141,8 @@ where
         End::Body(_) => {
             // A reset drops what waits to be sent: the connection's task gets a turn to send the head first.
             tokio::task::yield_now().await;
-            pump.reset(Reason::INTERNAL_ERROR);
+            // RFC 9113, 8.5.
+            pump.reset(if tunnel { Reason::CONNECT_ERROR } else { Reason::INTERNAL_ERROR });
             true
         }
         End::Stalled => {

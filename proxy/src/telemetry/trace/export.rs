@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tonic::transport::Channel;
 
 use crate::config::trace::OpenTelemetry;
 use crate::telemetry::logging::Throttle;
@@ -57,7 +58,6 @@ pub struct ExportTask {
 /// One collector, for one service name.
 #[derive(Debug)]
 struct Collector {
-    endpoint: String,
     exporter: SpanExporter,
     /// Nothing is sent before.
     not_before: Instant,
@@ -73,9 +73,8 @@ pub fn channel(stats: Arc<NinonStats>) -> (Exporter, ExportTask) {
 }
 
 impl ExportTask {
-    /// Exports until all senders are gone, or `last` is over, and all is sent. `endpoint` tells the URI of a provider's cluster
-    /// as it is now (`http://127.0.0.1:4317`), if it is known.
-    pub async fn run(mut self, endpoint: impl Fn(&OpenTelemetry) -> Option<String>, last: impl Future<Output = ()>) {
+    /// Exports until all senders are gone, or `last` is over, and all is sent. `channel` makes the way to a provider's cluster.
+    pub async fn run(mut self, channel: impl Fn(&OpenTelemetry) -> Channel, last: impl Future<Output = ()>) {
         let mut batch = Vec::new();
         let mut last = std::pin::pin!(last);
         loop {
@@ -110,16 +109,15 @@ impl ExportTask {
                 }
             }
             for (provider, spans) in by_provider {
-                let endpoint = endpoint(&provider);
-                self.export(provider, endpoint, spans).await;
+                self.export(provider, &channel, spans).await;
             }
         }
     }
 
-    async fn export(&mut self, provider: OpenTelemetry, endpoint: Option<String>, spans: Vec<SpanData>) {
+    async fn export(&mut self, provider: OpenTelemetry, channel: impl Fn(&OpenTelemetry) -> Channel, spans: Vec<SpanData>) {
         let count = u64::try_from(spans.len()).unwrap_or(u64::MAX);
         let cluster = provider.cluster.clone();
-        let Some(collector) = endpoint.and_then(|endpoint| self.collector(provider, endpoint)) else {
+        let Some(collector) = self.collector(provider, channel) else {
             self.stats.trace_spans_dropped.add(count);
             return;
         };
@@ -140,27 +138,27 @@ impl ExportTask {
         collector.not_before = Instant::now().checked_add(collector.back_off).unwrap_or(collector.not_before);
         collector.back_off = collector.back_off.saturating_mul(2).min(BACK_OFF.1);
         if let Some(unsaid) = collector.warnings.allow() {
-            tracing::warn!(%cluster, endpoint = collector.endpoint, error, unsaid, "spans are lost: the collector cannot be reached");
+            tracing::warn!(%cluster, error, unsaid, "spans are lost: the collector cannot be reached");
         }
         self.stats.trace_export_failed.inc();
         self.stats.trace_spans_dropped.add(count);
     }
 
-    /// The connection to a collector, made anew when its address is another.
-    fn collector(&mut self, provider: OpenTelemetry, endpoint: String) -> Option<&mut Collector> {
-        if self.collectors.get(&provider).is_none_or(|collector| collector.endpoint != endpoint) {
-            let exporter = SpanExporter::builder().with_tonic().with_endpoint(&endpoint).with_timeout(EXPORT_LIMIT).build();
+    /// The way to a collector, made when it is first needed.
+    fn collector(&mut self, provider: OpenTelemetry, channel: impl Fn(&OpenTelemetry) -> Channel) -> Option<&mut Collector> {
+        if !self.collectors.contains_key(&provider) {
+            let exporter = SpanExporter::builder().with_tonic().with_channel(channel(&provider)).with_timeout(EXPORT_LIMIT).build();
             let mut exporter = match exporter {
                 Ok(exporter) => exporter,
                 Err(error) => {
-                    tracing::warn!(cluster = %provider.cluster, endpoint, %error, "spans are lost: not a collector's address");
+                    tracing::warn!(cluster = %provider.cluster, %error, "spans are lost: the exporter cannot be made");
                     return None;
                 }
             };
             let name = KeyValue::new("service.name", provider.service_name.clone());
             exporter.set_resource(&Resource::builder_empty().with_attribute(name).build());
             let (not_before, back_off) = (Instant::now(), BACK_OFF.0);
-            let collector = Collector { endpoint, exporter, not_before, back_off, warnings: Throttle::new(WARN_EVERY) };
+            let collector = Collector { exporter, not_before, back_off, warnings: Throttle::new(WARN_EVERY) };
             self.collectors.insert(provider.clone(), collector);
         }
         self.collectors.get_mut(&provider)

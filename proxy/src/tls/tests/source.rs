@@ -18,7 +18,7 @@ fn cluster(name: &str, tls: ClientTls) -> Cluster {
         connect_timeout: LIMIT,
         protocol: UpstreamProtocol::Http1,
         http1: Http1Settings {
-            allow_custom_methods: true,
+            allow_custom_methods: false,
             accept_http_10: false,
             default_host_for_http_10: None,
             allow_absolute_url: true,

@@ -36,7 +36,7 @@ pub(super) fn routes(resources: &StaticResources, loaded: Timestamp) -> wire::Ro
     let tables = filters.filter_map(|filter| match &filter.config_type {
         Some(ConfigType::TypedConfig(config)) => match any::unpack::<HttpConnectionManager>(config).ok()?.route_specifier? {
             RouteSpecifier::RouteConfig(table) => Some(table),
-            _ => None,
+            RouteSpecifier::Rds(_) | RouteSpecifier::ScopedRoutes(_) => None,
         },
         _ => None,
     });

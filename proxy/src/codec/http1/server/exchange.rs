@@ -168,8 +168,8 @@ struct Sending<'a, IO> {
     spelling: &'a Spelling,
     tunnel: bool,
     clock: &'a mut Clock,
-    /// What was waiting when the client last took something, and until when it may take nothing.
-    stalled: Option<(usize, Option<Instant>)>,
+    /// Bytes given to the connection when something last moved, and until when nothing may move.
+    stalled: Option<((usize, usize), Option<Instant>)>,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
@@ -202,12 +202,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
 
     /// Ready when the client has taken nothing for too long. The layer above cannot tell, as its body is not polled meanwhile.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let sent = self.link.sent();
+        let moved = self.link.moved();
         let until = match self.stalled {
-            Some((before, until)) if before == sent => until,
+            Some((before, until)) if before == moved => until,
             _ => self.link.stall_timeout().and_then(|limit| Instant::now().checked_add(limit)),
         };
-        self.stalled = Some((sent, until));
+        self.stalled = Some((moved, until));
         self.clock.poll(until, cx)
     }
 

@@ -135,9 +135,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Link<IO> {
         state.decoder.is_ended()
     }
 
-    /// Bytes sent so far.
-    pub(super) fn sent(&self) -> usize {
-        self.0.borrow().wire.out.total()
+    /// Changes with all that is sent and with all that is given to be sent.
+    pub(super) fn moved(&self) -> (usize, usize) {
+        let out = &self.0.borrow().wire.out;
+        (out.total(), out.len())
     }
 
     /// Whether the request was read to its end and nothing behind it.

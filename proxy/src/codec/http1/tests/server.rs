@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http_body::Frame;
 use tokio::sync::watch;
 
-use crate::codec::{BodyError, Spelling};
+use crate::codec::{BodyError, Fragment, Spelling};
 
 /// A body of these frames, each ready at once.
 fn frames(frames: Vec<Frame<Bytes>>) -> Body {
@@ -64,18 +64,11 @@ async fn what_two_readers_could_take_differently_is_refused() {
         (format!("{get}A\r\n\r\n"), "invalid field name"),
         (format!("{get}A\u{e9}: b\r\n\r\n"), "invalid field name"),
         ("GET / HTTP/1.1\r\n A: b\r\nHost: x\r\n\r\n".to_owned(), "invalid field name"),
-        ("GET / HTTP/1.1\r\n\r\n".to_owned(), "no Host"),
+        ("GET / HTTP/1.1\r\nHost: a b<c>\r\n\r\n".to_owned(), "invalid host"),
         (format!("{get}host: y\r\n\r\n"), "more than one Host"),
         (format!("{post}Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"), "both Content-Length and Transfer-Encoding"),
         (format!("{post}Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n"), "both Content-Length and Transfer-Encoding"),
-        (format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n"), "unsupported transfer encoding"),
-        (format!("{post}Transfer-Encoding: chunked, identity\r\n\r\n"), "unsupported transfer encoding"),
-        (format!("{post}Transfer-Encoding: xchunked\r\n\r\n"), "unsupported transfer encoding"),
         (format!("{post}Transfer-Encoding: \x0bchunked\r\n\r\n"), "invalid field value"),
-        (format!("{post}Transfer-Encoding:\r\n\r\n"), "unsupported transfer encoding"),
-        (format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), "unsupported transfer encoding"),
-        (format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n"), "unsupported transfer encoding"),
-        ("POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), "Transfer-Encoding in HTTP/1.0"),
         (format!("{post}Content-Length: 1\r\nContent-Length: 1\r\n\r\na"), "more than one Content-Length"),
         (format!("{post}Content-Length: 1, 1\r\n\r\na"), "Content-Length is not a number"),
         (format!("{post}Content-Length: +1\r\n\r\na"), "Content-Length is not a number"),
@@ -84,16 +77,39 @@ async fn what_two_readers_could_take_differently_is_refused() {
         (format!("{post}Content-Length:\r\n\r\na"), "Content-Length is not a number"),
         (format!("{post}Content-Length: 18446744073709551616\r\n\r\na"), "Content-Length is too large"),
         ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na".to_owned(), "CONNECT with a Content-Length"),
-        ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), "unsupported transfer encoding"),
     ] {
         is_refused(&head, 400, text).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_coding_other_than_one_chunked_is_answered_501() {
+    let post = "POST / HTTP/1.1\r\nHost: x\r\n";
+    for head in [
+        format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked, identity\r\n\r\n"),
+        format!("{post}Transfer-Encoding: xchunked\r\n\r\n"),
+        format!("{post}Transfer-Encoding:\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        format!("{post}Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n"),
+        "CONNECT a:1 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+    ] {
+        is_refused(&head, 501, "unsupported transfer encoding").await;
+    }
+    is_refused(&format!("{post}Transfer-Encoding: gzip\r\nContent-Length: 1\r\n\r\na"), 400, "both Content-Length and Transfer-Encoding")
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http_10_connection_ends_behind_a_chunked_body() {
+    let head = b"POST / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n";
+    let answer = echoed(options(), head).await;
+    assert!(answer.contains("Connection: close\r\n") && answer.ends_with("POST / [a]<end>"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn odd_request_lines_are_refused() {
     for (line, status, text) in [
-        ("GET /a#b HTTP/1.1", 400, "the target has a fragment"),
         ("GET /\u{e9} HTTP/1.1", 400, "the target has a byte that must be encoded"),
         ("GET /\x7f HTTP/1.1", 400, "invalid request line"),
         ("GET /a\tb HTTP/1.1", 400, "invalid request line"),
@@ -106,11 +122,15 @@ async fn odd_request_lines_are_refused() {
         ("GET ftp://y/ HTTP/1.1", 400, "the target does not suit the method"),
         ("GET http://u@y/ HTTP/1.1", 400, "the target has user information"),
         ("CONNECT /a HTTP/1.1", 400, "the target does not suit the method"),
-        ("GET / HTTP/2.0", 505, "the version is neither HTTP/1.0 nor HTTP/1.1"),
-        ("GET / HTTP/1.2", 505, "the version is neither HTTP/1.0 nor HTTP/1.1"),
-        ("GET / HTTP/0.9", 505, "the version is neither HTTP/1.0 nor HTTP/1.1"),
-        ("GET / http/1.1", 505, "the version is neither HTTP/1.0 nor HTTP/1.1"),
-        ("GET /", 400, "invalid request line"),
+        ("GET / HTTP/2.0", 426, "the version is neither HTTP/1.0 nor HTTP/1.1"),
+        ("GET / HTTP/1.2", 426, "the version is neither HTTP/1.0 nor HTTP/1.1"),
+        ("GET / HTTP/0.9", 426, "the version is neither HTTP/1.0 nor HTTP/1.1"),
+        ("GET / http/1.1", 400, "unsupported HTTP version"),
+        ("GET / HTTP/1.2 x", 400, "unsupported HTTP version"),
+        ("FROBNICATE / HTTP/1.1", 400, "unknown method"),
+        ("PRI * HTTP/2.0", 400, "unsupported HTTP version"),
+        ("GET /", 426, "the version is neither HTTP/1.0 nor HTTP/1.1"),
+        ("FROBNICATE /", 400, "invalid request line"),
     ] {
         is_refused(&format!("{line}\r\nHost: x\r\n\r\n"), status, text).await;
     }
@@ -127,7 +147,7 @@ async fn good_heads_are_taken() {
         ("\r\n\r\nGET /e HTTP/1.1\r\nHost: x\r\n\r\n", "GET /e []"),
         ("GET http://y:81/p?q HTTP/1.1\r\nHost: x\r\n\r\n", "GET http://y:81/p?q []"),
         ("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "OPTIONS * []"),
-        ("M-SEARCH / HTTP/1.1\r\nHost:\r\n\r\n", "M-SEARCH / []"),
+        ("MSEARCH / HTTP/1.1\r\nHost:\r\n\r\n", "MSEARCH / []"),
         ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: ChunkeD\r\n\r\n0\r\n\r\n", "POST / []"),
         ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nX: \u{e9}\t\r\n\r\nab", "POST / [ab]"),
     ] {
@@ -147,6 +167,31 @@ async fn a_host_is_taken_from_the_target_or_assumed_for_http_10() {
         client.write_all(b"GET http://y/ HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.0\r\n\r\n").await.unwrap();
         let answers = read_all(&mut client).await;
         assert!(answers.contains("\r\n\r\nyHTTP/1.0 200 OK\r\n") && answers.ends_with("\r\n\r\ndefault<end>"), "{answers}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_layer_above_refuses_reaches_it() {
+    let show = Handler(async |incoming: Incoming| -> Result<Outgoing<Body>, Abort> {
+        let request = incoming.request;
+        let fragment = request.extensions().get::<Fragment>().is_some();
+        Ok(answer(
+            200,
+            if fragment {
+                "fragment"
+            } else if request.headers().contains_key("host") {
+                "host"
+            } else {
+                "no host"
+            },
+        ))
+    });
+    local(async {
+        let (mut client, _task) = start(options(), show);
+        client.write_all(b"GET / HTTP/1.1\r\n\r\nGET /a#b HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let answers = read_all(&mut client).await;
+        assert!(answers.contains("\r\n\r\nno hostHTTP/1.1 200 OK\r\n") && answers.ends_with("\r\n\r\nfragment"), "{answers}");
     })
     .await;
 }
@@ -220,6 +265,8 @@ async fn draining_closes_idle_connections_and_marks_answers() {
         busy.write_all(b"GET / HT").await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
         drain.send(true).unwrap();
+        assert_eq!(read_all(&mut idle).await, "", "a request may be on its way");
+        tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(read_all(&mut idle).await, "<end>");
         busy.write_all(b"TP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let answer = read_all(&mut busy).await;
@@ -247,7 +294,7 @@ async fn the_connection_ends_when_a_side_asks_for_it() {
 
 async fn is_refused_10() {
     let strict = Http1Options { accept_http_10: false, ..options() };
-    refused(&echoed(strict, b"GET / HTTP/1.0\r\nHost: x\r\n\r\n").await, 505, "HTTP/1.0 is not accepted");
+    refused(&echoed(strict, b"GET / HTTP/1.0\r\nHost: x\r\n\r\n").await, 426, "HTTP/1.0 is not accepted");
 }
 
 /// Serves one request with this answer.

@@ -75,6 +75,10 @@ impl Collected {
     }
 }
 
+fn to(endpoint: &str) -> Channel {
+    tonic::transport::Endpoint::from_shared(endpoint.to_owned()).unwrap().connect_lazy()
+}
+
 fn holds(message: &[u8], text: &str) -> bool {
     message.windows(text.len()).any(|window| window == text.as_bytes())
 }
@@ -89,7 +93,7 @@ async fn spans_reach_the_collector_in_one_message() {
         let (exporter, task) = channel(Arc::clone(&stats));
         ["GET cart", "GET till"].into_iter().for_each(|name| exporter.send(span(name)));
         drop(exporter);
-        task.run(|_| Some(endpoint.clone()), std::future::pending()).await;
+        task.run(|_| to(&endpoint), std::future::pending()).await;
         assert_eq!((stats.trace_spans_exported.value(), stats.trace_spans_dropped.value()), (2, 0));
         let messages = collected.0.borrow();
         let [(path, message)] = messages.as_slice() else { panic!("{messages:?}") };
@@ -108,7 +112,7 @@ async fn an_absent_collector_costs_spans_and_is_left_alone_for_a_while() {
     let (exporter, task) = channel(Arc::clone(&stats));
     (0..MAX_BATCH + 1).for_each(|_| exporter.send(span("GET")));
     drop(exporter);
-    let run = task.run(|_| Some(format!("http://{free}")), std::future::pending());
+    let run = task.run(|_| to(&format!("http://{free}")), std::future::pending());
     LocalSet::new().run_until(run).await;
     let lost = u64::try_from(MAX_BATCH + 1).unwrap();
     assert_eq!((stats.trace_spans_dropped.value(), stats.trace_export_failed.value()), (lost, 1));
@@ -121,6 +125,6 @@ async fn a_queue_that_is_full_drops() {
     (0..MAX_WAITING + 3).for_each(|_| exporter.send(span("GET")));
     assert_eq!(stats.trace_spans_dropped.value(), 3);
     drop(exporter);
-    LocalSet::new().run_until(task.run(|_| None, std::future::pending())).await;
+    LocalSet::new().run_until(task.run(|_| to("http://127.0.0.1:9"), std::future::pending())).await;
     assert_eq!(stats.trace_spans_dropped.value(), u64::try_from(MAX_WAITING + 3).unwrap());
 }

@@ -1,0 +1,11 @@
+
+main
+	127.0.0.1ê?Ö
+`
+envoy.filters.network.tcp_proxy"\
+Jtype.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+tcpoutsideÑ
+`~
+envoy.filters.network.tcp_proxy"[
+Jtype.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy
+tcpinside

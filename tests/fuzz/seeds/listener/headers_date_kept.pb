@@ -1,0 +1,14 @@
+
+main
+	127.0.0.1ê?…∆
+-envoy.filters.network.http_connection_manager"î
+etype.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager™http"7
+local.
+all*$
+
+/
+aR
+
+x-date%RESP(date)%*a
+envoy.filters.http.router"D
+Btype.googleapis.com/envoy.extensions.filters.http.router.v3.Router“Ä·Î

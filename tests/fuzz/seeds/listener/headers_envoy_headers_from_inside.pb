@@ -1,0 +1,14 @@
+
+main
+	127.0.0.1?ΗΔ
+-envoy.filters.network.http_connection_manager"’
+etype.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager¨http"
+local
+all*
+
+
+/
+a*a
+envoy.filters.http.router"D
+Btype.googleapis.com/envoy.extensions.filters.http.router.v3.RouterrΚ
+	127.0.0.0Ò€αλ

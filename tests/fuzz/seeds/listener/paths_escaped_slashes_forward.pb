@@ -1,0 +1,11 @@
+
+main
+	127.0.0.1ê?∫∑
+-envoy.filters.network.http_connection_manager"Ö
+etype.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManagerõhttp" 
+local
+all*
+/a/b
+a*a
+envoy.filters.http.router"D
+Btype.googleapis.com/envoy.extensions.filters.http.router.v3.Router“Ä·ÎÚË

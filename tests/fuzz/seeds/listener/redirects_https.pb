@@ -1,0 +1,11 @@
+
+main
+	127.0.0.1?®«
+-envoy.filters.network.http_connection_manager"ù
+etype.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManagerhttp"
+local
+all*	
+
+/ *a
+envoy.filters.http.router"D
+Btype.googleapis.com/envoy.extensions.filters.http.router.v3.RouterÒ€áë

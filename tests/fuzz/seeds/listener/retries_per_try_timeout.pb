@@ -1,0 +1,13 @@
+
+main
+	127.0.0.1ê?¡æ
+-envoy.filters.network.http_connection_manager"å
+etype.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager¢http"/
+local&
+all*
+
+/
+aJ
+5xxÄ£√G*a
+envoy.filters.http.router"D
+Btype.googleapis.com/envoy.extensions.filters.http.router.v3.Router“Ä·Î

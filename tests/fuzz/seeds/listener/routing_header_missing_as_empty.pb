@@ -1,0 +1,14 @@
+
+main
+	127.0.0.1ê?¡æ
+-envoy.filters.network.http_connection_manager"å
+etype.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager¢http"/
+local&
+all*
+
+/2
+x-a@j
+onep
+a*a
+envoy.filters.http.router"D
+Btype.googleapis.com/envoy.extensions.filters.http.router.v3.Router“Ä·Î

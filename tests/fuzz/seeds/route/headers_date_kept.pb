@@ -1,0 +1,8 @@
+
+local.
+all*$
+
+/
+aR
+
+x-date%RESP(date)%

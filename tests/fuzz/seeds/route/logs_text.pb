@@ -1,0 +1,6 @@
+
+local%
+all*
+
+/	
+a*/up/r	the-route

@@ -1,0 +1,9 @@
+
+local1
+all*'
+
+/ 
+aJ
+5xxR
+:methodj
+GET

@@ -1,0 +1,9 @@
+
+local?
+all*5
+
+/.
+aJ)
+retriable-headersJ
+x-againj
+yes

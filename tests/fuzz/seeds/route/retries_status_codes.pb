@@ -1,0 +1,7 @@
+
+local8
+all*.
+
+/'
+aJ"
+retriable-status-codes:”­

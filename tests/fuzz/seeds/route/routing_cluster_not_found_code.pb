@@ -1,0 +1,7 @@
+
+local<
+all*
+
+/404	x-cluster 
+
+/500	x-cluster 

@@ -1,0 +1,7 @@
+
+local
+oneone.example
+
+
+/
+ap
