@@ -85,7 +85,7 @@ fn what_has_not_changed_is_not_made_anew() {
 }
 
 #[test]
-fn a_field_that_decides_and_is_not_known_refuses() {
+fn a_field_that_is_not_known_is_told() {
     let mut inventory = Inventory::new(Basis::default());
     let (kind, mut resource) = listener("in", 80, "r");
     resource["filter_chains"][0]["filter_chain_match"] = json!({"prefix_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]});
