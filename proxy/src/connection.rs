@@ -26,7 +26,8 @@ const HANDSHAKE_LIMIT: std::time::Duration = std::time::Duration::from_secs(15);
 /// Connections get numbers, unique in this process.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// Serves one connection from its first byte to its last.
+/// Serves one connection from its first byte to its last. What follows detection is boxed, so that a client that says nothing
+/// costs what detection needs, not what the longest of the protocols would.
 pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket: Socket, peer: Address) {
     let place = prepare(&listener, &socket);
     let mut seen = BytesMut::new();
@@ -45,10 +46,11 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
         None => handle_plain(worker, chain, info, stream).await,
         Some(config) => {
             let limit = chain.config.handshake_timeout;
-            match crate::tls::server::accept(stream, Arc::clone(config), limit.unwrap_or(HANDSHAKE_LIMIT)).await {
+            match Box::pin(crate::tls::server::accept(stream, Arc::clone(config), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
-                    handle_tls(worker, chain, ConnectionInfo { tls: Some(tls), ..info }, stream).await;
+                    let info = ConnectionInfo { tls: Some(tls), ..info };
+                    handle_tls(worker, chain, info, stream).await;
                 }
                 Err(error) => {
                     count_handshake_failure(&listener, &error.cause);
@@ -147,7 +149,9 @@ async fn handle_plain(worker: Rc<Worker>, chain: Arc<ActiveChain>, info: Connect
             let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, chain.farewell.http());
             serve_http(connection, manager.codec, prefix, socket).await;
         }
-        (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => tunnel::serve(&worker, tcp, stats, info, tunnel::plain(socket), prefix).await,
+        (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
+            Box::pin(tunnel::serve(&worker, tcp, stats, info, tunnel::plain(socket), prefix)).await;
+        }
         (ChainHandler::Http(_), ChainStats::Tcp(_)) | (ChainHandler::Tcp(_), ChainStats::Http(_)) => {}
     }
 }
@@ -170,7 +174,8 @@ async fn handle_tls(
             serve_http(connection, codec, Bytes::new(), stream).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
-            tunnel::serve(&worker, tcp, stats, info, crate::forward::tcp::Leg::Other(Box::new(stream)), Bytes::new()).await;
+            let leg = crate::forward::tcp::Leg::Other(Box::new(stream));
+            Box::pin(tunnel::serve(&worker, tcp, stats, info, leg, Bytes::new())).await;
         }
         (ChainHandler::Http(_), ChainStats::Tcp(_)) | (ChainHandler::Tcp(_), ChainStats::Http(_)) => {}
     }
@@ -187,8 +192,8 @@ where
         CodecChoice::Auto => connection.within_idle_limit(detect::is_http2(&mut io, &mut seen)).await.unwrap_or(false),
     };
     if http2 {
-        connection.serve_http2(Rewind::new(seen.freeze(), io)).await;
+        Box::pin(connection.serve_http2(Rewind::new(seen.freeze(), io))).await;
     } else {
-        connection.serve_http1(io, seen.freeze()).await;
+        Box::pin(connection.serve_http1(io, seen.freeze())).await;
     }
 }

@@ -7,11 +7,15 @@ pub mod http;
 /// PROXY protocol, versions 1 and 2.
 pub mod proxy_protocol;
 
-use std::fmt;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+use std::{fmt, io};
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::config::listener::Detection;
 
@@ -20,6 +24,9 @@ pub use http::HttpVersion;
 
 /// More than a ClientHello of 16 KiB with its framing, and than any request line we take.
 const LOOK_AHEAD_LIMIT: usize = 64 * 1024;
+
+/// One read.
+const SCRATCH: usize = 2 * 1024;
 
 /// What the first bytes told.
 #[derive(Debug, Default)]
@@ -141,11 +148,15 @@ async fn step<IO: AsyncRead + Unpin, T>(
 }
 
 async fn more<IO: AsyncRead + Unpin>(io: &mut IO, seen: &mut BytesMut) -> Result<(), DetectError> {
-    seen.reserve(2048);
-    match io.read_buf(seen).await {
-        Ok(0) | Err(_) => Err(DetectError::Closed),
-        Ok(_) => Ok(()),
-    }
+    let count = poll_fn(|cx| {
+        // On the stack, so that a connection that says nothing holds no buffer.
+        let mut storage = [const { MaybeUninit::<u8>::uninit() }; SCRATCH];
+        let mut scratch = ReadBuf::uninit(&mut storage);
+        ready!(Pin::new(&mut *io).poll_read(cx, &mut scratch))?;
+        seen.extend_from_slice(scratch.filled());
+        Poll::Ready(io::Result::Ok(scratch.filled().len()))
+    });
+    if count.await.is_ok_and(|count| count > 0) { Ok(()) } else { Err(DetectError::Closed) }
 }
 
 /// Tells HTTP/2 (prior knowledge) from HTTP/1 where a connection is known to carry HTTP. A client that closes is HTTP/1.

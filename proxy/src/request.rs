@@ -16,6 +16,7 @@ mod mirror;
 mod traced;
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -94,7 +95,7 @@ impl Connection {
     pub async fn serve_http1<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: IO, prefix: Bytes) {
         let inner = Rc::clone(&self.0);
         inner.counted.speaks(Version::HTTP_11);
-        let served = http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.drain.clone(), self);
+        let served = pin!(http1::serve(io, prefix, Rc::new(http1_options(&inner.manager)), inner.drain.clone(), self));
         if let Err(error) = limited(&inner, served).await {
             tracing::debug!(client = %inner.info.client, %error, "HTTP/1 connection");
         }
@@ -104,7 +105,7 @@ impl Connection {
     pub async fn serve_http2<IO: AsyncRead + AsyncWrite + Unpin + 'static>(self, io: Rewind<IO>) {
         let inner = Rc::clone(&self.0);
         inner.counted.speaks(Version::HTTP_2);
-        let served = http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.drain.clone(), self);
+        let served = pin!(http2::serve(io, Rc::new(http2_options(&inner.manager)), inner.drain.clone(), self));
         if let Err(error) = limited(&inner, served).await {
             if matches!(error, http2::ServeError::Protocol(_) | http2::ServeError::ResetFlood) {
                 inner.stats.downstream_cx_protocol_error.inc();

@@ -11,7 +11,7 @@ fn connections_that_say_nothing() {
         let port = arena.port;
         let before = arena.descriptors();
         arena
-            .withstand(24, async || {
+            .withstand(16, async || {
                 let mut all = Vec::new();
                 for _ in 0..1000 {
                     all.push(stream(port).await);

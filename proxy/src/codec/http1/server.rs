@@ -90,7 +90,8 @@ where
                 requests = requests.saturating_add(1);
                 let last = options.max_requests.is_some_and(|most| requests >= most);
                 let closing = || last || drain.is_draining();
-                match exchange::serve(&link, &service, head, closing, &mut informer, &mut server.clock).await? {
+                // Boxed: a connection between two requests does not hold the memory of one.
+                match Box::pin(exchange::serve(&link, &service, head, closing, &mut informer, &mut server.clock)).await? {
                     After::Next => link.settle(),
                     After::Close => return close(&link, &mut server.clock, false).await,
                     After::Linger => return close(&link, &mut server.clock, true).await,

@@ -16,7 +16,9 @@ const FOR_OUR_BYTES: u64 = 64;
 /// Bytes that are read in one turn of the connection's task before others have theirs.
 const TURN_BYTES: usize = 64 * 1024;
 /// What a byte of a head counts: it may be a whole field (RFC 7541, 6.1), which costs far more than a byte of data.
-const HEAD_BYTE: usize = 32;
+const HEAD_BYTE: usize = 64;
+/// Bytes of one read after a turn that heads used up: `h2` decodes all that was read at once.
+const SMALL_READ: usize = 1024;
 /// Frames in one turn.
 const TURN_FRAMES: usize = 256;
 
@@ -41,6 +43,11 @@ pub(super) struct Budget {
     since: Instant,
     turn_bytes: usize,
     turn_frames: usize,
+    /// What heads took of this turn's bytes.
+    turn_heads: usize,
+    /// The turn before was used up by heads: this one reads nothing, the next one little.
+    heavy_heads: bool,
+    resting: bool,
     spent: bool,
 }
 
@@ -62,6 +69,9 @@ impl Budget {
             since: Instant::now(),
             turn_bytes: TURN_BYTES,
             turn_frames: TURN_FRAMES,
+            turn_heads: 0,
+            heavy_heads: false,
+            resting: false,
             spent: false,
         }
     }
@@ -73,8 +83,20 @@ impl Budget {
 
     /// A new turn of the connection's task.
     pub(super) const fn begin_turn(&mut self) {
-        self.turn_bytes = TURN_BYTES;
+        if self.resting {
+            self.resting = false;
+        } else {
+            self.heavy_heads = self.turn_bytes == 0 && self.turn_heads >= TURN_BYTES / 2;
+            self.resting = self.heavy_heads;
+        }
+        self.turn_bytes = if self.resting { 0 } else { TURN_BYTES };
         self.turn_frames = TURN_FRAMES;
+        self.turn_heads = 0;
+    }
+
+    /// How much may be read at once.
+    pub(super) const fn largest_read(&self) -> usize {
+        if self.heavy_heads { SMALL_READ } else { usize::MAX }
     }
 
     /// Whether others are due.
@@ -109,7 +131,9 @@ impl Budget {
         self.skip = usize::try_from(length).unwrap_or(usize::MAX);
         self.turn_frames = self.turn_frames.saturating_sub(1);
         if matches!(kind, HEADERS | CONTINUATION) {
-            self.turn_bytes = self.turn_bytes.saturating_sub(self.skip.saturating_mul(HEAD_BYTE));
+            let cost = self.skip.saturating_mul(HEAD_BYTE);
+            self.turn_heads = self.turn_heads.saturating_add(cost);
+            self.turn_bytes = self.turn_bytes.saturating_sub(cost);
         }
         match kind {
             // `h2` has budgets of its own for empty and tiny DATA, and for CONTINUATION.
@@ -210,9 +234,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn long_heads_end_a_turn_sooner_than_data() {
         let mut budget = Budget::of_server();
-        budget.note(&frames(HEADERS, 255, 7), 0);
+        budget.note(&frames(HEADERS, 255, 3), 0);
         assert!(!budget.is_turn_over());
+        assert_eq!(budget.largest_read(), usize::MAX);
         budget.note(&frames(HEADERS, 255, 1), 0);
         assert!(budget.is_turn_over());
+        budget.begin_turn();
+        assert!(budget.is_turn_over(), "one turn is left to others");
+        budget.begin_turn();
+        assert!(!budget.is_turn_over());
+        assert_eq!(budget.largest_read(), SMALL_READ);
+        budget.begin_turn();
+        assert_eq!(budget.largest_read(), usize::MAX, "that was a turn without heads");
     }
 }

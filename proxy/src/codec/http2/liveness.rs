@@ -80,7 +80,15 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
             return Poll::Pending;
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        let largest = budget.largest_read();
+        if largest < buf.remaining() {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(largest));
+            ready!(Pin::new(&mut this.io).poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buf.advance(read);
+        } else {
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        }
         let new = buf.filled().get(before..).unwrap_or_default();
         count(&this.traffic.read, new.len());
         budget.note(new, this.traffic.written.get());
