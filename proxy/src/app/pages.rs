@@ -143,7 +143,7 @@ pub(super) fn drain_listeners(shared: &Shared, graceful: bool, inbound_only: boo
             stats.total_listeners_active.dec();
             stats.total_listeners_draining.inc();
         }
-        listener.door.shut(graceful);
+        listener.shut(graceful);
         tracing::info!(listener = %listener.config.name, graceful, "takes no more connections");
     }
 }
