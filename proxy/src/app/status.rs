@@ -3,8 +3,8 @@ use std::fmt::Write as _;
 use tokio::time::Instant;
 
 use crate::config::ClusterName;
-use crate::xds::follow::Follower;
 use crate::telemetry::metrics::ControlPlaneStats;
+use crate::xds::follow::Follower;
 use crate::xds::resource::Kind;
 use crate::xds::view::{self, Count};
 

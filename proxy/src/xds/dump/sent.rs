@@ -46,8 +46,7 @@ fn of<'a>(kind: Kind, seen: &'a [Seen<'a>]) -> impl Iterator<Item = (&'a Seen<'a
 
 pub(super) fn clusters(mut dump: wire::ClustersConfigDump, seen: &[Seen<'_>]) -> wire::ClustersConfigDump {
     for (seen, Told { version, body, since, error, status }) in of(Kind::Cluster, seen) {
-        let shown =
-            DynamicCluster { version_info: version, cluster: body, last_updated: since, error_state: error, client_status: status };
+        let shown = DynamicCluster { version_info: version, cluster: body, last_updated: since, error_state: error, client_status: status };
         match seen.state {
             State::Active => dump.dynamic_active_clusters.push(shown),
             State::Warming | State::Requested | State::Refused => dump.dynamic_warming_clusters.push(shown),

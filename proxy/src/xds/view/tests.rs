@@ -36,8 +36,8 @@ async fn each_resource_is_shown_with_what_became_of_it() {
     let web = seen.iter().find(|seen| seen.name == "web").unwrap();
     assert_eq!(web.good.map(|good| good.version), Some("7"), "the last good one");
     assert_eq!(web.refused.map(|refused| refused.version.as_str()), Some("8"));
-    assert_eq!(count(&seen)[..2], [
-        (Kind::Cluster, Count { active: 1, warming: 1, refused: 2 }),
-        (Kind::Endpoint, Count { active: 1, warming: 1, refused: 0 }),
-    ]);
+    assert_eq!(
+        count(&seen)[..2],
+        [(Kind::Cluster, Count { active: 1, warming: 1, refused: 2 }), (Kind::Endpoint, Count { active: 1, warming: 1, refused: 0 }),]
+    );
 }
