@@ -24,6 +24,8 @@ pub struct Follower {
     protocol: Protocol,
     /// What was wanted when it was last looked at.
     wanted: Vec<(Kind, Wanted)>,
+    /// What the question of what is wanted depended on then.
+    questions: Option<(u64, u64, bool)>,
     limits: Limits,
     /// When clusters are given up waiting for.
     clusters_until: Option<Instant>,
@@ -67,7 +69,8 @@ impl Follower {
             Dialect::Delta => Protocol::Delta(Delta::new(node)),
         };
         let clusters_until = limits.clusters.and_then(|limit| Instant::now().checked_add(limit));
-        let mut follower = Self { inventory, cascade, protocol, wanted: Vec::new(), limits, clusters_until, listeners_until: None };
+        let mut follower =
+            Self { inventory, cascade, protocol, wanted: Vec::new(), questions: None, limits, clusters_until, listeners_until: None };
         // Said when a stream is opened.
         let _unsaid = follower.want();
         follower
@@ -172,6 +175,10 @@ impl Follower {
 
     /// Asks for what is wanted now and was not before.
     fn want(&mut self) -> Vec<Request> {
+        let questions = self.cascade.questions(&self.inventory);
+        if self.questions.replace(questions) == Some(questions) {
+            return Vec::new();
+        }
         let wanted = self.cascade.wanted(&self.inventory);
         if wanted == self.wanted {
             return Vec::new();
