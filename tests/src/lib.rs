@@ -12,6 +12,8 @@ pub mod case;
 pub mod client;
 /// What counts as equal, and the reasons.
 pub mod compare;
+/// A scripted xDS server.
+pub mod control_plane;
 /// How Envoy is found and started.
 pub mod envoy;
 /// The only waiting loop.
