@@ -10,7 +10,7 @@ use crate::config::cluster::Cluster;
 use crate::connect::{TlsSource, TlsTarget};
 use crate::runtime::Shared;
 use crate::xds::follow::{Follower, Outcome};
-use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Stream, StreamError};
+use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Pings, Stream, StreamError, Way};
 
 /// Keeps what serves as the control plane says it is to be.
 pub(super) struct Control {
@@ -160,6 +160,8 @@ fn connect(shared: Arc<Shared>, server: ClusterName, tls: TlsSource) -> Opening 
         let endpoint = members.get(at).ok_or("the cluster has no endpoints")?.endpoint.clone();
         drop(endpoints);
         let opened = crate::connect::tcp::open(&endpoint, cluster, Some(&tls)).await.map_err(|error| error.to_string())?;
-        Ok(Box::new(opened.io) as Box<dyn crate::xds::stream::Bytes>)
+        let settings = &cluster.config().http2;
+        let pings = settings.keepalive_interval.map(|interval| Pings { interval, timeout: settings.keepalive_timeout });
+        Ok(Way { bytes: Box::new(opened.io), pings: pings.unwrap_or_default() })
     })
 }
