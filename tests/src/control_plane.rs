@@ -263,6 +263,11 @@ impl ControlPlane {
         self.take("the end of a stream", |event| matches!(event, Event::Closed)).await;
     }
 
+    /// Drops what nobody has taken.
+    pub fn forget(&self) {
+        self.server.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.node);
+    }
+
     /// Requests that nobody has taken.
     pub fn untaken(&self) -> Vec<Request> {
         let heard = self.server.heard.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,17 @@
+/// Streams that end with an error.
+mod failures;
 /// Answers that no well-behaved server gives.
 mod oddities;
 /// The order of requests and answers.
 mod order;
+/// Servers that are gone.
+mod outages;
 /// A network between the proxy and the server that can fail.
 mod relay;
+/// Certificates.
+mod secrets;
+/// Times to live.
+mod time;
 /// A proxy that follows, services behind it, and resources.
 mod world;
 

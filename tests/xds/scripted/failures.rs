@@ -29,6 +29,7 @@ async fn an_error_in_any_state_of_the_start_is_begun_again(dialect: Dialect) {
     for (index, (type_url, resource)) in steps.iter().enumerate() {
         // The stream breaks where this type has been asked for and not been answered.
         control_plane.request_of(type_url).await;
+        control_plane.forget();
         control_plane.fail(CODES[index], "not now");
         control_plane.closed().await;
         let first = control_plane.request().await;

@@ -66,7 +66,8 @@ def know_types(value):
 
 
 def packed(value):
-    know_types(value)
+    with lock:
+        know_types(value)
     message = any_pb2.Any()
     if "@bytes" in value:
         message.type_url = value["@type"]
@@ -211,7 +212,12 @@ def obey(command):
 
 
 def main():
-    options = [("grpc.max_receive_message_length", LARGEST_REQUEST)]
+    # Tests have the proxy look after its connection more often than gRPC usually allows.
+    options = [
+        ("grpc.max_receive_message_length", LARGEST_REQUEST),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 100),
+        ("grpc.http2.max_ping_strikes", 0),
+    ]
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(STREAMS), options=options)
     ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(Server(), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -161,7 +161,8 @@ impl Load {
 fn bootstrap(node: &str, dialect: Dialect, servers: &[u16], admin: u16) -> Value {
     let options = json!({
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": { "http2_protocol_options": {} },
+        // Not to wait as long as one would at real distances.
+        "explicit_http_config": { "http2_protocol_options": { "connection_keepalive": { "interval": "3s", "timeout": "2s" } } },
     });
     let server = |(index, port): (usize, &u16)| {
         let name = format!("xds-{index}");
