@@ -116,7 +116,7 @@ impl Live {
             self.shared.registry.listener_manager.listener_modified.inc();
         }
         for listener in gone {
-            listener.door.shut(true);
+            listener.shut(true);
             let stats = &self.shared.registry.listener_manager;
             stats.listener_removed.inc();
             stats.total_listeners_active.dec();

@@ -21,7 +21,7 @@ pub(super) fn parse(dynamic: Option<&DynamicResources>, parser: &mut Parser) -> 
         let Some(source) = &dynamic.ads_config else { return Some(None) };
         let parsed = parser.at("ads_config", |parser| ads(source, parser));
         let (delta, servers, metadata) = parsed?;
-        Some(Some(Dynamic { delta, servers, metadata, clusters: clusters?, listeners: listeners?.is_some() }))
+        Some(Some(Dynamic { delta, servers, metadata, clusters: clusters?, listeners: listeners? }))
     })
 }
 
