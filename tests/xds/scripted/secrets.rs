@@ -109,10 +109,10 @@ async fn a_bad_certificate_leaves_the_last_good_one(dialect: Dialect) {
     let control_plane = ControlPlane::new(dialect);
     let sidecar = Sidecar::start(&control_plane);
     without_certificate(&control_plane, &sidecar, &services).await;
-    control_plane.request_of(ROUTES).await;
-    control_plane.send(ROUTES, "1", &[says("table", "served")]);
     let (good, other) = (Identity::new(), Identity::new());
     control_plane.send(SECRET, "1", &[good.secret("identity")]);
+    control_plane.request_of(ROUTES).await;
+    control_plane.send(ROUTES, "1", &[says("table", "served")]);
     asks(&mut good.serves(sidecar.port).await, "served").await;
 
     let mut mixed = good.secret("identity");
