@@ -263,6 +263,11 @@ impl ControlPlane {
         self.take("the end of a stream", |event| matches!(event, Event::Closed)).await;
     }
 
+    /// A request that nobody has taken, which stays.
+    pub fn heard(&self, wanted: impl Fn(&Request) -> bool) -> Option<Request> {
+        self.untaken().into_iter().find(wanted)
+    }
+
     /// Drops what nobody has taken.
     pub fn forget(&self) {
         self.server.heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.node);
