@@ -15,6 +15,7 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed-3
 	cargo test -p ninon-tests --test attacks
 	cargo test -p ninon-tests --test examples
 	cargo test -p ninon-tests --test differential
+	cargo test -p ninon-tests --test differential-xds
 	cargo test -p ninon-tests --test scenarios
 	cargo test -p ninon-tests --test xds
 

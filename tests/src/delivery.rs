@@ -56,7 +56,9 @@ impl Served {
         ];
         let mut types = Vec::new();
         for (type_url, resources) in all {
-            if !resources.is_empty() {
+            // These two are asked for in any case, and waited for.
+            let is_whole = matches!(type_url, type_url::CLUSTER | type_url::LISTENER);
+            if is_whole || !resources.is_empty() {
                 control_plane.serve(type_url, &resources);
                 types.push(type_url);
             }
