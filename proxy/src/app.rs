@@ -37,7 +37,7 @@ use crate::accept::listeners::BindError;
 use crate::accept::spread::Spread;
 use crate::admin::{Action, ServerState};
 use crate::config::bootstrap::{Bootstrap, Dynamic};
-use crate::config::cluster::Discovery;
+use crate::config::cluster::{Cluster, Discovery};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::resolve::{Resolvers, Watch, all_warm};
@@ -202,19 +202,10 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let (warm, warmed) = mpsc::channel(WARMED);
     let live = Live::new(&shared, workers.commands, warm);
     live.open_all().await.map_err(StartError::Bind)?;
-    let control = match (following, &bootstrap.dynamic) {
-        (Some(following), Some(dynamic)) => {
-            let cache = options.state_dir.as_ref().map(|folder| Cache::new(folder, &bootstrap.node.id)).transpose()?;
-            tracing::info!(workers = options.workers, "waits for the control plane");
-            Some(Control::new(&shared, (live, warmed), following, cache, dynamic))
-        }
-        _ => {
-            shared.registry.server.initialization_time_ms.record(started.elapsed());
-            state.send_replace(ServerState::Live);
-            tracing::info!(workers = options.workers, "ready");
-            None
-        }
-    };
+    let control = start_control(&bootstrap, options, &shared, following, (live, warmed))?;
+    if control.is_none() {
+        ready(&shared, &state, started);
+    }
     serve(&shared, control, &state, &mut signals, &mut actions).await;
     state.send_replace(ServerState::Draining);
     pages::drain_listeners(&shared, true, false);
@@ -224,6 +215,26 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     pages::remove_socket(bootstrap.admin.as_ref());
     drop(watches);
     Ok(())
+}
+
+fn start_control(
+    bootstrap: &Bootstrap,
+    options: &Options,
+    shared: &Arc<Shared>,
+    following: Option<Rc<RefCell<Following>>>,
+    live: (Live, mpsc::Receiver<Arc<Cluster>>),
+) -> Result<Option<Control>, StartError> {
+    let (Some(following), Some(dynamic)) = (following, &bootstrap.dynamic) else { return Ok(None) };
+    let cache = options.state_dir.as_ref().map(|folder| Cache::new(folder, &bootstrap.node.id)).transpose()?;
+    tracing::info!("waits for the control plane");
+    Ok(Some(Control::new(shared, live, following, cache, dynamic)))
+}
+
+/// Everything serves that is to serve from the start.
+fn ready(shared: &Shared, state: &watch::Sender<ServerState>, started: Instant) {
+    shared.registry.server.initialization_time_ms.record(started.elapsed());
+    state.send_replace(ServerState::Live);
+    tracing::info!("ready");
 }
 
 /// Until a signal or an operator ends it.

@@ -18,7 +18,7 @@ use crate::runtime::Shared;
 use crate::xds::cache;
 use crate::xds::follow::Outcome;
 use crate::xds::resource::{Kind, Offered};
-use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Pings, Stream, StreamError, Way};
+use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Pings, Request, Stream, StreamError, Way};
 use crate::xds::view;
 
 /// How long a control plane may take for its first answer before the last good configuration of an earlier run serves.
@@ -103,9 +103,7 @@ impl Control {
         self.carry_out(outcome).await;
         loop {
             if *state.borrow() == ServerState::Initializing && self.following.borrow().follower.cascade.is_complete() {
-                self.shared.registry.server.initialization_time_ms.record(self.following.borrow().started.elapsed());
-                state.send_replace(ServerState::Live);
-                tracing::info!("ready");
+                super::ready(&self.shared, state, self.following.borrow().started);
             }
             let event = self.next().await;
             self.handle(event).await;
@@ -255,7 +253,7 @@ impl Control {
         self.send(outcome.requests);
     }
 
-    fn send(&mut self, requests: Vec<crate::xds::stream::Request>) {
+    fn send(&mut self, requests: Vec<Request>) {
         if let Link::Open(stream) = &mut self.link {
             let sent = requests.into_iter().try_for_each(|request| stream.send(request));
             if let Err(error) = sent {
