@@ -12,6 +12,8 @@ mod relay;
 mod secrets;
 /// Times to live.
 mod time;
+/// What is refused here and by Envoy.
+mod verdicts;
 /// A proxy that follows, services behind it, and resources.
 mod world;
 

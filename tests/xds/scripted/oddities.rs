@@ -136,7 +136,7 @@ async fn a_response_of_an_unknown_type_is_ignored(dialect: Dialect) {
     let services = Services::start(&["web"]).await;
     let (control_plane, sidecar) = serving(dialect, &services, "web").await;
     for type_url in ["type.googleapis.com/envoy.nothing.v3.Nothing", "", "cluster", super::world::SECRET] {
-        let body = json!({ "@type": "type.googleapis.com/envoy.nothing.v3.Nothing", "@bytes": "AAEC" });
+        let body = json!({ "@type": "type.googleapis.com/envoy.nothing.v3.Nothing", "@bytes": "000102" });
         let resource = if dialect == Dialect::Sotw { body } else { json!({ "name": "x", "version": "1", "resource": body }) };
         control_plane.respond(&json!({ "type_url": type_url, "nonce": "x", "resources": [resource] }));
     }
@@ -195,8 +195,8 @@ async fn resources_of_the_wrong_type_are_refused(dialect: Dialect) {
     let services = Services::start(&["web"]).await;
     let (control_plane, sidecar) = serving(dialect, &services, "web").await;
     let load = Load::start(sidecar.port);
-    let unknown = json!({ "@type": "type.googleapis.com/envoy.nothing.v3.Nothing", "@bytes": "AAEC" });
-    let broken = json!({ "@type": ROUTES, "@bytes": "/////w==" });
+    let unknown = json!({ "@type": "type.googleapis.com/envoy.nothing.v3.Nothing", "@bytes": "000102" });
+    let broken = json!({ "@type": ROUTES, "@bytes": "ffffffff" });
     let nameless = json!({ "@type": ROUTES, "@bytes": "" });
     for (resource, problem) in
         [(unknown, "envoy.nothing.v3.Nothing"), (cluster("web"), "Cluster"), (broken, "malformed"), (nameless, "a name is required")]
@@ -206,7 +206,7 @@ async fn resources_of_the_wrong_type_are_refused(dialect: Dialect) {
         assert!(error.contains(problem), "{problem:?} is expected in {error:?}");
     }
     // As there is no telling what was meant, no cluster is taken for removed.
-    let nonce = control_plane.send(CLUSTER, "2", &[json!({ "@type": CLUSTER, "@bytes": "/////w==" })]);
+    let nonce = control_plane.send(CLUSTER, "2", &[json!({ "@type": CLUSTER, "@bytes": "ffffffff" })]);
     control_plane.refused(&nonce).await;
     assert_eq!(sidecar.stat("cluster_manager.cluster_removed").await, Some(0));
     sidecar.answers("/", "web").await;

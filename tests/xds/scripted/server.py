@@ -10,14 +10,13 @@ Written:
 
 Read; a command goes to the last stream of its node:
   {"node": ID, "respond": {..}}           one response in protobuf's JSON. `bulk` adds resources: {"count": N, "resource": {..}},
-                                          in whose texts `{n}` is a number. {"@type": URL, "@bytes": BASE64} is any message.
+                                          in whose texts `{n}` is a number. {"@type": URL, "@bytes": HEX} is any message.
   {"node": ID, "fail": [CODE, TEXT]}      ends the stream with an error
   {"node": ID, "end": true}               ends the stream as if all were said
   {"node": ID, "serve": {TYPE: [..]}}     from now on requests for these types are answered without further commands; what is
                                           asked for already is sent at once where it has changed
 """
 
-import base64
 import concurrent.futures
 import importlib
 import json
@@ -71,7 +70,7 @@ def packed(value):
     message = any_pb2.Any()
     if "@bytes" in value:
         message.type_url = value["@type"]
-        message.value = base64.b64decode(value["@bytes"])
+        message.value = bytes.fromhex(value["@bytes"])
         return message
     return json_format.ParseDict(value, message)
 

@@ -1,3 +1,5 @@
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -44,8 +46,17 @@ impl Sidecar {
         Self::start_with(control_plane, &[control_plane.port()], json!({}))
     }
 
+    /// Starts another program on the same bootstrap.
+    pub fn start_as(control_plane: &ControlPlane, program: impl FnOnce(&Path) -> Command) -> Self {
+        Self::launch(control_plane, &[control_plane.port()], json!({}), program)
+    }
+
     /// Starts one that finds its control plane on these ports, with other fields of `dynamic_resources`.
     pub fn start_with(control_plane: &ControlPlane, servers: &[u16], more: Value) -> Self {
+        Self::launch(control_plane, servers, more, proxy::command)
+    }
+
+    fn launch(control_plane: &ControlPlane, servers: &[u16], more: Value, program: impl FnOnce(&Path) -> Command) -> Self {
         let (folder, admin) = (Folder::new(), ports::free());
         let mut bootstrap = bootstrap(&control_plane.node, control_plane.dialect, servers, admin);
         for (name, value) in more.as_object().unwrap() {
@@ -53,7 +64,7 @@ impl Sidecar {
         }
         let file = folder.path().join("bootstrap.json");
         std::fs::write(&file, bootstrap.to_string()).unwrap();
-        let process = Process::start(proxy::command(&file), folder).unwrap();
+        let process = Process::start(program(&file), folder).unwrap();
         Self { process, admin, port: ports::free() }
     }
 
