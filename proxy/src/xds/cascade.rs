@@ -145,7 +145,7 @@ impl Cascade {
         self.waiting.retain(|what, _| still.contains(what));
         step.wake = wake;
         self.resolved.retain(|name, cluster| inventory.clusters.value(name.as_str()).is_some_and(|known| Arc::ptr_eq(known, cluster)));
-        self.given.retain(|name, _| next.clusters.contains_key(name));
+        self.given.retain(|name, _| next.clusters.get(name).is_some_and(|cluster| service_name(cluster).is_some()));
         for (name, cluster) in &next.clusters {
             let Some(assignment) = service_name(cluster).and_then(|service| inventory.endpoints.value(service)) else { continue };
             let renewed = self.serving.clusters.get(name).is_none_or(|serving| !Arc::ptr_eq(serving, cluster));

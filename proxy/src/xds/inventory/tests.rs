@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use prost_types::Any;
 use serde_json::{Value as Json, json};
 use xds_proto::any;
@@ -12,13 +14,13 @@ use crate::xds::resource::{Kind, Offered, Sink as _};
 
 /// A resource in JSON, as a server would send it.
 pub(crate) fn packed(kind: Kind, resource: &Json) -> Any {
-    let pool = xds_proto::descriptor_pool().unwrap();
+    static POOL: LazyLock<xds_proto::DescriptorPool> = LazyLock::new(|| xds_proto::descriptor_pool().unwrap());
     match kind {
-        Kind::Cluster => any::pack(&xds_proto::json::from_json::<Cluster>(&pool, resource).unwrap().0),
-        Kind::Endpoint => any::pack(&xds_proto::json::from_json::<ClusterLoadAssignment>(&pool, resource).unwrap().0),
-        Kind::Listener => any::pack(&xds_proto::json::from_json::<Listener>(&pool, resource).unwrap().0),
-        Kind::Route => any::pack(&xds_proto::json::from_json::<RouteConfiguration>(&pool, resource).unwrap().0),
-        Kind::Secret => any::pack(&xds_proto::json::from_json::<Secret>(&pool, resource).unwrap().0),
+        Kind::Cluster => any::pack(&xds_proto::json::from_json::<Cluster>(&POOL, resource).unwrap().0),
+        Kind::Endpoint => any::pack(&xds_proto::json::from_json::<ClusterLoadAssignment>(&POOL, resource).unwrap().0),
+        Kind::Listener => any::pack(&xds_proto::json::from_json::<Listener>(&POOL, resource).unwrap().0),
+        Kind::Route => any::pack(&xds_proto::json::from_json::<RouteConfiguration>(&POOL, resource).unwrap().0),
+        Kind::Secret => any::pack(&xds_proto::json::from_json::<Secret>(&POOL, resource).unwrap().0),
     }
 }
 
