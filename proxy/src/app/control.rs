@@ -268,10 +268,11 @@ impl Control {
         stats.connected_state.set(0);
         self.following.borrow_mut().link.failed(error.to_string());
         if let Link::Open(stream) = &self.link {
-            if !std::mem::replace(&mut self.told, true) {
+            let was_good = self.opener.lost(stream.lived());
+            let told = std::mem::replace(&mut self.told, true);
+            if was_good || !told {
                 tracing::warn!(server = %stream.server, %error, "the stream of the control plane ended; what serves goes on");
             }
-            self.opener.lost(stream);
         }
         self.reopen();
     }

@@ -100,6 +100,11 @@ impl Stream {
         self.link.send(request)
     }
 
+    /// How long it has been open.
+    pub fn lived(&self) -> Duration {
+        self.since.elapsed()
+    }
+
     /// The next answer.
     ///
     /// # Errors
@@ -124,12 +129,15 @@ impl Opener {
         Self { dynamic, next: 0, back_off: BACK_OFF.0, not_before: Instant::now() }
     }
 
-    /// A stream was lost: how soon the next may be opened depends on how long it lived.
-    pub fn lost(&mut self, stream: &Stream) {
-        if stream.since.elapsed() >= GOOD_STREAM {
+    /// A stream was lost after so long: how soon the next may be opened depends on it. Whether it was a good one, so that this is
+    /// a new outage, even if the server had nothing to say.
+    pub fn lost(&mut self, lived: Duration) -> bool {
+        let was_good = lived >= GOOD_STREAM;
+        if was_good {
             self.back_off = BACK_OFF.0;
         }
         self.wait();
+        was_good
     }
 
     fn wait(&mut self) {
@@ -168,3 +176,6 @@ impl Opener {
         self.wait();
     }
 }
+
+#[cfg(test)]
+mod tests;
