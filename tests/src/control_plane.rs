@@ -61,12 +61,17 @@ impl Server {
             let mut lines = BufReader::new(child.stdout.take().expect("asked for")).lines();
             let first = lines.next().and_then(Result::ok).expect("xds-protos and grpcio are needed, `make test` installs them");
             let port = parse(&first)["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("its port");
-            output = Some(lines);
             let input = Mutex::new(child.stdin.take().expect("asked for"));
+            output = Some((lines, child));
             Self { port, input, heard: Mutex::default() }
         });
-        if let Some(lines) = output {
-            READER.get_or_init(|| drop(std::thread::spawn(|| lines.map_while(Result::ok).for_each(|line| server.hear(&line)))));
+        if let Some((lines, mut child)) = output {
+            let read = move || {
+                lines.map_while(Result::ok).for_each(|line| server.hear(&line));
+                // Ended on its own, and said why.
+                let _ = child.wait();
+            };
+            READER.get_or_init(|| drop(std::thread::spawn(read)));
         }
         server
     }

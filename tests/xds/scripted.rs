@@ -1,3 +1,5 @@
+/// What becomes of connections, and of what is taken back.
+mod changes;
 /// Streams that end with an error.
 mod failures;
 /// Answers that no well-behaved server gives.
