@@ -38,7 +38,7 @@ async fn an_error_in_any_state_of_the_start_is_begun_again(dialect: Dialect) {
             let again = control_plane.request_of(type_url).await;
             assert_eq!((again.stream, again.nonce(), again.version()), (first.stream, "", ""), "{type_url}");
         }
-        let nonce = control_plane.send(type_url, "1", &[resource.clone()]);
+        let nonce = control_plane.send(type_url, "1", std::slice::from_ref(resource));
         control_plane.accepted(&nonce).await;
     }
     sidecar.answers("/", "web").await;

@@ -12,7 +12,7 @@ use ninon_tests::wire::Wire;
 use ninon_tests::{ports, proxy};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 pub use xds_proto::type_url::{CLUSTER, CLUSTER_LOAD_ASSIGNMENT as ENDPOINTS, LISTENER, ROUTE_CONFIGURATION as ROUTES, SECRET};
 
@@ -138,7 +138,7 @@ pub async fn get(port: u16, path: &str) -> Option<(u16, String)> {
 
 /// Requests one after the other until it is asked how they went.
 pub struct Load {
-    task: JoinHandle<()>,
+    _task: JoinSet<()>,
     done: Arc<AtomicUsize>,
     failed: Arc<AtomicUsize>,
 }
@@ -148,7 +148,8 @@ impl Load {
     pub fn start(port: u16) -> Self {
         let (done, failed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let counts = (Arc::clone(&done), Arc::clone(&failed));
-        let task = tokio::spawn(async move {
+        let mut task = JoinSet::new();
+        task.spawn(async move {
             loop {
                 if !matches!(get(port, "/").await, Some((200, _))) {
                     counts.1.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +157,7 @@ impl Load {
                 counts.0.fetch_add(1, Ordering::Relaxed);
             }
         });
-        Self { task, done, failed }
+        Self { _task: task, done, failed }
     }
 
     /// Waits for some more, and ends; none has failed.
@@ -164,7 +165,6 @@ impl Load {
         let enough = self.done.load(Ordering::Relaxed) + 10;
         let more = || async { (self.done.load(Ordering::Relaxed) >= enough).then_some(()) };
         assert!(eventually(LIMIT, more).await.is_some(), "requests are answered");
-        self.task.abort();
         assert_eq!(self.failed.load(Ordering::Relaxed), 0, "failed of {}", self.done.load(Ordering::Relaxed));
     }
 }
