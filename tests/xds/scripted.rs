@@ -1,5 +1,7 @@
 /// What becomes of connections, and of what is taken back.
 mod changes;
+/// What an earlier run has left.
+mod earlier;
 /// Streams that end with an error.
 mod failures;
 /// Answers that no well-behaved server gives.

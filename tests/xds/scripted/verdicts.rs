@@ -56,11 +56,7 @@ const LISTENERS: &[Probe] = &[
     ("/filter_chains/0/filters/0/typed_config/http_filters", "[]", Envoy("a chain without a router answers nothing")),
     ("/filter_chains/0/filters/0/typed_config/codec_type", "99", Nobody),
     ("/filter_chains/0/filters/0/typed_config/delayed_close_timeout", r#""-1s""#, Nobody),
-    (
-        "/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/@type",
-        r#""type.googleapis.com/google.protobuf.Empty""#,
-        Nobody,
-    ),
+    ("/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/@type", r#""type.googleapis.com/google.protobuf.Empty""#, Nobody),
     ("/filter_chains/0/filters/0/typed_config/rds/route_config_name", r#""""#, Envoy("no routes have no name")),
     ("/filter_chains/0/filters/0/typed_config/rds/config_source", "{}", Nobody),
     ("/filter_chains/0/filters", "[]", Envoy("it closes what it accepts")),

@@ -56,7 +56,8 @@ impl Sidecar {
         Self::launch(control_plane, servers, more, proxy::command)
     }
 
-    fn launch(control_plane: &ControlPlane, servers: &[u16], more: Value, program: impl FnOnce(&Path) -> Command) -> Self {
+    /// Starts any program, in any way.
+    pub fn launch(control_plane: &ControlPlane, servers: &[u16], more: Value, program: impl FnOnce(&Path) -> Command) -> Self {
         let (folder, admin) = (Folder::new(), ports::free());
         let mut bootstrap = bootstrap(&control_plane.node, control_plane.dialect, servers, admin);
         for (name, value) in more.as_object().unwrap() {
