@@ -97,14 +97,16 @@ impl Follower {
                 let answered = delta.received(answer, &mut self.inventory);
                 answered.map(|answered| (kind, Request::Delta(answered.reply), answered.accepted, answered.refused))
             }
-            (Protocol::Sotw(_), Answer::Delta(_)) | (Protocol::Delta(_), Answer::Sotw(_)) => return Outcome::default(),
+            (Protocol::Sotw(_), Answer::Delta(_)) | (Protocol::Delta(_), Answer::Sotw(_)) => {
+                return self.look(Instant::now());
+            }
         };
         let (kind, reply, accepted, refused) = match answered {
             Ok((Some(kind), reply, accepted, refused)) => (kind, reply, accepted, refused),
-            Ok((None, ..)) => return Outcome::default(),
+            Ok((None, ..)) => return self.look(Instant::now()),
             Err(unknown) => {
                 tracing::warn!(%unknown, "ignored");
-                return Outcome::default();
+                return self.look(Instant::now());
             }
         };
         self.inventory.rest();
