@@ -1,5 +1,7 @@
 //! The only wiring: settings -> control thread, workers, admin; start and stop order.
 
+/// The last good configuration on disk.
+mod cache;
 /// gRPC to clusters.
 mod channels;
 /// Follows the control plane.
@@ -12,12 +14,16 @@ mod pages;
 mod signals;
 /// Spans on their way to collectors.
 mod spans;
+/// What is known of the control plane.
+mod status;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,7 +37,7 @@ use crate::accept::listeners::BindError;
 use crate::accept::spread::Spread;
 use crate::admin::{Action, ServerState};
 use crate::config::bootstrap::{Bootstrap, Dynamic};
-use crate::config::cluster::Discovery;
+use crate::config::cluster::{Cluster, Discovery};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::resolve::{Resolvers, Watch, all_warm};
@@ -43,16 +49,17 @@ use crate::telemetry::trace::export;
 use crate::upstream::ClusterState;
 use crate::worker::{self, Command, Start};
 use crate::xds::cascade::{Cascade, Scope};
-use crate::xds::follow::Follower;
+use crate::xds::follow::{Follower, Limits};
 use crate::xds::invalid::Faults;
 use crate::xds::inventory::Inventory;
-use crate::xds::stream::Dialect;
 
+use cache::Cache;
 use control::Control;
 use live::Live;
 use pages::{Pages, Told};
 use signals::Signals;
 use spans::Spans;
+use status::{Following, LinkStatus};
 
 pub use pages::PagesError;
 
@@ -77,6 +84,8 @@ pub struct Options {
     pub log: LogControl,
     /// What the bootstrap file says without effect.
     pub warnings: Vec<String>,
+    /// Where the last good configuration of a control plane is kept; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// What a worker has not done yet; whoever tells it more waits.
@@ -109,6 +118,13 @@ pub enum StartError {
     },
     /// Resources of the file that name secrets of a server do not fit.
     Resources(Faults),
+    /// The folder of `--state-dir` cannot be used.
+    State {
+        /// Which.
+        folder: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// The system refused something.
     System {
         /// What was tried.
@@ -125,6 +141,7 @@ impl fmt::Display for StartError {
             Self::Pages(error) => error.fmt(f),
             Self::Tls { listener, chain, cause } => write!(f, "listener \"{listener}\", filter chain \"{chain}\": {cause}"),
             Self::Resources(faults) => faults.fmt(f),
+            Self::State { folder, cause } => write!(f, "--state-dir {}: {cause}", folder.display()),
             Self::System { what, cause } => write!(f, "{what}: {cause}"),
         }
     }
@@ -166,7 +183,16 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     });
     let (state, seen) = watch::channel(ServerState::PreInitializing);
     let (wishes, mut actions) = mpsc::channel(4);
-    let told = Told { node: bootstrap.node.clone(), source: bootstrap.source.clone(), state: seen, actions: wishes, started };
+    let following = bootstrap.dynamic.as_ref().map(|dynamic| follow(&bootstrap, dynamic, &shared.current.load().snapshot, started));
+    let following = following.transpose().map_err(StartError::Resources)?;
+    let told = Told {
+        node: bootstrap.node.clone(),
+        source: bootstrap.source.clone(),
+        state: seen,
+        actions: wishes,
+        started,
+        following: following.clone(),
+    };
     give_back_memory();
     let _pages = Pages::open(bootstrap.admin.as_ref(), options, told, &shared).await?;
     let spans = Spans::start(export, &shared);
@@ -176,15 +202,11 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let (warm, warmed) = mpsc::channel(WARMED);
     let live = Live::new(&shared, workers.commands, warm);
     live.open_all().await.map_err(StartError::Bind)?;
-    let control = bootstrap.dynamic.as_ref().map(|dynamic| {
-        let follower = follow(&bootstrap, dynamic, &shared.current.load().snapshot)?;
-        Ok(Control::new(&shared, live, warmed, follower, dynamic))
-    });
-    let control = control.transpose().map_err(StartError::Resources)?;
-    shared.registry.server.initialization_time_ms.record(started.elapsed());
-    state.send_replace(ServerState::Live);
-    tracing::info!(workers = options.workers, "ready");
-    serve(&shared, control, &mut signals, &mut actions).await;
+    let control = start_control(&bootstrap, options, &shared, following, (live, warmed))?;
+    if control.is_none() {
+        ready(&shared, &state, started);
+    }
+    serve(&shared, control, &state, &mut signals, &mut actions).await;
     state.send_replace(ServerState::Draining);
     pages::drain_listeners(&shared, true, false);
     stop(&announcer, workers.threads, options.drain_time, &mut signals).await;
@@ -195,25 +217,54 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     Ok(())
 }
 
+fn start_control(
+    bootstrap: &Bootstrap,
+    options: &Options,
+    shared: &Arc<Shared>,
+    following: Option<Rc<RefCell<Following>>>,
+    live: (Live, mpsc::Receiver<Arc<Cluster>>),
+) -> Result<Option<Control>, StartError> {
+    let (Some(following), Some(dynamic)) = (following, &bootstrap.dynamic) else { return Ok(None) };
+    let cache = options.state_dir.as_ref().map(|folder| Cache::new(folder, &bootstrap.node.id)).transpose()?;
+    tracing::info!("waits for the control plane");
+    Ok(Some(Control::new(shared, live, following, cache, dynamic)))
+}
+
+/// Everything serves that is to serve from the start.
+fn ready(shared: &Shared, state: &watch::Sender<ServerState>, started: Instant) {
+    shared.registry.server.initialization_time_ms.record(started.elapsed());
+    state.send_replace(ServerState::Live);
+    tracing::info!("ready");
+}
+
 /// Until a signal or an operator ends it.
-async fn serve(shared: &Shared, control: Option<Control>, signals: &mut Signals, actions: &mut mpsc::Receiver<Action>) {
-    let following = async {
-        match control {
-            Some(mut control) => control.run().await,
-            None => std::future::pending().await,
-        }
-    };
-    let mut following = std::pin::pin!(following);
-    loop {
-        tokio::select! {
-            () = signals.until_stop(|| shared.logs.reopen()) => return,
-            Some(action) = actions.recv() => match action {
-                Action::Quit => return,
-                Action::DrainListeners { graceful, inbound_only } => pages::drain_listeners(shared, graceful, inbound_only),
-            },
-            () = &mut following => {}
+async fn serve(
+    shared: &Shared,
+    mut control: Option<Control>,
+    state: &watch::Sender<ServerState>,
+    signals: &mut Signals,
+    actions: &mut mpsc::Receiver<Action>,
+) {
+    {
+        let following = async {
+            match &mut control {
+                Some(control) => control.run(state).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut following = std::pin::pin!(following);
+        loop {
+            tokio::select! {
+                () = signals.until_stop(|| shared.logs.reopen()) => break,
+                Some(action) = actions.recv() => match action {
+                    Action::Quit => break,
+                    Action::DrainListeners { graceful, inbound_only } => pages::drain_listeners(shared, graceful, inbound_only),
+                },
+                () = &mut following => {}
+            }
         }
     }
+    control.iter().for_each(Control::finish);
 }
 
 /// What the file says and what needs no word of a control plane to serve.
@@ -229,12 +280,13 @@ fn without_served(bootstrap: &Bootstrap) -> Snapshot {
 }
 
 /// What is known at the start, and what serves already.
-fn follow(bootstrap: &Bootstrap, dynamic: &Dynamic, serving: &Snapshot) -> Result<Follower, Faults> {
+fn follow(bootstrap: &Bootstrap, dynamic: &Dynamic, serving: &Snapshot, started: Instant) -> Result<Rc<RefCell<Following>>, Faults> {
     let (inventory, node) = Inventory::of_file(&bootstrap.source, &bootstrap.snapshot)?;
-    let scope = Scope { clusters: dynamic.clusters.is_some(), listeners: dynamic.listeners };
+    let scope = Scope { clusters: dynamic.clusters.is_some(), listeners: dynamic.listeners.is_some() };
     let cascade = Cascade::new(scope, serving.clone());
-    let dialect = if dynamic.delta { Dialect::Delta } else { Dialect::Sotw };
-    Ok(Follower::new(dialect, node, inventory, cascade, dynamic.clusters.flatten()))
+    let limits = Limits { clusters: dynamic.clusters.flatten(), listeners: dynamic.listeners.flatten() };
+    let follower = Follower::new(control::dialect(dynamic), node, inventory, cascade, limits);
+    Ok(Rc::new(RefCell::new(Following { follower, link: LinkStatus::new(), started, restored: false })))
 }
 
 /// Reading a configuration takes some times the memory that it leaves in use; the heap keeps it unless told.

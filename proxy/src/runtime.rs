@@ -146,14 +146,6 @@ impl Door {
             self.listener.store(None);
         }
     }
-
-    /// Takes no more connections. The listener behind it ends with the last of those there are.
-    pub fn shut(&self, tell_connections: bool) {
-        self.gate.shut();
-        if let Some(listener) = self.listener.load().as_ref().filter(|_| tell_connections) {
-            listener.tell_all();
-        }
-    }
 }
 
 impl ActiveListener {
@@ -201,9 +193,11 @@ impl ActiveListener {
         }
     }
 
-    fn tell_all(&self) {
-        for chain in self.chains.values() {
-            chain.farewell.tell();
+    /// Takes no more connections. Those there are go on; when they are told, until their requests have ended.
+    pub fn shut(&self, tell_connections: bool) {
+        self.door.gate.shut();
+        if tell_connections {
+            self.chains.values().for_each(|chain| chain.farewell.tell());
         }
     }
 

@@ -9,6 +9,8 @@ pub mod access_log;
 pub mod address;
 /// The bootstrap file.
 pub mod bootstrap;
+/// The last good configuration, for a start without a server.
+pub mod cache;
 /// From what is known to what serves.
 pub mod cascade;
 /// Clusters.
@@ -51,6 +53,8 @@ pub mod tcp;
 pub mod tls;
 /// Tracing.
 pub mod trace;
+/// What a server has sent, as operators see it.
+pub mod view;
 
 #[cfg(test)]
 mod test_wire;

@@ -82,32 +82,7 @@ impl Live {
                 cluster.replace_assignment(&assignment);
             }
         }
-        let mut listeners = Vec::new();
-        let mut gone: Vec<&Arc<ActiveListener>> = generation.listeners.iter().collect();
-        let mut changed = Vec::new();
-        for config in &snapshot.listeners {
-            let before = generation.listeners.iter().find(|known| known.config.name == config.name);
-            gone.retain(|known| known.config.name != config.name);
-            match self.listener(config, before) {
-                Change::None(listener) => listeners.push(listener),
-                Change::Never => {}
-                Change::Behind(listener, before) => {
-                    changed.push((Arc::clone(&listener), before));
-                    listeners.push(listener);
-                }
-                Change::Open(listener) => match self.open(&listener).await {
-                    Ok(()) => {
-                        gone.extend(before);
-                        listeners.push(listener);
-                    }
-                    Err(error) => {
-                        self.shared.registry.listener_manager.listener_create_failure.inc();
-                        tracing::error!(%error, "the listener stays as it was");
-                        listeners.extend(before.cloned());
-                    }
-                },
-            }
-        }
+        let Listeners { now: listeners, changed, gone } = self.listeners(&snapshot, &generation).await;
         // Requests find all of it at once, and the doors lead to nothing that is not there yet.
         self.shared.current.store(Arc::new(Generation { snapshot, clusters, listeners }));
         for (listener, before) in changed {
@@ -116,7 +91,7 @@ impl Live {
             self.shared.registry.listener_manager.listener_modified.inc();
         }
         for listener in gone {
-            listener.door.shut(true);
+            listener.shut(true);
             let stats = &self.shared.registry.listener_manager;
             stats.listener_removed.inc();
             stats.total_listeners_active.dec();
@@ -126,6 +101,35 @@ impl Live {
             // A worker that is gone has ended with the process.
             let _told = worker.send(Command::Tidy).await.is_ok();
         }
+    }
+
+    /// Listeners of a snapshot: those that have not changed go on, new ones are opened.
+    async fn listeners(&self, snapshot: &Snapshot, before: &Generation) -> Listeners {
+        let mut next = Listeners { now: Vec::new(), changed: Vec::new(), gone: before.listeners.clone() };
+        for config in &snapshot.listeners {
+            let before = before.listeners.iter().find(|known| known.config.name == config.name);
+            next.gone.retain(|known| known.config.name != config.name);
+            match self.listener(config, before) {
+                Change::None(listener) => next.now.push(listener),
+                Change::Never => {}
+                Change::Behind(listener, before) => {
+                    next.changed.push((Arc::clone(&listener), before));
+                    next.now.push(listener);
+                }
+                Change::Open(listener) => match self.open(&listener).await {
+                    Ok(()) => {
+                        next.gone.extend(before.cloned());
+                        next.now.push(listener);
+                    }
+                    Err(error) => {
+                        self.shared.registry.listener_manager.listener_create_failure.inc();
+                        tracing::error!(%error, "the listener stays as it was");
+                        next.now.extend(before.cloned());
+                    }
+                },
+            }
+        }
+        next
     }
 
     /// Clusters of a snapshot: those that have not changed go on, with their connections and their load.
@@ -220,6 +224,14 @@ impl Live {
         });
         self.warming.insert(name, Warming { cluster, watch, _tells: tells });
     }
+}
+
+/// What becomes of all listeners.
+struct Listeners {
+    now: Vec<Arc<ActiveListener>>,
+    /// Another one behind the same door, and the one before.
+    changed: Vec<(Arc<ActiveListener>, Arc<ActiveListener>)>,
+    gone: Vec<Arc<ActiveListener>>,
 }
 
 /// What becomes of a listener.

@@ -35,8 +35,8 @@ pub struct Dynamic {
     pub metadata: Vec<(String, String)>,
     /// It tells all clusters (`cds_config`), and how long they are waited for; `None` inside is for ever.
     pub clusters: Option<Option<Duration>>,
-    /// It tells all listeners (`lds_config`).
-    pub listeners: bool,
+    /// It tells all listeners (`lds_config`), likewise.
+    pub listeners: Option<Option<Duration>>,
 }
 
 /// Who a proxy is.

@@ -28,6 +28,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How long routes wait for clusters that they name and that are not warm.
 const ROUTES_WAIT: Duration = Duration::from_secs(15);
 
+/// How long the start waits for secrets that listeners name; the listeners themselves wait on.
+const SECRETS_WAIT: Duration = Duration::from_secs(15);
+
 /// Which types are asked for as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
@@ -64,12 +67,15 @@ pub struct Cascade {
     /// Clusters have been told, and all of them served or were given up; listeners are asked for then.
     clusters_came: bool,
     listeners_wanted: bool,
+    listeners_came: bool,
+    /// Everything that was told at first serves, or was given up.
+    complete: bool,
 }
 
 impl Cascade {
     /// This serves already.
     pub fn new(scope: Scope, serving: Snapshot) -> Self {
-        Self { scope, serving, clusters_came: !scope.clusters, ..Self::default() }
+        Self { scope, serving, clusters_came: !scope.clusters, listeners_came: !scope.listeners, ..Self::default() }
     }
 
     /// What serves.
@@ -80,6 +86,21 @@ impl Cascade {
     /// The server has told its clusters, or did not in time.
     pub fn clusters_told(&mut self) {
         self.clusters_came = true;
+    }
+
+    /// The server has told its listeners, or did not in time.
+    pub fn listeners_told(&mut self) {
+        self.listeners_came = true;
+    }
+
+    /// Whether listeners are asked for.
+    pub fn wants_listeners(&self) -> bool {
+        self.scope.listeners && self.listeners_wanted
+    }
+
+    /// Whether everything that was told at first serves, or was given up. Once so, always so.
+    pub fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// A cluster's names have been resolved, or will not be.
@@ -113,10 +134,14 @@ impl Cascade {
         let warming: HashSet<&str> = known.map(|(name, _)| name).filter(|name| !clusters.contains_key(*name)).collect();
         let tables = tables(&self.serving, &warming, inventory, &mut waits);
         let listeners = listeners(&self.serving, &tables, &warming, inventory, &mut waits);
+        let incomplete = inventory.listeners.iter().filter(|(_, entry)| entry.known.as_ref().is_some_and(|known| known.value.is_none()));
+        let secrets_wait = incomplete.fold(false, |any, (name, _)| waits.wait(Kind::Secret, name, Some(SECRETS_WAIT)) || any);
         let mut next = Snapshot { listeners, clusters, route_tables: tables };
         keep_named(&mut next, &self.serving, &mut waits);
         self.listeners_wanted |= self.clusters_came && warming.is_empty();
         let Waits { still, wake, .. } = waits;
+        let listeners_wait = secrets_wait || still.iter().any(|(kind, _)| *kind == Kind::Listener);
+        self.complete |= self.clusters_came && self.listeners_came && warming.is_empty() && !listeners_wait;
         self.waiting.retain(|what, _| still.contains(what));
         step.wake = wake;
         self.resolved.retain(|name, cluster| inventory.clusters.value(name.as_str()).is_some_and(|known| Arc::ptr_eq(known, cluster)));

@@ -7,11 +7,12 @@ use xds_proto::envoy::config::core::v3::Node;
 
 use crate::xds::cascade::{Cascade, Step};
 use crate::xds::inventory::Inventory;
-use crate::xds::resource::{Kind, Refusal};
+use crate::xds::resource::{Kind, Offered, Refusal, Sink as _};
 use crate::xds::stream::{Answer, Dialect, Request};
 use crate::xds::subscription::Wanted;
 use crate::xds::subscription::delta::Delta;
 use crate::xds::subscription::sotw::Sotw;
+use crate::xds::view::{self, Seen};
 
 /// All that is known and asked, without I/O.
 #[derive(Debug)]
@@ -23,8 +24,20 @@ pub struct Follower {
     protocol: Protocol,
     /// What was wanted when it was last looked at.
     wanted: Vec<(Kind, Wanted)>,
+    limits: Limits,
     /// When clusters are given up waiting for.
     clusters_until: Option<Instant>,
+    /// Likewise listeners; set when they are asked for.
+    listeners_until: Option<Instant>,
+}
+
+/// How long to wait for the first word of a type; `None` is for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Clusters.
+    pub clusters: Option<Duration>,
+    /// Listeners.
+    pub listeners: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -40,19 +53,21 @@ pub struct Outcome {
     pub requests: Vec<Request>,
     /// To be made to serve.
     pub step: Step,
+    /// How many resources were taken.
+    pub accepted: u64,
     /// Resources that were not taken.
     pub refused: Vec<(Kind, Refusal)>,
 }
 
 impl Follower {
-    /// `clusters_limit` is how long listeners wait for the first word of clusters.
-    pub fn new(dialect: Dialect, node: Node, inventory: Inventory, cascade: Cascade, clusters_limit: Option<Duration>) -> Self {
+    /// Nothing has been said yet.
+    pub fn new(dialect: Dialect, node: Node, inventory: Inventory, cascade: Cascade, limits: Limits) -> Self {
         let protocol = match dialect {
             Dialect::Sotw => Protocol::Sotw(Sotw::new(node)),
             Dialect::Delta => Protocol::Delta(Delta::new(node)),
         };
-        let clusters_until = clusters_limit.and_then(|limit| Instant::now().checked_add(limit));
-        let mut follower = Self { inventory, cascade, protocol, wanted: Vec::new(), clusters_until };
+        let clusters_until = limits.clusters.and_then(|limit| Instant::now().checked_add(limit));
+        let mut follower = Self { inventory, cascade, protocol, wanted: Vec::new(), limits, clusters_until, listeners_until: None };
         // Said when a stream is opened.
         let _unsaid = follower.want();
         follower
@@ -72,17 +87,17 @@ impl Follower {
             (Protocol::Sotw(sotw), Answer::Sotw(answer)) => {
                 let kind = Kind::from_type_url(&answer.type_url);
                 let answered = sotw.received(answer, &mut self.inventory);
-                answered.map(|answered| (kind, Request::Sotw(answered.reply), answered.refused))
+                answered.map(|answered| (kind, Request::Sotw(answered.reply), answered.accepted, answered.refused))
             }
             (Protocol::Delta(delta), Answer::Delta(answer)) => {
                 let kind = Kind::from_type_url(&answer.type_url);
                 let answered = delta.received(answer, &mut self.inventory);
-                answered.map(|answered| (kind, Request::Delta(answered.reply), answered.refused))
+                answered.map(|answered| (kind, Request::Delta(answered.reply), answered.accepted, answered.refused))
             }
             (Protocol::Sotw(_), Answer::Delta(_)) | (Protocol::Delta(_), Answer::Sotw(_)) => return Outcome::default(),
         };
-        let (kind, reply, refused) = match answered {
-            Ok((Some(kind), reply, refused)) => (kind, reply, refused),
+        let (kind, reply, accepted, refused) = match answered {
+            Ok((Some(kind), reply, accepted, refused)) => (kind, reply, accepted, refused),
             Ok((None, ..)) => return Outcome::default(),
             Err(unknown) => {
                 tracing::warn!(%unknown, "ignored");
@@ -90,14 +105,41 @@ impl Follower {
             }
         };
         self.inventory.rest();
-        if kind == Kind::Cluster {
-            self.cascade.clusters_told();
+        match kind {
+            Kind::Cluster => self.cascade.clusters_told(),
+            Kind::Listener => self.cascade.listeners_told(),
+            Kind::Endpoint | Kind::Route | Kind::Secret => {}
         }
         let mut outcome = self.look(Instant::now());
         // What the answer refers to is asked for first: servers know then what an acknowledged cluster still needs.
         outcome.requests.push(reply);
+        outcome.accepted = u64::try_from(accepted).unwrap_or(u64::MAX);
         outcome.refused = refused.into_iter().map(|refusal| (kind, refusal)).collect();
         outcome
+    }
+
+    /// Takes what a server had sent in an earlier run, as if it were sent now: no server can be reached.
+    pub fn restore(&mut self, resources: &[(Kind, Offered)]) -> Outcome {
+        let mut refused = Vec::new();
+        for (kind, offered) in resources {
+            match self.inventory.offer(*kind, offered) {
+                Ok(()) => {
+                    if let Protocol::Delta(delta) = &mut self.protocol {
+                        delta.know(*kind, &offered.name, &offered.version);
+                    }
+                }
+                Err(faults) => refused.push((*kind, Refusal { name: Some(offered.name.clone()), faults })),
+            }
+        }
+        self.inventory.rest();
+        self.cascade.clusters_told();
+        self.cascade.listeners_told();
+        Outcome { refused, ..self.look(Instant::now()) }
+    }
+
+    /// What a server has sent, and what became of it.
+    pub fn seen(&self) -> Vec<Seen<'_>> {
+        view::all(&self.inventory, self.cascade.serving(), &self.wanted)
     }
 
     /// Time has passed, or names have been resolved.
@@ -112,12 +154,20 @@ impl Follower {
             self.clusters_until = None;
             self.cascade.clusters_told();
         }
+        if self.listeners_until.is_some_and(|until| until <= now) {
+            self.listeners_until = None;
+            self.cascade.listeners_told();
+        }
+        let wanted_before = self.cascade.wants_listeners();
         let mut step = self.cascade.step(&self.inventory, now);
+        if self.cascade.wants_listeners() && !wanted_before {
+            self.listeners_until = self.limits.listeners.and_then(|limit| now.checked_add(limit));
+        }
         let requests = self.want();
-        for next in [self.inventory.next_expiry(), self.clusters_until] {
+        for next in [self.inventory.next_expiry(), self.clusters_until, self.listeners_until] {
             step.wake = [step.wake, next].into_iter().flatten().min();
         }
-        Outcome { requests, step, refused: Vec::new() }
+        Outcome { requests, step, ..Outcome::default() }
     }
 
     /// Asks for what is wanted now and was not before.

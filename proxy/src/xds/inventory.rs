@@ -129,6 +129,18 @@ impl Inventory {
         }
     }
 
+    /// What servers have sent and was good: name, version, and the resource as it came.
+    pub fn sent(&self) -> impl Iterator<Item = (&str, &str, &Any)> {
+        let first = self.clusters.sent().chain(self.endpoints.sent()).chain(self.listeners.sent());
+        first.chain(self.routes.sent()).chain(self.secrets.sent())
+    }
+
+    /// Counts changes of what is known.
+    pub fn changes(&self) -> u64 {
+        let of_types = [self.clusters.changes, self.endpoints.changes, self.listeners.changes, self.routes.changes, self.secrets.changes];
+        of_types.into_iter().fold(0, u64::wrapping_add)
+    }
+
     /// Names of secrets that resources refer to.
     pub fn secrets_named(&self) -> BTreeSet<String> {
         self.clusters.secrets_named().chain(self.listeners.secrets_named()).cloned().collect()

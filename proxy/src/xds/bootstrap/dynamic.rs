@@ -21,7 +21,7 @@ pub(super) fn parse(dynamic: Option<&DynamicResources>, parser: &mut Parser) -> 
         let Some(source) = &dynamic.ads_config else { return Some(None) };
         let parsed = parser.at("ads_config", |parser| ads(source, parser));
         let (delta, servers, metadata) = parsed?;
-        Some(Some(Dynamic { delta, servers, metadata, clusters: clusters?, listeners: listeners?.is_some() }))
+        Some(Some(Dynamic { delta, servers, metadata, clusters: clusters?, listeners: listeners? }))
     })
 }
 
@@ -39,7 +39,9 @@ fn ads(source: &ApiConfigSource, parser: &mut Parser) -> Option<Ads> {
     let delta = match parser.choice("api_type", source.api_type)? {
         ApiType::Grpc | ApiType::AggregatedGrpc => false,
         ApiType::DeltaGrpc | ApiType::AggregatedDeltaGrpc => true,
-        _ => return parser.refuse_at("api_type", "only GRPC and DELTA_GRPC are supported"),
+        ApiType::DeprecatedAndUnavailableDoNotUse | ApiType::Rest => {
+            return parser.refuse_at("api_type", "only GRPC and DELTA_GRPC are supported");
+        }
     };
     if source.transport_api_version != i32::from(ApiVersion::V3) {
         // As Envoy: V2 is gone, and AUTO meant V2.

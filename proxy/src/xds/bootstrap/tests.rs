@@ -92,7 +92,7 @@ fn a_control_plane_is_named_by_its_clusters() {
     let dynamic = |kind: &str| json!({"ads_config": ads(kind), "cds_config": {"ads": {}}});
     let (bootstrap, warnings) = with("dynamic_resources", dynamic("DELTA_GRPC")).unwrap();
     let found = bootstrap.dynamic.expect("there is one");
-    assert!(found.delta && found.clusters.is_some() && !found.listeners);
+    assert!(found.delta && found.clusters.is_some() && found.listeners.is_none());
     assert_eq!(found.servers, ["a".into()]);
     assert!(warnings.is_empty());
     assert!(!with("dynamic_resources", dynamic("GRPC")).unwrap().0.dynamic.unwrap().delta);

@@ -94,9 +94,13 @@ impl<T> Table<T> {
         self.iter().filter_map(|(name, entry)| Some((name, entry.known.as_ref()?.value.as_ref()?)))
     }
 
-    /// How often what is known has changed.
-    pub fn changes(&self) -> u64 {
-        self.changes
+    /// What servers have sent and was good: name, version, and the resource as it came.
+    pub(super) fn sent(&self) -> impl Iterator<Item = (&str, &str, &Any)> {
+        let served = self.iter().filter(|(_, entry)| entry.origin == Origin::Server);
+        served.filter_map(|(name, entry)| {
+            let known = entry.known.as_ref()?;
+            Some((name, known.version.as_str(), known.body.as_ref()?))
+        })
     }
 
     pub(super) fn known_mut(&mut self, name: &str) -> Option<&mut Known<T>> {
@@ -146,7 +150,11 @@ impl<T> Table<T> {
     }
 
     pub(super) fn retain(&mut self, wanted: &BTreeSet<String>) {
+        let before = self.entries.len();
         self.entries.retain(|name, entry| entry.origin == Origin::File || wanted.contains(name));
+        if self.entries.len() != before {
+            self.changes = self.changes.wrapping_add(1);
+        }
     }
 
     /// Names that a server has sent.

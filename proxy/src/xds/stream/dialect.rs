@@ -51,10 +51,13 @@ pub(super) enum Link {
     Delta(mpsc::Sender<DeltaDiscoveryRequest>, Answers<DeltaDiscoveryResponse>),
 }
 
-/// A server may begin to answer only when it has been asked.
+/// A call that the server has not begun to answer: it may do so only when it has been asked.
+type Called<T> = Pin<Box<dyn Future<Output = Result<tonic::Response<Streaming<T>>, Status>>>>;
+
+/// What comes from the server.
 pub(super) enum Answers<T> {
-    Called(Pin<Box<dyn Future<Output = Result<tonic::Response<Streaming<T>>, Status>>>>),
-    Begun(Streaming<T>),
+    Called(Called<T>),
+    Begun(Box<Streaming<T>>),
 }
 
 impl fmt::Debug for Link {
@@ -113,7 +116,7 @@ impl<T> Answers<T> {
     async fn next(&mut self) -> Result<Option<T>, Status> {
         if let Self::Called(call) = self {
             let begun = call.await?.into_inner();
-            *self = Self::Begun(begun);
+            *self = Self::Begun(Box::new(begun));
         }
         match self {
             Self::Begun(answers) => answers.message().await,

@@ -81,6 +81,7 @@ impl Delta {
         let resources = response.resources.iter().map(|wrapped| resource::read_wrapped(kind, wrapped)).collect();
         drop(response.resources);
         let (accepted, refused) = offer(kind, resources, sink);
+        let taken = accepted.len();
         let of_type = self.types.entry(kind).or_default();
         for offered in accepted {
             of_type.versions.insert(offered.name, offered.version);
@@ -92,7 +93,7 @@ impl Delta {
         }
         let error_detail = error_detail(&refused);
         let reply = DeltaDiscoveryRequest { response_nonce: response.nonce, error_detail, ..self.request(kind) };
-        Ok(Answered { reply, refused })
+        Ok(Answered { reply, accepted: taken, refused })
     }
 
     /// The first request of a type on a stream.

@@ -31,6 +31,8 @@ struct OfType {
 pub struct Answered<R> {
     /// To be sent once what the answer referred to has been asked for.
     pub reply: R,
+    /// How many resources were taken.
+    pub accepted: usize,
     /// Resources that were not taken.
     pub refused: Vec<Refusal>,
 }
@@ -74,6 +76,7 @@ impl Sotw {
         let resources: Vec<_> = response.resources.iter().map(|packed| resource::read(kind, packed, &response.version_info)).collect();
         drop(response.resources);
         let (accepted, refused) = offer(kind, resources, sink);
+        let taken = accepted.len();
         // What is refused without a name could be any: nothing is taken for gone then.
         if kind.is_listed_whole() && refused.iter().all(|refusal| refusal.name.is_some()) {
             let refused = refused.iter().filter_map(|refusal| refusal.name.as_deref());
@@ -89,7 +92,7 @@ impl Sotw {
         if refused.is_empty() {
             of_type.version = response.version_info;
         }
-        Ok(Answered { reply: self.request(kind, &refused), refused })
+        Ok(Answered { reply: self.request(kind, &refused), accepted: taken, refused })
     }
 
     fn request(&mut self, kind: Kind, refused: &[Refusal]) -> DiscoveryRequest {
