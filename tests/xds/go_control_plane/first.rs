@@ -4,7 +4,8 @@ use super::world::{Dialect, World};
 /// Two clusters, one listener with TLS.
 pub(super) fn small() -> Mesh {
     let table = Table { stamp: "one".into(), routes: [("/a".into(), "web".into()), ("/b".into(), "shop".into())].into() };
-    let listener = Listener { port: ninon_tests::ports::free(), table: "table".into(), secret: "certificate".into(), server: "edge".into() };
+    let listener =
+        Listener { port: ninon_tests::ports::free(), table: "table".into(), secret: "certificate".into(), server: "edge".into() };
     Mesh {
         clusters: [
             ("web".into(), Cluster { endpoints: [0, 1].into(), http2: false }),

@@ -135,6 +135,8 @@ impl Journal {
     /// Names of all resources that were sent, by type, and of all that were taken back.
     pub(super) fn sent(&self) -> Vec<(&str, &str)> {
         let responses = self.events.iter().filter(|event| event.event == "response");
-        responses.flat_map(|event| event.resources.keys().chain(&event.removed).map(|name| (event.r#type.as_str(), name.as_str()))).collect()
+        responses
+            .flat_map(|event| event.resources.keys().chain(&event.removed).map(|name| (event.r#type.as_str(), name.as_str())))
+            .collect()
     }
 }

@@ -22,6 +22,8 @@ fn build() -> PathBuf {
     match command.output() {
         Ok(output) if output.status.success() => program,
         Ok(output) => panic!("go build: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)),
-        Err(error) => panic!("go-control-plane is not tested without Go 1.26 or later ({}: {error}); GO_BIN says where it is", go.display()),
+        Err(error) => {
+            panic!("go-control-plane is not tested without Go 1.26 or later ({}: {error}); GO_BIN says where it is", go.display())
+        }
     }
 }

@@ -107,3 +107,43 @@ fn endpoints_stay_when_a_server_takes_them_back() {
     inventory.retain(Kind::Endpoint, &std::collections::BTreeSet::new());
     assert!(inventory.endpoints.value("web").is_none(), "nothing refers to them");
 }
+
+/// A listener that shows a certificate which a server has.
+fn secured(secret: &str) -> (Kind, Json) {
+    let (kind, mut listener) = listener("in", 8443, "table");
+    let named = json!({"name": secret, "sds_config": {"ads": {}, "resource_api_version": "V3"}});
+    listener["filter_chains"][0]["transport_socket"] = json!({"name": "tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"tls_certificate_sds_secret_configs": [named]},
+    }});
+    (kind, listener)
+}
+
+fn secret(name: &str) -> (Kind, Json) {
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let pair = json!({"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}});
+    (Kind::Secret, json!({"name": name, "tls_certificate": pair}))
+}
+
+#[test]
+fn a_listener_is_good_before_its_certificate_is_there() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &secured("first")).unwrap();
+    assert_eq!(inventory.secrets_named(), ["first".to_owned()].into());
+    assert!(inventory.listeners.value("in").is_none());
+    offer(&mut inventory, "1", &secret("first")).unwrap();
+    assert!(inventory.listeners.value("in").is_some());
+}
+
+#[test]
+fn a_listener_stays_until_its_next_certificate_is_there() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &secured("first")).unwrap();
+    offer(&mut inventory, "1", &secret("first")).unwrap();
+    let before = inventory.listeners.value("in").unwrap().clone();
+    offer(&mut inventory, "2", &secured("next")).unwrap();
+    assert!(std::sync::Arc::ptr_eq(inventory.listeners.value("in").unwrap(), &before));
+    offer(&mut inventory, "2", &secret("next")).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(inventory.listeners.value("in").unwrap(), &before));
+}
