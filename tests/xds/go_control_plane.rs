@@ -4,6 +4,8 @@ mod certificates;
 mod client;
 /// What the server's callbacks told, and what follows from it.
 mod journal;
+/// Requests that go on while the configuration changes.
+mod load;
 /// A configuration, as resources and as what requests see of it.
 mod mesh;
 /// The Go program as it is built.
@@ -15,5 +17,13 @@ mod upstreams;
 /// All of it together.
 mod world;
 
+/// Each type changes by itself.
+mod changes;
 /// The first snapshot.
 mod first;
+/// Many changes, under load.
+mod random;
+/// A bad resource among good ones.
+mod refused;
+/// The server goes and comes back.
+mod restart;

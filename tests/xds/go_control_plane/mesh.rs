@@ -55,12 +55,6 @@ impl Mesh {
             ("secret", secrets.into_iter().map(|name| secret(name, &certificates.pem(self.secrets[name]))).collect()),
         ])
     }
-
-    /// The upstreams that a path may lead to through a listener.
-    pub(super) fn leads_to(&self, listener: &str, path: &str) -> Option<&Cluster> {
-        let table = &self.tables[&self.listeners.get(listener)?.table];
-        self.clusters.get(table.routes.get(path)?)
-    }
 }
 
 impl Cluster {

@@ -88,6 +88,12 @@ impl World {
         }
     }
 
+    /// Waits until the proxy's log holds a text.
+    pub(super) async fn log_holds(&self, text: &str) {
+        let holds = || async { self.proxy.log().contains(text).then_some(()) };
+        assert!(eventually(LIMIT, holds).await.is_some(), "the log does not hold {text:?}:\n{}", self.proxy.log());
+    }
+
     /// Waits until nothing is behind a port.
     pub(super) async fn refuses(&self, port: u16) {
         let refused = || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.err() };
