@@ -102,15 +102,15 @@ impl Connection {
                 if sender.ready().await.is_err() {
                     return Err(Failure::Gone);
                 }
-                let answered = sender.send_request(request.body(Empty::new()).expect("a request")).await;
-                answered.map_err(|error| (kept && is_before_the_answer(&error), error))
+                let answered = sender.try_send_request(request.body(Empty::new()).expect("a request")).await;
+                answered.map_err(|error| (error.message().is_some() || kept && is_before_the_answer(error.error()), error.into_error()))
             }
             Sender::Http2(sender) => {
                 if sender.ready().await.is_err() {
                     return Err(Failure::Gone);
                 }
                 let request = request.uri(format!("https://localhost{path}")).body(Empty::new()).expect("a request");
-                sender.send_request(request).await.map_err(|error| (error.is_canceled(), error))
+                sender.try_send_request(request).await.map_err(|error| (error.message().is_some(), error.into_error()))
             }
         };
         match answered {
@@ -123,7 +123,7 @@ impl Connection {
 
 fn is_before_the_answer(error: &hyper::Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
-    error.is_canceled() || error.is_incomplete_message() || cause.is_some()
+    error.is_incomplete_message() || cause.is_some()
 }
 
 async fn read(answer: Response<Incoming>) -> Result<Answer, hyper::Error> {

@@ -40,6 +40,12 @@ pub(super) struct Refusal {
     pub(super) error: String,
 }
 
+impl Refusal {
+    fn names(&self, resource: &str) -> bool {
+        self.error.lines().any(|line| line.strip_prefix(resource).is_some_and(|rest| rest.starts_with(": ")))
+    }
+}
+
 /// What the callbacks of one run of the server told.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
@@ -98,11 +104,13 @@ impl Journal {
         let Some(answered) = of_type.open.remove(&event.nonce) else { return };
         if !event.error.is_empty() {
             let refusal = Refusal { kind: event.r#type.clone(), version: answered.version, error: event.error.clone() };
+            let good = answered.resources.into_iter().filter(|(name, _)| !refusal.names(name));
+            of_type.held.extend(good);
             self.refusals.push(refusal);
-            return;
+        } else {
+            of_type.accepted = answered.version;
+            of_type.held.extend(answered.resources);
         }
-        of_type.accepted = answered.version;
-        of_type.held.extend(answered.resources);
         answered.removed.iter().for_each(|name| drop(of_type.held.remove(name)));
     }
 

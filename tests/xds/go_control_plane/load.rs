@@ -78,7 +78,12 @@ impl Load {
         let state = self.shared.state();
         let (requests, repeated) = (state.requests, state.repeated);
         assert!(requests > 20, "only {requests} requests were made");
-        assert!(state.failures.is_empty(), "{} of {requests} failed: {:#?}", state.failures.len(), &state.failures[..state.failures.len().min(20)]);
+        assert!(
+            state.failures.is_empty(),
+            "{} of {requests} failed: {:#?}",
+            state.failures.len(),
+            &state.failures[..state.failures.len().min(20)]
+        );
         Done { requests, repeated }
     }
 }

@@ -18,11 +18,7 @@ const FAULTS: &[(&str, fn(&mut Resources), &str)] = &[
         },
         "shop: endpoints[0].lb_endpoints[0].endpoint.address.socket_address.port_value: ",
     ),
-    (
-        "routes",
-        |all| all.get_mut("routes").unwrap()[0]["virtual_hosts"][0]["domains"] = json!([]),
-        "table: virtual_hosts[0].domains: ",
-    ),
+    ("routes", |all| all.get_mut("routes").unwrap()[0]["virtual_hosts"][0]["domains"] = json!([]), "table: virtual_hosts[0].domains: "),
     (
         "listener",
         |all| all.get_mut("listener").unwrap()[0]["address"]["socket_address"]["port_value"] = json!(70_000),
