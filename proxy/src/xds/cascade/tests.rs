@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use crate::config::snapshot::Snapshot;
+use crate::xds::cascade::named::UNKNOWN;
 use crate::xds::cascade::{Cascade, FAREWELL, Scope, Step};
 use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes};
 use crate::xds::inventory::{Basis, Inventory};
@@ -77,6 +78,33 @@ async fn routes_wait_for_a_cluster_that_is_waited_for() {
     mesh.tell(&routes("r", "new"));
     assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
     mesh.tell(&endpoints("new", 80));
+    assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_routes_wait_for_a_cluster_that_comes_after_them() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&cluster("web"));
+    mesh.tell(&endpoints("web", 80));
+    mesh.tell(&routes("r", "web"));
+    let before = mesh.cascade.serving().route_tables["r"].clone();
+    let wake = mesh.tell(&routes("r", "late")).wake;
+    assert_eq!(wake, Some(Instant::now() + UNKNOWN));
+    assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+    mesh.tell(&cluster("late"));
+    assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]), "it has no endpoints yet");
+    mesh.tell(&endpoints("late", 80));
+    assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_serve_without_a_cluster_that_does_not_come() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&routes("r", "web"));
+    let before = mesh.cascade.serving().route_tables["r"].clone();
+    mesh.tell(&routes("r", "never"));
+    tokio::time::advance(UNKNOWN).await;
+    mesh.step();
     assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
 }
 
