@@ -42,6 +42,8 @@ pub(super) struct Answer {
     pub(super) stamp: String,
     /// The listener's setting.
     pub(super) server: String,
+    /// Of an answer of the proxy itself, why.
+    pub(super) problem: String,
 }
 
 /// Why there is no answer.
@@ -128,10 +130,11 @@ fn is_before_the_answer(error: &hyper::Error) -> bool {
 
 async fn read(answer: Response<Incoming>) -> Result<Answer, hyper::Error> {
     let field = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let (status, stamp, server, protocol) = (answer.status().as_u16(), field("x-table"), field("server"), field("x-protocol"));
+    let (status, problem) = (answer.status().as_u16(), field("proxy-status"));
+    let (stamp, server, protocol) = (field("x-table"), field("server"), field("x-protocol"));
     let body = answer.into_body().collect().await?.to_bytes();
     let upstream = std::str::from_utf8(&body).ok().and_then(|text| text.strip_prefix("upstream ")).and_then(|name| name.parse().ok());
-    Ok(Answer { status, upstream, protocol, stamp, server })
+    Ok(Answer { status, upstream, protocol, stamp, server, problem })
 }
 
 /// What upstreams say of the protocol that they are spoken to in.

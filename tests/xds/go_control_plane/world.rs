@@ -131,7 +131,7 @@ impl World {
         for (path, expected) in &expected.answers {
             let mut seen = BTreeSet::new();
             for _ in 0..TURNS {
-                let Answer { status, upstream, protocol, stamp, server } =
+                let Answer { status, upstream, protocol, stamp, server, .. } =
                     connection.get(path).await.map_err(|failure| format!("{failure:?}"))?;
                 seen.insert((status, upstream, protocol, stamp, server));
                 if !seen.is_subset(expected) || seen == *expected {
