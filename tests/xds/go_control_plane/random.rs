@@ -1,9 +1,10 @@
 use fastrand::Rng;
 use ninon_tests::{ports, settings};
+use serde_json::Value;
 
 use super::certificates;
 use super::load::Load;
-use super::mesh::{Cluster, Listener, Mesh, Table};
+use super::mesh::{Cluster, Listener, Mesh, Resources, Table};
 use super::upstreams;
 use super::world::{Dialect, World};
 
@@ -119,6 +120,12 @@ impl Changes {
     }
 }
 
+/// Of resources that are asked for by name.
+fn names(resources: &Resources) -> Vec<Value> {
+    let name = |resource: &Value| resource.get("cluster_name").unwrap_or(&resource["name"]).clone();
+    ["endpoints", "routes", "secret"].iter().flat_map(|kind| resources[kind].iter().map(name)).collect()
+}
+
 async fn no_change_fails_a_request(dialect: Dialect) {
     let seed = settings::xds_seed().unwrap_or_else(|| fastrand::u64(..));
     println!("XDS_SEED={seed}");
@@ -131,10 +138,17 @@ async fn no_change_fails_a_request(dialect: Dialect) {
     while made < CHANGES {
         let burst = changes.random.usize(1..=BURST);
         for _ in 0..burst {
+            let before = names(&world.resources(&mesh));
             changes.make(&mut mesh);
             load.may_see(&mesh);
             let resources = world.resources(&mesh);
+            let same = names(&resources) == before;
             world.set(resources).await;
+            // With an aggregated stream of the state of the world, the cache forgets a request whose names are not all that it has
+            // now, and counts on another; there is none where the next snapshot has the old names again.
+            if dialect == Dialect::Sotw && !same {
+                world.server.settled().await;
+            }
         }
         made += burst;
         world.server.settled().await;

@@ -60,7 +60,8 @@ impl Server {
     pub(super) async fn settled(&self) {
         if eventually(LIMIT, || async { self.journal().is_settled().then_some(()) }).await.is_none() {
             let journal = self.journal();
-            panic!("not accepted: {:#?}; refused: {:#?}", journal.unsettled(), journal.refusals.last());
+            let last = &journal.events[journal.events.len().saturating_sub(40)..];
+            panic!("not accepted: {:#?}; refused: {:#?}; the end: {last:#?}", journal.unsettled(), journal.refusals.last());
         }
     }
 
