@@ -30,7 +30,8 @@ use crate::xds::subscription::Wanted;
 use named::Clusters;
 use waits::Waits;
 
-/// How long a cluster that was taken away serves routes that still name it: the server changes both, one after the other.
+/// How long a cluster that was taken away serves routes that still name it: the server changes both, one after the other. And how
+/// long routes that no listener names any more serve the connections of those that did, which go when their requests have ended.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long the start waits for secrets that listeners name; the listeners themselves wait on.
@@ -144,7 +145,7 @@ impl Cascade {
         let incomplete = inventory.listeners.iter().filter(|(_, entry)| entry.known.as_ref().is_some_and(|known| known.value.is_none()));
         let secrets_wait = incomplete.fold(false, |any, (name, _)| waits.wait(Kind::Secret, name, Some(SECRETS_WAIT)) || any);
         let mut next = Snapshot { listeners, clusters, route_tables: tables };
-        keep_named(&mut next, &self.serving, &mut waits);
+        keep_gone(&mut next, &self.serving, &mut waits);
         self.listeners_wanted |= self.clusters_came && is_warm;
         let Waits { still, wake, .. } = waits;
         let listeners_wait = secrets_wait || still.iter().any(|(kind, _)| *kind == Kind::Listener);
@@ -260,8 +261,13 @@ fn listeners(
     next
 }
 
-/// Clusters that were taken away and that what serves still names.
-fn keep_named(next: &mut Snapshot, serving: &Snapshot, waits: &mut Waits<'_>) {
+/// Routes that were taken away, and clusters that were and that what serves still names.
+fn keep_gone(next: &mut Snapshot, serving: &Snapshot, waits: &mut Waits<'_>) {
+    for (name, table) in &serving.route_tables {
+        if !next.route_tables.contains_key(name) && waits.wait(Kind::Route, name.as_str(), Some(FAREWELL)) {
+            next.route_tables.insert(name.clone(), Arc::clone(table));
+        }
+    }
     let gone: Vec<_> = serving.clusters.iter().filter(|(name, _)| !next.clusters.contains_key(*name)).collect();
     if gone.is_empty() {
         return;

@@ -156,6 +156,18 @@ async fn a_cluster_that_was_taken_away_serves_routes_that_name_it_for_a_while() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn routes_that_no_listener_names_any_more_serve_open_connections_for_a_while() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&routes("old", "web"));
+    mesh.inventory.retain(Kind::Route, &[].into());
+    let wake = mesh.step().wake;
+    assert_eq!((mesh.serves().1, wake), (texts(&["old"]), Some(Instant::now() + FAREWELL)));
+    tokio::time::advance(FAREWELL).await;
+    mesh.step();
+    assert!(mesh.serves().1.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn any_order_of_answers_ends_in_the_same() {
     let all = [cluster("web"), endpoints("web", 80), listener("in", 8080, "r"), routes("r", "web")];
     for first in 0..4 {
