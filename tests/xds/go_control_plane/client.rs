@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::response::Parts;
+use http::{Request, Version};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
@@ -27,7 +27,8 @@ pub(super) struct Connection {
 
 enum Sender {
     Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+    /// h2 itself: hyper gives up a request that a GOAWAY overtakes on the way to the connection, sent or not.
+    Http2(h2::client::SendRequest<Bytes>),
 }
 
 /// What a request was answered with.
@@ -49,9 +50,10 @@ pub(super) struct Answer {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The connection had ended: the request was not sent, or it crossed with the end of an idle HTTP/1 connection, which RFC 9112
-    /// (9.3.1) asks clients to reckon with.
-    Gone,
+    /// The connection had ended, and the request was not sent.
+    Unsent,
+    /// The request crossed with the end of an idle HTTP/1 connection, which RFC 9112 (9.3.1) asks clients to reckon with.
+    Crossed,
     /// Anything else.
     Failed(String),
 }
@@ -70,13 +72,13 @@ impl Connection {
         let session = stream.get_ref().1;
         let certificate = session.peer_certificates().and_then(<[_]>::first).expect("servers show one").clone().into_owned();
         let is_http2 = session.alpn_protocol() == Some(b"h2");
-        let (io, mut driver) = (TokioIo::new(stream), JoinSet::new());
+        let mut driver = JoinSet::new();
         let sender = if is_http2 {
-            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.map_err(|error| error.to_string())?;
+            let (sender, connection) = h2::client::handshake(stream).await.map_err(|error| error.to_string())?;
             driver.spawn(async { drop(connection.await) });
             Sender::Http2(sender)
         } else {
-            let (sender, connection) = http1::handshake(io).await.map_err(|error| error.to_string())?;
+            let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
             driver.spawn(async { drop(connection.await) });
             Sender::Http1(sender)
         };
@@ -85,42 +87,40 @@ impl Connection {
 
     /// Whether it is over as far as can be seen.
     pub(super) fn is_closed(&self) -> bool {
-        match &self.sender {
-            Sender::Http1(sender) => sender.is_closed(),
-            Sender::Http2(sender) => sender.is_closed(),
-        }
+        matches!(&self.sender, Sender::Http1(sender) if sender.is_closed())
     }
 
     /// One GET.
     pub(super) async fn get(&mut self, path: &str) -> Result<Answer, Failure> {
-        let asked = tokio::time::timeout(LIMIT, self.ask(path)).await;
-        asked.unwrap_or_else(|_| Err(Failure::Failed(format!("{path}: no answer in time"))))
-    }
-
-    async fn ask(&mut self, path: &str) -> Result<Answer, Failure> {
-        let (kept, request) = (std::mem::replace(&mut self.used, true), Request::get(path).header("host", "localhost"));
-        let answered = match &mut self.sender {
-            Sender::Http1(sender) => {
-                if sender.ready().await.is_err() {
-                    return Err(Failure::Gone);
-                }
-                let answered = sender.try_send_request(request.body(Empty::new()).expect("a request")).await;
-                answered.map_err(|error| (error.message().is_some() || kept && is_before_the_answer(error.error()), error.into_error()))
-            }
-            Sender::Http2(sender) => {
-                if sender.ready().await.is_err() {
-                    return Err(Failure::Gone);
-                }
-                let request = request.uri(format!("https://localhost{path}")).body(Empty::new()).expect("a request");
-                sender.try_send_request(request).await.map_err(|error| (error.message().is_some(), error.into_error()))
+        let kept = std::mem::replace(&mut self.used, true);
+        let asking = async {
+            match &mut self.sender {
+                Sender::Http1(sender) => ask_http1(sender, path, kept).await,
+                Sender::Http2(sender) => ask_http2(sender, path).await,
             }
         };
-        match answered {
-            Ok(answer) => read(answer).await.map_err(|error| Failure::Failed(format!("{path}: the body: {error:?}"))),
-            Err((true, _)) => Err(Failure::Gone),
-            Err((false, error)) => Err(Failure::Failed(format!("{path}: {error:?}"))),
-        }
+        let asked = tokio::time::timeout(LIMIT, asking).await.unwrap_or_else(|_| Err(Failure::Failed("no answer in time".to_owned())));
+        asked.map_err(|failure| match failure {
+            Failure::Unsent | Failure::Crossed => failure,
+            Failure::Failed(problem) => Failure::Failed(format!("{path}: {problem}")),
+        })
     }
+}
+
+async fn ask_http1(sender: &mut http1::SendRequest<Empty<Bytes>>, path: &str, kept: bool) -> Result<Answer, Failure> {
+    if sender.ready().await.is_err() {
+        return Err(Failure::Unsent);
+    }
+    let request = Request::get(path).header("host", "localhost").body(Empty::new()).expect("a request");
+    let answered = sender.try_send_request(request).await;
+    let answer = answered.map_err(|error| match error.message() {
+        Some(_) => Failure::Unsent,
+        None if kept && is_before_the_answer(error.error()) => Failure::Crossed,
+        None => Failure::Failed(format!("{:?}", error.into_error())),
+    })?;
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.map_err(|error| Failure::Failed(format!("the body: {error:?}")))?.to_bytes();
+    Ok(read(&head, &body))
 }
 
 fn is_before_the_answer(error: &hyper::Error) -> bool {
@@ -128,13 +128,26 @@ fn is_before_the_answer(error: &hyper::Error) -> bool {
     error.is_incomplete_message() || cause.is_some()
 }
 
-async fn read(answer: Response<Incoming>) -> Result<Answer, hyper::Error> {
-    let field = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let (status, problem) = (answer.status().as_u16(), field("proxy-status"));
-    let (stamp, server, protocol) = (field("x-table"), field("server"), field("x-protocol"));
-    let body = answer.into_body().collect().await?.to_bytes();
-    let upstream = std::str::from_utf8(&body).ok().and_then(|text| text.strip_prefix("upstream ")).and_then(|name| name.parse().ok());
-    Ok(Answer { status, upstream, protocol, stamp, server, problem })
+async fn ask_http2(sender: &mut h2::client::SendRequest<Bytes>, path: &str) -> Result<Answer, Failure> {
+    if std::future::poll_fn(|context| sender.poll_ready(context)).await.is_err() {
+        return Err(Failure::Unsent);
+    }
+    let request = Request::get(format!("https://localhost{path}")).body(()).expect("a request");
+    let Ok((answer, _)) = sender.send_request(request, true) else { return Err(Failure::Unsent) };
+    let failed = |error: h2::Error| Failure::Failed(format!("{error:?}"));
+    let (head, mut body) = answer.await.map_err(failed)?.into_parts();
+    let mut whole = Vec::new();
+    while let Some(data) = body.data().await {
+        whole.extend_from_slice(&data.map_err(failed)?);
+    }
+    Ok(read(&head, &whole))
+}
+
+fn read(head: &Parts, body: &[u8]) -> Answer {
+    let field = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let upstream = std::str::from_utf8(body).ok().and_then(|text| text.strip_prefix("upstream ")).and_then(|name| name.parse().ok());
+    let (stamp, server, protocol, problem) = (field("x-table"), field("server"), field("x-protocol"), field("proxy-status"));
+    Answer { status: head.status.as_u16(), upstream, protocol, stamp, server, problem }
 }
 
 /// What upstreams say of the protocol that they are spoken to in.

@@ -34,8 +34,8 @@ struct State {
     /// The first of them that may still be seen.
     first: usize,
     requests: usize,
-    /// Requests that were sent again, over another connection.
-    repeated: usize,
+    /// Requests that crossed with the end of an idle connection and were sent again, over another.
+    crossed: usize,
     failures: Vec<String>,
 }
 
@@ -43,7 +43,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) requests: usize,
-    pub(super) repeated: usize,
+    pub(super) crossed: usize,
 }
 
 impl Load {
@@ -76,7 +76,7 @@ impl Load {
     pub(super) async fn end(mut self) -> Done {
         self.clients.shutdown().await;
         let state = self.shared.state();
-        let (requests, repeated) = (state.requests, state.repeated);
+        let (requests, crossed) = (state.requests, state.crossed);
         assert!(requests > 20, "only {requests} requests were made");
         assert!(
             state.failures.is_empty(),
@@ -84,7 +84,7 @@ impl Load {
             state.failures.len(),
             &state.failures[..state.failures.len().min(20)]
         );
-        Done { requests, repeated }
+        Done { requests, crossed }
     }
 }
 
@@ -108,8 +108,9 @@ async fn ask(shared: Arc<Shared>, config: Arc<ClientConfig>, keeps: bool) {
             };
             match opened.get(path).await {
                 Ok(answer) => shared.answered(first, path, &answer),
-                Err(Failure::Gone) => {
-                    shared.state().repeated += 1;
+                Err(Failure::Unsent) => continue,
+                Err(Failure::Crossed) => {
+                    shared.state().crossed += 1;
                     continue;
                 }
                 Err(Failure::Failed(problem)) => shared.failed(problem),
