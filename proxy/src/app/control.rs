@@ -18,7 +18,7 @@ use crate::runtime::Shared;
 use crate::xds::cache;
 use crate::xds::follow::Outcome;
 use crate::xds::resource::{Kind, Offered};
-use crate::xds::stream::{Answer, Attempt, Bytes, Dialect, Opener, Opening, Pings, Request, Stream, StreamError, Way};
+use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Pings, Request, Stream, StreamError, Way};
 
 /// How long a control plane may take for its first answer before the last good configuration of an earlier run serves.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
