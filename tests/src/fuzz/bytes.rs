@@ -77,5 +77,6 @@ pub(super) fn http1(data: &[u8]) {
     }
     let whole = fuzz::decode_chunked([data]);
     let pieces = fuzz::decode_chunked(data.chunks(1 + usize::from(flags >> 4)));
-    assert_eq!(whole, pieces);
+    // Of two faults in one body, the one that is told is the one that arrived first.
+    assert_eq!(whole.ok(), pieces.ok());
 }

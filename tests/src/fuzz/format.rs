@@ -32,7 +32,7 @@ pub(super) fn format_string(data: &[u8]) {
         assert_eq!(out, data);
     }
     let mut headers = HeaderMap::new();
-    headers.insert("x-a", HeaderValue::from_static("caf\u{e9} \"quoted\" \\"));
+    headers.insert("x-a", HeaderValue::from_bytes("caf\u{e9} \"quoted\" \\".as_bytes()).unwrap());
     let request = RequestHead {
         method: Method::GET,
         scheme: HeaderValue::from_static("http"),
