@@ -22,6 +22,8 @@ pub mod example;
 pub mod fuzz;
 /// Cases with one field of their configuration taken away.
 pub mod mutate;
+/// A name server whose answers change.
+pub mod names;
 /// What a client or an upstream saw.
 pub mod observe;
 /// Ports that nobody else in this run is given.
@@ -34,6 +36,8 @@ pub mod proxy;
 pub mod run;
 /// The environment variables of the suites.
 pub mod settings;
+/// TCP and Unix sockets alike.
+pub mod socket;
 /// Counts how cases ended.
 pub mod tally;
 /// Servers that answer, delay, reset and record.
