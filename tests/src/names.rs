@@ -28,8 +28,8 @@ pub struct Names {
 
 struct State {
     answers: Answers,
-    /// Questions for addresses of the names above since the last change.
-    asked: usize,
+    /// Questions for IPv4 addresses since the last change, by name.
+    asked: BTreeMap<String, usize>,
 }
 
 impl Names {
@@ -37,17 +37,18 @@ impl Names {
     pub async fn start(answers: Answers) -> std::io::Result<Self> {
         let socket = UdpSocket::bind(("127.0.0.1", 0)).await?;
         let port = socket.local_addr()?.port();
-        let state = Arc::new(Mutex::new(State { answers, asked: 0 }));
+        let state = Arc::new(Mutex::new(State { answers, asked: BTreeMap::new() }));
         let mut serving = JoinSet::new();
         serving.spawn(serve(socket, Arc::clone(&state)));
         Ok(Self { port, state, _serving: serving })
     }
 
-    /// From now on answers so. Returns when the proxy has asked twice since: it has used the first answer by then.
+    /// From now on answers so. Returns when the proxy has asked twice for each name since: it has used the first answer by then.
     pub async fn change(&self, answers: &Answers) -> Result<(), String> {
         let lock = || self.state.lock().expect("no panic while locked");
-        *lock() = State { answers: answers.clone(), asked: 0 };
-        let asked = eventually(ASKED_LIMIT, || async { (lock().asked > 1).then_some(()) }).await;
+        *lock() = State { answers: answers.clone(), asked: BTreeMap::new() };
+        let all_asked = |state: &State| state.answers.keys().all(|name| state.asked.get(name).is_some_and(|times| *times > 1));
+        let asked = eventually(ASKED_LIMIT, || async { all_asked(&lock()).then_some(()) }).await;
         asked.ok_or_else(|| "the proxy does not ask for its names again".to_owned())
     }
 }
@@ -76,6 +77,8 @@ fn reply(question: &[u8], state: &Mutex<State>) -> Option<Vec<u8>> {
         // Without a time to live: a resolver that keeps answers would not see the change.
         reply.add_answers(addresses.iter().map(|address| Record::from_rdata(query.name().clone(), 0, RData::A(A(*address)))));
     }
-    state.asked += usize::from(query.query_type() == RecordType::A);
+    if query.query_type() == RecordType::A {
+        *state.asked.entry(name).or_default() += 1;
+    }
     reply.to_vec().ok()
 }
