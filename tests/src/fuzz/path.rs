@@ -28,7 +28,8 @@ pub(super) fn path(data: &[u8]) {
         assert!(once.path().split('/').all(|segment| !is_dots(segment)), "{target:?} became {once:?}");
     }
     if settings.merge_slashes {
-        assert!(!once.path().contains("//"), "{target:?} became {once:?}");
+        // Envoy leaves two of nothing but slashes.
+        assert!(!once.path().contains("//") || once.path() == "//", "{target:?} became {once:?}");
     }
     normalize(settings, &mut head).unwrap_or_else(|error| panic!("{target:?} became {once:?}: {error}"));
     assert_eq!(head.path.as_ref(), Some(&once), "{target:?} became {once:?} and then something else");
