@@ -7,6 +7,7 @@
 mod clusters;
 mod guard;
 mod listeners;
+mod memory;
 mod pages;
 mod query;
 

@@ -72,6 +72,32 @@ async fn the_configuration_in_use_is_shown() {
     assert_eq!(sidecar.page("/ready").await, "LIVE\n");
 }
 
+/// Envoy's page, of the same bootstrap.
+async fn envoys_page(service: &Service, plan: &Plan, target: &str) -> Value {
+    let folder = ninon_tests::process::Folder::new();
+    let (admin, port) = (ports::free(), ports::free());
+    let bootstrap = crate::world::bootstrap(plan, folder.path(), admin, port, service.port);
+    let file = folder.path().join("bootstrap.json");
+    std::fs::write(&file, bootstrap.to_string()).unwrap();
+    let mut envoy = ninon_tests::process::Process::start(ninon_tests::envoy::command(&file), folder).unwrap();
+    envoy.wait_until_ready(admin).await.unwrap();
+    let answer = request(admin, "GET", target, &[]).await.expect("Envoy answers");
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+#[tokio::test]
+async fn memory_is_told_as_envoy_tells_it() {
+    let service = Service::start().await;
+    let sidecar = Sidecar::start(&service, Plan::default()).await;
+    let ours: Value = serde_json::from_str(&sidecar.page("/memory").await).unwrap();
+    let envoys = envoys_page(&service, &Plan::default(), "/memory").await;
+    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<u64>().ok());
+    for (name, value) in ours.as_object().unwrap() {
+        assert!(number(value).is_some() && number(&envoys[name]).is_some(), "{name}: {value}, Envoy: {}", envoys[name]);
+    }
+    assert!(number(&ours["total_physical_bytes"]).is_some_and(|bytes| bytes > 1 << 20), "{ours}");
+}
+
 #[tokio::test]
 async fn what_changes_something_wants_post_and_no_other_site() {
     let service = Service::start().await;

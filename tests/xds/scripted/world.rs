@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +25,7 @@ impl Services {
         let upstreams: Value = names.iter().map(|name| ((*name).to_owned(), json!({}))).collect::<serde_json::Map<_, _>>().into();
         let case = json!({ "description": "", "upstreams": upstreams, "steps": [], "expect": {} });
         let case: Case = serde_json::from_value(case).unwrap();
-        Self(Upstreams::start(&case).await.unwrap())
+        Self(Upstreams::start(&case, Path::new(".")).await.unwrap())
     }
 
     pub fn port(&self, name: &str) -> u16 {
