@@ -106,6 +106,17 @@ pub fn clients_python() -> PathBuf {
     variable("CLIENTS_PYTHON").map_or_else(|| repository().join("target/clients/bin/python"), PathBuf::from)
 }
 
+/// `GO_BIN`, else `go` on the path, else where Go installs itself.
+pub fn go_binary() -> PathBuf {
+    let usual = || if is_on_path("go") { "go" } else { "/usr/local/go/bin/go" };
+    variable("GO_BIN").map_or_else(|| PathBuf::from(usual()), PathBuf::from)
+}
+
+/// `XDS_SEED`: the random changes of an earlier run.
+pub fn xds_seed() -> Option<u64> {
+    variable("XDS_SEED").map(|text| text.parse().expect("XDS_SEED is a number"))
+}
+
 /// The folder `tests/` of the repository.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

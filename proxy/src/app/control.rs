@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::admin::ServerState;
 use crate::app::cache::Cache;
 use crate::app::live::Live;
-use crate::app::status::{self, Following};
+use crate::app::status::Following;
 use crate::config::ClusterName;
 use crate::config::bootstrap::Dynamic;
 use crate::config::cluster::Cluster;
@@ -19,7 +19,6 @@ use crate::xds::cache;
 use crate::xds::follow::Outcome;
 use crate::xds::resource::{Kind, Offered};
 use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Pings, Request, Stream, StreamError, Way};
-use crate::xds::view;
 
 /// How long a control plane may take for its first answer before the last good configuration of an earlier run serves.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
@@ -243,12 +242,8 @@ impl Control {
         self.wake = outcome.step.wake;
         // What is there serves before the server hears that it was taken.
         self.live.apply(outcome.step).await;
-        {
-            let following = self.following.borrow();
-            status::show(&view::count(&following.follower.seen()), &self.shared.registry.control_plane);
-            if let Some(cache) = &mut self.cache {
-                cache.note(following.follower.inventory.changes());
-            }
+        if let Some(cache) = &mut self.cache {
+            cache.note(self.following.borrow().follower.inventory.changes());
         }
         self.send(outcome.requests);
     }

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use crate::config::snapshot::Snapshot;
+use crate::xds::cascade::named::UNKNOWN;
 use crate::xds::cascade::{Cascade, FAREWELL, Scope, Step};
 use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes};
 use crate::xds::inventory::{Basis, Inventory};
@@ -83,6 +84,33 @@ async fn routes_wait_for_a_cluster_that_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn changed_routes_wait_for_a_cluster_that_comes_after_them() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&cluster("web"));
+    mesh.tell(&endpoints("web", 80));
+    mesh.tell(&routes("r", "web"));
+    let before = mesh.cascade.serving().route_tables["r"].clone();
+    let wake = mesh.tell(&routes("r", "late")).wake;
+    assert_eq!(wake, Some(Instant::now() + UNKNOWN));
+    assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+    mesh.tell(&cluster("late"));
+    assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]), "it has no endpoints yet");
+    mesh.tell(&endpoints("late", 80));
+    assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_serve_without_a_cluster_that_does_not_come() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&routes("r", "web"));
+    let before = mesh.cascade.serving().route_tables["r"].clone();
+    mesh.tell(&routes("r", "never"));
+    tokio::time::advance(UNKNOWN).await;
+    mesh.step();
+    assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_changed_cluster_keeps_the_endpoints_that_did_not_change() {
     let mut mesh = Mesh::new();
     mesh.tell(&cluster("web"));
@@ -127,6 +155,18 @@ async fn a_cluster_that_was_taken_away_serves_routes_that_name_it_for_a_while() 
     tokio::time::advance(FAREWELL).await;
     mesh.step();
     assert!(mesh.serves().0.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_that_no_listener_names_any_more_serve_open_connections_for_a_while() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&routes("old", "web"));
+    mesh.inventory.retain(Kind::Route, &[].into());
+    let wake = mesh.step().wake;
+    assert_eq!((mesh.serves().1, wake), (texts(&["old"]), Some(Instant::now() + FAREWELL)));
+    tokio::time::advance(FAREWELL).await;
+    mesh.step();
+    assert!(mesh.serves().1.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

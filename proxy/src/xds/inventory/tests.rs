@@ -143,3 +143,15 @@ fn a_listener_waits_for_its_certificate() {
     offer(&mut inventory, "2", &certificate("identity")).unwrap();
     assert!(!std::sync::Arc::ptr_eq(&first, inventory.listeners.value("in").unwrap()), "it is made anew with the next one");
 }
+
+#[test]
+fn a_listener_stays_until_its_next_certificate_is_there() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &tls_listener("first")).unwrap();
+    offer(&mut inventory, "1", &certificate("first")).unwrap();
+    let before = inventory.listeners.value("in").unwrap().clone();
+    offer(&mut inventory, "2", &tls_listener("next")).unwrap();
+    assert!(std::sync::Arc::ptr_eq(inventory.listeners.value("in").unwrap(), &before));
+    offer(&mut inventory, "2", &certificate("next")).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(inventory.listeners.value("in").unwrap(), &before));
+}
