@@ -1,5 +1,6 @@
 //! The environment variables that the suites know; read here and nowhere else.
 
+use crate::control_plane::Dialect;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,16 @@ pub fn mode() -> Mode {
         Some("ninon") => Mode::NinonOnly,
         Some("envoy-twice") => Mode::EnvoyTwice,
         Some(other) => panic!("DIFFERENTIAL_ONLY is `{other}`; known: envoy, ninon, envoy-twice"),
+    }
+}
+
+/// `DIFFERENTIAL_DIALECT`: `sotw` or `delta` for all cases over xDS; half of them in each when unset.
+pub fn dialect() -> Option<Dialect> {
+    match variable("DIFFERENTIAL_DIALECT").as_deref() {
+        None | Some("") => None,
+        Some("sotw") => Some(Dialect::Sotw),
+        Some("delta") => Some(Dialect::Delta),
+        Some(other) => panic!("DIFFERENTIAL_DIALECT is `{other}`; known: sotw, delta"),
     }
 }
 

@@ -1,4 +1,6 @@
-//! Control planes that others wrote, before a real `ninon-proxy` process: `README.md` tells more.
+//! The proxy follows xDS servers that were not written here. `xds/README.md` tells of them.
 
 /// Snapshots, served by the cache and the server of go-control-plane.
 mod go_control_plane;
+/// A server of the official messages that says what a test tells it to.
+mod scripted;

@@ -64,6 +64,8 @@ pub struct Step {
 pub struct Cascade {
     scope: Scope,
     serving: Snapshot,
+    /// Counts what has served.
+    served: u64,
     /// The endpoints that serving clusters were given.
     given: HashMap<ClusterName, Arc<Assignment>>,
     /// Clusters whose names have been resolved, or were found not to be.
@@ -76,6 +78,8 @@ pub struct Cascade {
     listeners_came: bool,
     /// Everything that was told at first serves, or was given up.
     complete: bool,
+    /// What was known at the last step.
+    stepped: Option<Known>,
 }
 
 impl Cascade {
@@ -112,6 +116,12 @@ impl Cascade {
     /// A cluster's names have been resolved, or will not be.
     pub fn resolved(&mut self, cluster: &Arc<Cluster>) {
         self.resolved.insert(cluster.name.clone(), Arc::clone(cluster));
+        self.stepped = None;
+    }
+
+    /// Counts what may change what is to be asked for.
+    pub fn questions(&self, inventory: &Inventory) -> (u64, u64, bool) {
+        (inventory.clusters.changes().wrapping_add(inventory.listeners.changes()), self.served, self.wants_listeners())
     }
 
     /// What to ask the server for, in the order in which to ask.
@@ -133,6 +143,12 @@ impl Cascade {
 
     /// Makes what is ready serve.
     pub fn step(&mut self, inventory: &Inventory, now: Instant) -> Step {
+        let known = Known::of(self, inventory);
+        let stepped = self.stepped.replace(known) == Some(known);
+        if stepped && self.waiting.is_empty() {
+            // At most endpoints have changed, of clusters that serve.
+            return Step { endpoints: self.give(inventory, None), ..Step::default() };
+        }
         let mut waits = Waits { since: &mut self.waiting, still: HashSet::new(), wake: None, now };
         let mut step = Step::default();
         let clusters = clusters(&self.serving, &self.resolved, inventory, &mut waits, &mut step.resolve);
@@ -153,20 +169,42 @@ impl Cascade {
         self.waiting.retain(|what, _| still.contains(what));
         step.wake = wake;
         self.resolved.retain(|name, cluster| inventory.clusters.value(name.as_str()).is_some_and(|known| Arc::ptr_eq(known, cluster)));
-        self.given.retain(|name, _| next.clusters.contains_key(name));
-        for (name, cluster) in &next.clusters {
-            let Some(assignment) = service_name(cluster).and_then(|service| inventory.endpoints.value(service)) else { continue };
-            let renewed = self.serving.clusters.get(name).is_none_or(|serving| !Arc::ptr_eq(serving, cluster));
-            if renewed || self.given.get(name).is_none_or(|given| !Arc::ptr_eq(given, assignment)) {
-                self.given.insert(name.clone(), Arc::clone(assignment));
-                step.endpoints.push((name.clone(), Arc::clone(assignment)));
-            }
-        }
+        self.given.retain(|name, _| next.clusters.get(name).is_some_and(|cluster| service_name(cluster).is_some()));
+        step.endpoints = self.give(inventory, Some(&next));
         if !is_same(&next, &self.serving) {
             self.serving = next.clone();
+            self.served = self.served.wrapping_add(1);
             step.snapshot = Some(next);
         }
         step
+    }
+
+    /// Endpoints that clusters of `next` have not been given yet; without it, of those that serve.
+    fn give(&mut self, inventory: &Inventory, next: Option<&Snapshot>) -> Vec<(ClusterName, Arc<Assignment>)> {
+        let mut given = Vec::new();
+        for (name, cluster) in &next.unwrap_or(&self.serving).clusters {
+            let Some(assignment) = service_name(cluster).and_then(|service| inventory.endpoints.value(service)) else { continue };
+            let renewed = next.is_some() && self.serving.clusters.get(name).is_none_or(|serving| !Arc::ptr_eq(serving, cluster));
+            if renewed || self.given.get(name).is_none_or(|given| !Arc::ptr_eq(given, assignment)) {
+                self.given.insert(name.clone(), Arc::clone(assignment));
+                given.push((name.clone(), Arc::clone(assignment)));
+            }
+        }
+        given
+    }
+}
+
+/// What may change what is ready, other than time and endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    changes: (u64, u64, u64),
+    came: (bool, bool),
+}
+
+impl Known {
+    fn of(cascade: &Cascade, inventory: &Inventory) -> Self {
+        let changes = (inventory.clusters.changes(), inventory.listeners.changes(), inventory.routes.changes());
+        Self { changes, came: (cascade.clusters_came, cascade.listeners_came) }
     }
 }
 
@@ -224,8 +262,10 @@ fn tables(
         let key = RouteTableName::from(name);
         let current = serving.route_tables.get(name);
         let same = current.is_some_and(|current| Arc::ptr_eq(current, table));
-        let limit = named.wait(&table.clusters(), current.map(|current| current.clusters()).as_ref());
-        let ready = same || limit.is_none() || !waits.wait(Kind::Route, name, limit);
+        let ready = same || {
+            let limit = named.wait(&table.clusters(), current.map(|current| current.clusters()).as_ref());
+            limit.is_none() || !waits.wait(Kind::Route, name, limit)
+        };
         match (ready, current) {
             (true, _) => drop(next.insert(key, Arc::clone(table))),
             (false, Some(current)) => drop(next.insert(key, Arc::clone(current))),
@@ -246,12 +286,14 @@ fn listeners(
     for (name, listener) in inventory.listeners.values() {
         let current = serving.listeners.iter().find(|current| current.name == listener.name);
         let same = current.is_some_and(|current| Arc::ptr_eq(current, listener));
-        let missing: Vec<_> = listener.route_tables().filter(|(table, _)| !tables.contains_key(*table)).collect();
-        let limit = missing.iter().try_fold(Duration::ZERO, |longest, (_, limit)| limit.map(|limit| longest.max(limit)));
-        let clusters_limit = named.wait(&listener.clusters(), current.map(|current| current.clusters()).as_ref());
-        let ready = same
-            || (missing.is_empty() || !waits.wait(Kind::Listener, name, limit))
-                && (clusters_limit.is_none() || !waits.wait(Kind::Listener, name, clusters_limit));
+        let ready = same || {
+            let missing = listener.route_tables().filter(|(table, _)| !tables.contains_key(*table));
+            let limits: Vec<Option<Duration>> = missing.map(|(_, limit)| limit).collect();
+            let limit = limits.iter().try_fold(Duration::ZERO, |longest, limit| limit.map(|limit| longest.max(limit)));
+            let clusters_limit = named.wait(&listener.clusters(), current.map(|current| current.clusters()).as_ref());
+            (limits.is_empty() || !waits.wait(Kind::Listener, name, limit))
+                && (clusters_limit.is_none() || !waits.wait(Kind::Listener, name, clusters_limit))
+        };
         match (ready, current) {
             (true, _) => next.push(Arc::clone(listener)),
             (false, Some(current)) => next.push(Arc::clone(current)),

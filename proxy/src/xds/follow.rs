@@ -29,6 +29,8 @@ pub struct Follower {
     protocol: Protocol,
     /// What was wanted when it was last looked at.
     wanted: Vec<(Kind, Wanted)>,
+    /// What the question of what is wanted depended on then.
+    questions: Option<(u64, u64, bool)>,
     limits: Limits,
     /// When clusters are given up waiting for.
     clusters_until: Option<Instant>,
@@ -74,7 +76,8 @@ impl Follower {
         };
         let clusters_until = limits.clusters.and_then(|limit| Instant::now().checked_add(limit));
         let (wanted, repeats) = (Vec::new(), Repeats::default());
-        let mut follower = Self { inventory, cascade, protocol, wanted, limits, clusters_until, listeners_until: None, repeats };
+        let listeners_until = None;
+        let mut follower = Self { inventory, cascade, protocol, wanted, questions: None, limits, clusters_until, listeners_until, repeats };
         // Said when a stream is opened.
         let _unsaid = follower.want();
         follower
@@ -106,14 +109,16 @@ impl Follower {
                 let answered = delta.received(answer, &mut self.inventory);
                 answered.map(|answered| (kind, Request::Delta(answered.reply), answered.accepted, answered.refused))
             }
-            (Protocol::Sotw(_), Answer::Delta(_)) | (Protocol::Delta(_), Answer::Sotw(_)) => return Outcome::default(),
+            (Protocol::Sotw(_), Answer::Delta(_)) | (Protocol::Delta(_), Answer::Sotw(_)) => {
+                return self.look(Instant::now());
+            }
         };
         let (kind, reply, accepted, refused) = match answered {
             Ok((Some(kind), reply, accepted, refused)) => (kind, reply, accepted, refused),
-            Ok((None, ..)) => return Outcome::default(),
+            Ok((None, ..)) => return self.look(Instant::now()),
             Err(unknown) => {
                 tracing::warn!(%unknown, "ignored");
-                return Outcome::default();
+                return self.look(Instant::now());
             }
         };
         self.inventory.rest();
@@ -187,6 +192,10 @@ impl Follower {
 
     /// Asks for what is wanted now and was not before.
     fn want(&mut self) -> Vec<Request> {
+        let questions = self.cascade.questions(&self.inventory);
+        if self.questions.replace(questions) == Some(questions) {
+            return Vec::new();
+        }
         let wanted = self.cascade.wanted(&self.inventory);
         if wanted == self.wanted {
             return Vec::new();
