@@ -251,10 +251,10 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
         return Ok(());
     }
     match parse::read::<T>(body, context) {
-        Ok(Parsed { value, secrets, warnings }) => {
+        Ok(Parsed { value, secrets, tables, warnings }) => {
             tell(name, &warnings);
             let version = offered.version.clone();
-            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, value, secrets, warnings };
+            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, value, secrets, tables, warnings };
             table.accept(name, origin, known);
             Ok(())
         }
