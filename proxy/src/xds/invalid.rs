@@ -111,6 +111,8 @@ pub struct Parser {
 struct Served {
     known: HashMap<String, StaticSecret>,
     named: BTreeSet<String>,
+    /// Route tables that were named.
+    tables: BTreeSet<String>,
 }
 
 /// A secret that the bootstrap file holds.
@@ -145,7 +147,7 @@ impl Parser {
 
     /// From now on secrets may be named that a server has; these are here already.
     pub fn serve_secrets(&mut self, known: impl IntoIterator<Item = (String, StaticSecret)>) {
-        self.served = Some(Served { known: known.into_iter().collect(), named: BTreeSet::new() });
+        self.served = Some(Served { known: known.into_iter().collect(), ..Served::default() });
     }
 
     /// Whether there is a server to ask for resources.
@@ -164,6 +166,18 @@ impl Parser {
     pub fn served_secrets(&self) -> (BTreeSet<String>, bool) {
         let Some(served) = &self.served else { return (BTreeSet::new(), true) };
         (served.named.clone(), served.named.iter().all(|name| served.known.contains_key(name)))
+    }
+
+    /// Routes of this name come from a server.
+    pub fn served_table(&mut self, name: &str) {
+        if let Some(served) = &mut self.served {
+            served.tables.insert(name.to_owned());
+        }
+    }
+
+    /// Names of the routes that come from a server; known even where the rest waits for secrets.
+    pub fn served_tables(&self) -> BTreeSet<String> {
+        self.served.as_ref().map(|served| served.tables.clone()).unwrap_or_default()
     }
 
     /// Accepts any name of a cluster until [`Parser::recall_clusters`].
