@@ -133,6 +133,8 @@ pub struct AdminState {
     pub connections: Box<dyn Fn() -> usize>,
     /// The current configuration.
     pub config_dump: Dump,
+    /// How the control plane is reached and what it has sent, for people; `None` where there is none.
+    pub control_plane: Box<dyn Fn() -> Option<String>>,
     /// Live clusters.
     pub clusters: Box<dyn Fn() -> Vec<Arc<ClusterState>>>,
     /// Open listeners.

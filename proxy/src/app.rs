@@ -1,19 +1,29 @@
 //! The only wiring: settings -> control thread, workers, admin; start and stop order.
 
+/// The last good configuration on disk.
+mod cache;
 /// gRPC to clusters.
 mod channels;
+/// Follows the control plane.
+mod control;
+/// What workers serve from, changed while they serve.
+mod live;
 /// The admin page's view of the process, and what it may do to it.
 mod pages;
 /// What a supervisor tells the process.
 mod signals;
 /// Spans on their way to collectors.
 mod spans;
+/// What is known of the control plane.
+mod status;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,10 +33,11 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::accept::listeners::{self, BindError, Bound};
+use crate::accept::listeners::BindError;
 use crate::accept::spread::Spread;
 use crate::admin::{Action, ServerState};
-use crate::config::bootstrap::Bootstrap;
+use crate::config::bootstrap::{Bootstrap, Dynamic};
+use crate::config::cluster::{Cluster, Discovery};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::resolve::{Resolvers, Watch, all_warm};
@@ -36,11 +47,19 @@ use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::Registry;
 use crate::telemetry::trace::export;
 use crate::upstream::ClusterState;
-use crate::worker::{self, Start};
+use crate::worker::{self, Command, Start};
+use crate::xds::cascade::{Cascade, Scope};
+use crate::xds::follow::{Follower, Limits};
+use crate::xds::invalid::Faults;
+use crate::xds::inventory::Inventory;
 
+use cache::Cache;
+use control::Control;
+use live::Live;
 use pages::{Pages, Told};
 use signals::Signals;
 use spans::Spans;
+use status::{Following, LinkStatus};
 
 pub use pages::PagesError;
 
@@ -65,6 +84,20 @@ pub struct Options {
     pub log: LogControl,
     /// What the bootstrap file says without effect.
     pub warnings: Vec<String>,
+    /// Where the last good configuration of a control plane is kept; `None`: nowhere.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// What a worker has not done yet; whoever tells it more waits.
+const COMMANDS: usize = 64;
+
+/// Clusters that are warm and that the control thread has not looked at.
+const WARMED: usize = 64;
+
+/// The data plane's threads.
+struct Workers {
+    threads: Vec<JoinHandle<()>>,
+    commands: Vec<mpsc::Sender<Command>>,
 }
 
 /// Why the process cannot start.
@@ -83,6 +116,15 @@ pub enum StartError {
         /// What is wrong.
         cause: crate::tls::TlsError,
     },
+    /// Resources of the file that name secrets of a server do not fit.
+    Resources(Faults),
+    /// The folder of `--state-dir` cannot be used.
+    State {
+        /// Which.
+        folder: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// The system refused something.
     System {
         /// What was tried.
@@ -98,6 +140,8 @@ impl fmt::Display for StartError {
             Self::Bind(error) => error.fmt(f),
             Self::Pages(error) => error.fmt(f),
             Self::Tls { listener, chain, cause } => write!(f, "listener \"{listener}\", filter chain \"{chain}\": {cause}"),
+            Self::Resources(faults) => faults.fmt(f),
+            Self::State { folder, cause } => write!(f, "--state-dir {}: {cause}", folder.display()),
             Self::System { what, cause } => write!(f, "{what}: {cause}"),
         }
     }
@@ -128,7 +172,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let (spans, export) = export::channel(Arc::clone(&registry.ninon));
     let (announcer, watcher) = drain::channel();
     let shared = Arc::new(Shared {
-        current: ArcSwap::from_pointee(generation(bootstrap.snapshot, &registry)?),
+        current: ArcSwap::from_pointee(generation(without_served(&bootstrap), &registry)?),
         registry,
         logs: Arc::clone(&logs),
         spread: Spread::new(options.workers),
@@ -139,20 +183,33 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     });
     let (state, seen) = watch::channel(ServerState::PreInitializing);
     let (wishes, mut actions) = mpsc::channel(4);
-    let told = Told { node: bootstrap.node, source: bootstrap.source, state: seen, actions: wishes, started };
+    let following = bootstrap.dynamic.as_ref().map(|dynamic| follow(&bootstrap, dynamic, &shared.current.load().snapshot, started));
+    let following = following.transpose().map_err(StartError::Resources)?;
+    let told = Told {
+        node: bootstrap.node.clone(),
+        source: bootstrap.source.clone(),
+        state: seen,
+        actions: wishes,
+        started,
+        following: following.clone(),
+    };
     give_back_memory();
     let _pages = Pages::open(bootstrap.admin.as_ref(), options, told, &shared).await?;
     let spans = Spans::start(export, &shared);
     let watches = watch_names(&shared.current.load_full()).await;
     state.send_replace(ServerState::Initializing);
     let workers = start_workers(&shared, options.workers, &watcher)?;
-    shared.registry.server.initialization_time_ms.record(started.elapsed());
-    state.send_replace(ServerState::Live);
-    tracing::info!(workers = options.workers, "ready");
-    serve(&shared, &mut signals, &mut actions).await;
+    let (warm, warmed) = mpsc::channel(WARMED);
+    let live = Live::new(&shared, workers.commands, warm);
+    live.open_all().await.map_err(StartError::Bind)?;
+    let control = start_control(&bootstrap, options, &shared, following, (live, warmed))?;
+    if control.is_none() {
+        ready(&shared, &state, started);
+    }
+    serve(&shared, control, &state, &mut signals, &mut actions).await;
     state.send_replace(ServerState::Draining);
     pages::drain_listeners(&shared, true, false);
-    stop(&announcer, workers, options.drain_time, &mut signals).await;
+    stop(&announcer, workers.threads, options.drain_time, &mut signals).await;
     spans.finish(STOP_LIMIT).await;
     logs.flush(STOP_LIMIT);
     pages::remove_socket(bootstrap.admin.as_ref());
@@ -160,17 +217,76 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     Ok(())
 }
 
+fn start_control(
+    bootstrap: &Bootstrap,
+    options: &Options,
+    shared: &Arc<Shared>,
+    following: Option<Rc<RefCell<Following>>>,
+    live: (Live, mpsc::Receiver<Arc<Cluster>>),
+) -> Result<Option<Control>, StartError> {
+    let (Some(following), Some(dynamic)) = (following, &bootstrap.dynamic) else { return Ok(None) };
+    let cache = options.state_dir.as_ref().map(|folder| Cache::new(folder, &bootstrap.node.id)).transpose()?;
+    tracing::info!("waits for the control plane");
+    Ok(Some(Control::new(shared, live, following, cache, dynamic)))
+}
+
+/// Everything serves that is to serve from the start.
+fn ready(shared: &Shared, state: &watch::Sender<ServerState>, started: Instant) {
+    shared.registry.server.initialization_time_ms.record(started.elapsed());
+    state.send_replace(ServerState::Live);
+    tracing::info!("ready");
+}
+
 /// Until a signal or an operator ends it.
-async fn serve(shared: &Shared, signals: &mut Signals, actions: &mut mpsc::Receiver<Action>) {
-    loop {
-        tokio::select! {
-            () = signals.until_stop(|| shared.logs.reopen()) => return,
-            Some(action) = actions.recv() => match action {
-                Action::Quit => return,
-                Action::DrainListeners { graceful, inbound_only } => pages::drain_listeners(shared, graceful, inbound_only),
-            },
+async fn serve(
+    shared: &Shared,
+    mut control: Option<Control>,
+    state: &watch::Sender<ServerState>,
+    signals: &mut Signals,
+    actions: &mut mpsc::Receiver<Action>,
+) {
+    {
+        let following = async {
+            match &mut control {
+                Some(control) => control.run(state).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut following = std::pin::pin!(following);
+        loop {
+            tokio::select! {
+                () = signals.until_stop(|| shared.logs.reopen()) => break,
+                Some(action) = actions.recv() => match action {
+                    Action::Quit => break,
+                    Action::DrainListeners { graceful, inbound_only } => pages::drain_listeners(shared, graceful, inbound_only),
+                },
+                () = &mut following => {}
+            }
         }
     }
+    control.iter().for_each(Control::finish);
+}
+
+/// What the file says and what needs no word of a control plane to serve.
+fn without_served(bootstrap: &Bootstrap) -> Snapshot {
+    let mut snapshot = bootstrap.snapshot.clone();
+    snapshot.clusters.retain(|_, cluster| !matches!(cluster.discovery, Discovery::Eds { .. }));
+    let Snapshot { clusters, listeners, .. } = &mut snapshot;
+    listeners.retain(|listener| {
+        listener.route_tables().next().is_none()
+            && listener.clusters().into_iter().all(|name| clusters.contains_key(name) || !bootstrap.snapshot.clusters.contains_key(name))
+    });
+    snapshot
+}
+
+/// What is known at the start, and what serves already.
+fn follow(bootstrap: &Bootstrap, dynamic: &Dynamic, serving: &Snapshot, started: Instant) -> Result<Rc<RefCell<Following>>, Faults> {
+    let (inventory, node) = Inventory::of_file(&bootstrap.source, &bootstrap.snapshot)?;
+    let scope = Scope { clusters: dynamic.clusters.is_some(), listeners: dynamic.listeners.is_some() };
+    let cascade = Cascade::new(scope, serving.clone());
+    let limits = Limits { clusters: dynamic.clusters.flatten(), listeners: dynamic.listeners.flatten() };
+    let follower = Follower::new(control::dialect(dynamic), node, inventory, cascade, limits);
+    Ok(Rc::new(RefCell::new(Following { follower, link: LinkStatus::new(), started, restored: false })))
 }
 
 /// Reading a configuration takes some times the memory that it leaves in use; the heap keeps it unless told.
@@ -212,34 +328,22 @@ async fn watch_names(generation: &Generation) -> Vec<Watch> {
     watches
 }
 
-fn start_workers(shared: &Arc<Shared>, count: usize, watcher: &Watcher) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let generation = shared.current.load_full();
-    let stats = &shared.registry.listener_manager;
-    let mut sockets: Vec<Vec<(Arc<ActiveListener>, Vec<Bound>)>> = (0..count).map(|_| Vec::new()).collect();
-    for listener in generation.listeners.iter().filter(|listener| listener.config.bind_to_port) {
-        let bound = listeners::bind(&listener.config, count).map_err(StartError::Bind)?;
-        let addresses = bound.first().into_iter().flatten().filter_map(|socket| socket.local_address().ok());
-        // Set once: a listener is opened once.
-        let _first = listener.bound.set(addresses.collect());
-        stats.listener_create_success.inc();
-        stats.total_listeners_active.inc();
-        for (worker, bound) in sockets.iter_mut().zip(bound) {
-            worker.push((Arc::clone(listener), bound));
-        }
-    }
+fn start_workers(shared: &Arc<Shared>, count: usize, watcher: &Watcher) -> Result<Workers, StartError> {
     let (peers, incoming) = worker::handover_channels(count);
-    let mut threads = Vec::new();
-    for (index, (sockets, incoming)) in sockets.into_iter().zip(incoming).enumerate() {
-        let start = Start { index, shared: Arc::clone(shared), sockets, drain: watcher.clone(), peers: peers.clone(), incoming };
+    let mut workers = Workers { threads: Vec::new(), commands: Vec::new() };
+    for (index, incoming) in incoming.into_iter().enumerate() {
+        let (command, commands) = mpsc::channel(COMMANDS);
+        let start = Start { index, shared: Arc::clone(shared), commands, drain: watcher.clone(), peers: peers.clone(), incoming };
         let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             if let Err(error) = worker::run(start) {
                 tracing::error!(worker = index, %error, "a worker could not start");
             }
         });
-        threads.push(thread.map_err(system("starting a worker thread"))?);
+        workers.threads.push(thread.map_err(system("starting a worker thread"))?);
+        workers.commands.push(command);
     }
-    stats.workers_started.set(1);
-    Ok(threads)
+    shared.registry.listener_manager.workers_started.set(1);
+    Ok(workers)
 }
 
 /// Drains: connections end when their requests have; what is left at the deadline, or at a second signal, is closed.

@@ -24,6 +24,8 @@ pub mod identity;
 pub mod listener;
 /// String, header and number matchers.
 pub mod matcher;
+/// Which clusters and route tables a configuration names.
+pub mod references;
 /// Virtual hosts, routes, actions, retry and timeout policy.
 pub mod route;
 /// One immutable, self-consistent set of all of it.

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use crate::accept::chain::{self, Facts};
 use crate::accept::listeners::own_address;
 use crate::accept::original_dst::original_dst;
-use crate::codec::Drain;
 use crate::config::address::Address;
 use crate::config::http::CodecChoice;
 use crate::config::listener::{ChainHandler, TransportProtocol};
@@ -45,14 +44,14 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
     };
     let stream = Rewind::new(seen.freeze(), socket);
     match &chain.tls {
-        None => handle_plain(worker, chain, info, stream, listener.gate.http()).await,
+        None => handle_plain(worker, chain, info, stream).await,
         Some(config) => {
             let limit = chain.config.handshake_timeout;
             match Box::pin(crate::tls::server::accept(stream, Arc::clone(config), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
                     let info = ConnectionInfo { tls: Some(tls), ..info };
-                    handle_tls(worker, chain, info, stream, listener.gate.http()).await;
+                    handle_tls(worker, chain, info, stream).await;
                 }
                 Err(error) => {
                     count_handshake_failure(&listener, &error.cause);
@@ -147,11 +146,11 @@ fn choose_chain(listener: &ActiveListener, info: &ConnectionInfo, detected: &Det
     listener.chain(chain::select(&listener.config, &facts)?).cloned()
 }
 
-async fn handle_plain(worker: Rc<Worker>, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>, drain: Drain) {
+async fn handle_plain(worker: Rc<Worker>, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>) {
     let (prefix, socket) = stream.into_parts();
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, drain);
+            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, chain.farewell.http());
             serve_http(connection, manager.codec, prefix, socket).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
@@ -166,7 +165,6 @@ async fn handle_tls(
     chain: Arc<ActiveChain>,
     info: ConnectionInfo,
     stream: tokio_rustls::server::TlsStream<Rewind<Socket>>,
-    drain: Drain,
 ) {
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
@@ -176,7 +174,7 @@ async fn handle_tls(
                 (CodecChoice::Auto, Some(_)) => CodecChoice::Http1,
                 (codec, _) => codec,
             };
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, drain);
+            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, chain.farewell.http());
             serve_http(connection, codec, Bytes::new(), stream).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {

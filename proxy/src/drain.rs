@@ -51,44 +51,54 @@ impl Watcher {
     }
 }
 
-/// A listener's door: it may be shut while the process goes on.
+/// Whether a listener takes connections; it may stop while the process goes on.
 #[derive(Debug)]
-pub struct Gate {
-    open: watch::Sender<bool>,
-    draining: watch::Sender<bool>,
-}
+pub struct Gate(watch::Sender<bool>);
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { open: watch::Sender::new(true), draining: watch::Sender::new(false) }
+        Self(watch::Sender::new(true))
     }
 }
 
 impl Gate {
-    /// No connection is taken any more. Those that are open end when their requests have, if they are told to go; else they
-    /// stay as they are.
-    pub fn shut(&self, tell_connections: bool) {
-        self.open.send_replace(false);
-        if tell_connections {
-            self.draining.send_replace(true);
-        }
+    /// No connection is taken any more.
+    pub fn shut(&self) {
+        self.0.send_replace(false);
     }
 
     /// Whether connections are taken.
     pub fn is_open(&self) -> bool {
-        *self.open.borrow()
+        *self.0.borrow()
     }
 
     /// Waits until no connection is taken any more.
     pub async fn closed(&self) {
-        let mut open = self.open.subscribe();
+        let mut open = self.0.subscribe();
         // The sender lives as long as this.
         let _gone = open.wait_for(|open| !*open).await.is_err();
     }
+}
 
-    /// What the HTTP connections of the listener watch.
+/// Tells the connections of a filter chain to go when their requests have ended.
+#[derive(Debug)]
+pub struct Farewell(watch::Sender<bool>);
+
+impl Default for Farewell {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Farewell {
+    /// Tells them.
+    pub fn tell(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// What HTTP connections watch.
     pub fn http(&self) -> Drain {
-        Drain::new(self.draining.subscribe())
+        Drain::new(self.0.subscribe())
     }
 }
 

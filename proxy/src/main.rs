@@ -40,6 +40,7 @@ fn run(settings: &Settings) -> ExitCode {
         workers: settings.workers.get(),
         drain_time: settings.drain_time,
         health_address: settings.health_address,
+        state_dir: settings.state_dir.clone(),
         log,
         warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
     };

@@ -194,7 +194,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     let generation = inner.worker.shared.current.load_full();
     let table = match &inner.manager.routes {
         RouteSource::Inline(table) => Some(table),
-        RouteSource::Named(name) => generation.snapshot.route_tables.get(name),
+        RouteSource::Named { name, .. } => generation.snapshot.route_tables.get(name),
     };
     let table = Arc::clone(table.ok_or_else(no_route)?);
     let selected = select(inner, live, &table);

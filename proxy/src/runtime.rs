@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::time::Instant;
 
 use crate::accept::spread::Spread;
@@ -13,7 +13,7 @@ use crate::config::ClusterName;
 use crate::config::address::Address;
 use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::snapshot::Snapshot;
-use crate::drain::Gate;
+use crate::drain::{Farewell, Gate};
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
 use crate::telemetry::trace::Exporter;
@@ -38,12 +38,24 @@ pub struct ActiveListener {
     pub config: Arc<Listener>,
     /// Its metrics.
     pub stats: Arc<ListenerStats>,
-    /// Whether it takes connections.
-    pub gate: Gate,
-    /// Where its sockets are, with the ports they were given; not set before they are open.
-    pub bound: OnceLock<Vec<Address>>,
-    open: AtomicU64,
+    /// Its sockets, which outlive changes of what is behind them.
+    pub door: Arc<Door>,
     chains: HashMap<usize, Arc<ActiveChain>>,
+}
+
+/// Where connections come in. Changes of a listener that need no other sockets leave it as it is.
+#[derive(Debug, Default)]
+pub struct Door {
+    /// Whether connections are taken.
+    pub gate: Gate,
+    /// Where the sockets are, with the ports they were given; not set before they are open.
+    pub bound: OnceLock<Vec<Address>>,
+    /// What is behind it now.
+    listener: ArcSwapOption<ActiveListener>,
+    /// Connections open.
+    open: AtomicU64,
+    /// Sockets that connections are still taken from.
+    sockets: AtomicUsize,
 }
 
 /// A filter chain as it runs.
@@ -55,6 +67,8 @@ pub struct ActiveChain {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Metrics of what it does.
     pub stats: ChainStats,
+    /// Tells its connections to go; shared with what the chain was before, where only its certificates have changed.
+    pub farewell: Arc<Farewell>,
 }
 
 /// Metrics of what a chain does.
@@ -108,12 +122,50 @@ fn count_up_to(count: &AtomicU64, most: u64) -> bool {
     count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
 }
 
+impl Door {
+    /// What is behind it now; `None` before it is first opened.
+    pub fn listener(&self) -> Option<Arc<ActiveListener>> {
+        self.listener.load_full()
+    }
+
+    /// Puts a listener behind its door.
+    pub fn lead_to(listener: &Arc<ActiveListener>) {
+        listener.door.listener.store(Some(Arc::clone(listener)));
+    }
+
+    /// So many sockets are open, here.
+    pub fn opened(&self, addresses: Vec<Address>, sockets: usize) {
+        // Set once: a door is opened once.
+        let _first = self.bound.set(addresses);
+        self.sockets.store(sockets, Ordering::Release);
+    }
+
+    /// No more connections come from one of the sockets. With the last one, nothing is behind the door any more.
+    pub fn socket_ended(&self) {
+        if self.sockets.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.listener.store(None);
+        }
+    }
+}
+
 impl ActiveListener {
     /// Prepares a listener.
     ///
     /// # Errors
     /// Certificates that do not fit, with the chain's name.
     pub fn new(config: Arc<Listener>, registry: &Registry) -> Result<Self, (String, TlsError)> {
+        Self::behind(Arc::default(), config, None, registry)
+    }
+
+    /// Prepares what is to be behind this one's door in its place. Chains that are the same keep their connections.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn changed(&self, config: Arc<Listener>, registry: &Registry) -> Result<Self, (String, TlsError)> {
+        Self::behind(Arc::clone(&self.door), config, Some(self), registry)
+    }
+
+    fn behind(door: Arc<Door>, config: Arc<Listener>, before: Option<&Self>, registry: &Registry) -> Result<Self, (String, TlsError)> {
         let mut chains = HashMap::new();
         for chain in config.chains.iter().chain(&config.default_chain) {
             let tls = chain.tls.as_deref().map(crate::tls::server::config).transpose();
@@ -122,11 +174,31 @@ impl ActiveListener {
                 ChainHandler::Tcp(tcp) => ChainStats::Tcp(registry.tcp(&tcp.stat_prefix)),
             };
             let tls = tls.map_err(|error| (chain.name.clone(), error))?;
-            let active = ActiveChain { config: Arc::clone(chain), tls, stats };
+            let farewell = before.and_then(|before| before.same_chain(chain)).map_or_else(Arc::default, |same| Arc::clone(&same.farewell));
+            let active = ActiveChain { config: Arc::clone(chain), tls, stats, farewell };
             chains.insert(Arc::as_ptr(chain).addr(), Arc::new(active));
         }
         let stats = registry.listener(&stat_name(&config));
-        Ok(Self { config, stats, gate: Gate::default(), bound: OnceLock::new(), open: AtomicU64::new(0), chains })
+        Ok(Self { config, stats, door, chains })
+    }
+
+    fn same_chain(&self, chain: &FilterChain) -> Option<&Arc<ActiveChain>> {
+        self.chains.values().find(|known| known.config.fingerprint == chain.fingerprint)
+    }
+
+    /// Tells the connections of chains that `after` does not have to go.
+    pub fn tell_gone(&self, after: &Self) {
+        for chain in self.chains.values().filter(|chain| after.same_chain(&chain.config).is_none()) {
+            chain.farewell.tell();
+        }
+    }
+
+    /// Takes no more connections. Those there are go on; when they are told, until their requests have ended.
+    pub fn shut(&self, tell_connections: bool) {
+        self.door.gate.shut();
+        if tell_connections {
+            self.chains.values().for_each(|chain| chain.farewell.tell());
+        }
     }
 
     /// The live side of one of its chains.
@@ -141,7 +213,7 @@ impl ActiveListener {
             self.stats.downstream_global_cx_overflow.inc();
             return None;
         }
-        if !count_up_to(&self.open, self.config.max_connections.unwrap_or(u64::MAX)) {
+        if !count_up_to(&self.door.open, self.config.max_connections.unwrap_or(u64::MAX)) {
             self.stats.downstream_cx_overflow.inc();
             return None;
         }
@@ -153,7 +225,7 @@ impl ActiveListener {
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.listener.open.fetch_sub(1, Ordering::Relaxed);
+        self.listener.door.open.fetch_sub(1, Ordering::Relaxed);
         let stats = &self.listener.stats;
         stats.downstream_cx_active.dec();
         stats.downstream_cx_destroy.inc();

@@ -48,7 +48,8 @@ pub struct Settings {
     /// Threads that carry traffic, 1 to 1024 [default: one for each CPU that the process may use, at most 2]
     #[arg(long, alias = "concurrency", value_name = "N", env = "NINON_WORKERS", default_value_t = default_workers(), hide_default_value = true, value_parser = workers)]
     pub workers: NonZeroUsize,
-    /// Folder for the last good configuration of a control plane. Nothing is kept there yet: configuration comes from the file
+    /// Folder where the last good configuration of a control plane is kept, private keys among it, for a start while the
+    /// control plane is away [default: nowhere]
     #[arg(long, value_name = "DIR", env = "NINON_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
     /// Refuse every field that Ninon does not have, rather than warn where it decides nothing about access

@@ -16,9 +16,22 @@ impl<T: 'static> OwnedTask<T> {
         Self(tokio::task::spawn_local(future))
     }
 
+    /// Waits for the end, which is told once; `None` when the task panicked.
+    pub async fn wait(&mut self) -> Option<T> {
+        (&mut self.0).await.ok()
+    }
+
     /// Waits for the end; `None` when the task panicked.
     pub async fn join(mut self) -> Option<T> {
         (&mut self.0).await.ok()
+    }
+
+    /// Runs what blocks, on a thread for such.
+    pub fn blocking(work: impl FnOnce() -> T + Send + 'static) -> Self
+    where
+        T: Send,
+    {
+        Self(tokio::task::spawn_blocking(work))
     }
 
     /// Whether the task has ended.

@@ -18,7 +18,7 @@ use crate::connect::pool::Pools;
 use crate::connect::{TlsSource, TlsTarget};
 use crate::connection;
 use crate::drain::{DRAIN_POLL, Phase, Watcher};
-use crate::runtime::{ActiveListener, OpenConnection, Shared};
+use crate::runtime::{ActiveListener, Door, OpenConnection, Shared};
 use crate::stream::Socket;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
 use crate::telemetry::access_log::WorkerLog;
@@ -69,14 +69,23 @@ pub struct Start {
     pub index: usize,
     /// Shared by all.
     pub shared: Arc<Shared>,
-    /// Its listening sockets.
-    pub sockets: Vec<(Arc<ActiveListener>, Vec<Bound>)>,
+    /// What it is told from the control thread.
+    pub commands: mpsc::Receiver<Command>,
     /// Graceful stop.
     pub drain: Watcher,
     /// Ways to the other workers.
     pub peers: Vec<mpsc::Sender<Handover>>,
     /// Connections from the other workers.
     pub incoming: mpsc::Receiver<Handover>,
+}
+
+/// What the control thread tells a worker.
+#[derive(Debug)]
+pub enum Command {
+    /// Take connections here.
+    Open(Arc<Door>, Vec<Bound>),
+    /// Clusters have changed: close connections to those that are gone.
+    Tidy,
 }
 
 /// The ways between workers: a sender to each, and each one's receiver.
@@ -95,7 +104,7 @@ pub fn run(start: Start) -> io::Result<()> {
 }
 
 async fn serve(start: Start) -> io::Result<()> {
-    let Start { index, shared, sockets, drain, peers, incoming } = start;
+    let Start { index, shared, commands, drain, peers, incoming } = start;
     let source = crate::tls::client::Source::new();
     let tls: TlsSource =
         Rc::new(move |cluster, asked| source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name }));
@@ -111,19 +120,13 @@ async fn serve(start: Start) -> io::Result<()> {
         peers,
         shared,
     });
-    let mut acceptors = Vec::new();
-    for (listener, bound) in sockets {
-        for socket in bound {
-            let acceptor = socket.into_acceptor()?;
-            acceptors.push(OwnedTask::spawn(accept(Rc::clone(&worker), Arc::clone(&listener), acceptor)));
-        }
-    }
     let _handovers = OwnedTask::spawn(take_over(Rc::clone(&worker), incoming));
     let mut drain = worker.drain.clone();
-    drain.reached(Phase::Draining).await;
+    let acceptors = obey(&worker, commands, drain.reached(Phase::Draining)).await;
     for acceptor in acceptors {
         let _ended = acceptor.join().await;
     }
+    let mut drain = worker.drain.clone();
     let idle = async {
         while worker.connections.get() > 0 || worker.shared.spread.on(worker.index) > 0 {
             tokio::time::sleep(DRAIN_POLL).await;
@@ -137,9 +140,39 @@ async fn serve(start: Start) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes connections until the listener's gate is shut, and those that the kernel had accepted by then.
-async fn accept(worker: Rc<Worker>, listener: Arc<ActiveListener>, acceptor: Acceptor) {
-    let closed = listener.gate.closed();
+/// Does what the control thread says until the drain begins. What takes connections then is still to end.
+async fn obey(worker: &Rc<Worker>, mut commands: mpsc::Receiver<Command>, drain: impl Future<Output = ()>) -> Vec<OwnedTask> {
+    let mut drain = std::pin::pin!(drain);
+    let mut acceptors: Vec<OwnedTask> = Vec::new();
+    loop {
+        let command = tokio::select! {
+            () = &mut drain => return acceptors,
+            Some(command) = commands.recv() => command,
+        };
+        match command {
+            Command::Open(door, sockets) => {
+                acceptors.retain(|acceptor| !acceptor.is_finished());
+                for socket in sockets {
+                    match socket.into_acceptor() {
+                        Ok(acceptor) => acceptors.push(OwnedTask::spawn(accept(Rc::clone(worker), Arc::clone(&door), acceptor))),
+                        Err(error) => tracing::error!(worker = worker.index, %error, "a listening socket cannot be watched"),
+                    }
+                }
+            }
+            Command::Tidy => {
+                let generation = worker.shared.current.load();
+                worker
+                    .pools
+                    .retain(|cluster| generation.clusters.get(&cluster.config().name).is_some_and(|live| Arc::ptr_eq(live, cluster)));
+                worker.balancer.retain_live();
+            }
+        }
+    }
+}
+
+/// Takes connections until the gate is shut, and those that the kernel had accepted by then.
+async fn accept(worker: Rc<Worker>, door: Arc<Door>, acceptor: Acceptor) {
+    let closed = door.gate.closed();
     tokio::pin!(closed);
     loop {
         let accepted = tokio::select! {
@@ -147,10 +180,10 @@ async fn accept(worker: Rc<Worker>, listener: Arc<ActiveListener>, acceptor: Acc
             () = &mut closed => break,
         };
         match accepted {
-            Ok((socket, peer)) => place(&worker, &listener, socket, peer),
+            Ok((socket, peer)) => place(&worker, &door, socket, peer),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(listener = %listener.config.name, %error, "a connection could not be accepted");
+                tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -158,8 +191,9 @@ async fn accept(worker: Rc<Worker>, listener: Arc<ActiveListener>, acceptor: Acc
     // The runtime hears of waiting connections when it looks for events next.
     tokio::task::yield_now().await;
     while let Some(Ok((socket, peer))) = acceptor.waiting() {
-        place(&worker, &listener, socket, peer);
+        place(&worker, &door, socket, peer);
     }
+    door.socket_ended();
 }
 
 /// The connection failed before it was accepted; the listener is good.
@@ -168,7 +202,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Serves the connection here, or hands it to the worker that has the fewest.
-fn place(worker: &Rc<Worker>, listener: &Arc<ActiveListener>, socket: Socket, peer: Address) {
+fn place(worker: &Rc<Worker>, door: &Door, socket: Socket, peer: Address) {
+    let Some(listener) = &door.listener() else { return };
     let Some(open) = listener.admit(worker.shared.limit.as_ref()) else { return };
     let held = worker.shared.spread.place(worker.index);
     let target = held.worker();

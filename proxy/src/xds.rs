@@ -9,32 +9,52 @@ pub mod access_log;
 pub mod address;
 /// The bootstrap file.
 pub mod bootstrap;
+/// The last good configuration, for a start without a server.
+pub mod cache;
+/// From what is known to what serves.
+pub mod cascade;
 /// Clusters.
 pub mod cluster;
+/// Where resources come from.
+pub mod config_source;
 /// Bytes from files or in place.
 pub mod data_source;
 /// The configuration in use, for `/config_dump`.
 pub mod dump;
 /// Endpoints.
 pub mod endpoint;
+/// Follows a control plane.
+pub mod follow;
 /// Names of headers, and what is added to and removed from headers.
 pub mod headers;
 /// HTTP connection managers.
 pub mod http;
 /// What is wrong with a resource, and where.
 pub mod invalid;
+/// All resources that are known.
+pub mod inventory;
 /// Listeners and filter chains.
 pub mod listener;
 /// Matchers of strings, headers and shares.
 pub mod matcher;
+/// Fields outside of the slice.
+pub mod outside;
+/// Types of resources.
+pub mod resource;
 /// Virtual hosts and routes.
 pub mod route;
+/// The aggregated stream.
+pub mod stream;
+/// What is asked of a server, and answered to it.
+pub mod subscription;
 /// TCP proxy.
 pub mod tcp;
 /// TLS contexts.
 pub mod tls;
 /// Tracing.
 pub mod trace;
+/// What a server has sent, as operators see it.
+pub mod view;
 
 #[cfg(test)]
 mod test_wire;

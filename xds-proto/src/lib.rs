@@ -23,6 +23,7 @@ mod path;
 mod secrecy;
 
 pub use fault::Fault;
+pub use prost_reflect::DescriptorPool;
 
 /// Messages nested deeper than this are refused everywhere: less than what prost refuses (100), far more than any
 /// configuration needs, and it fits a small stack.
@@ -51,6 +52,6 @@ pub use generated::{envoy, google, xds};
 ///
 /// # Errors
 /// None in practice: the descriptors are embedded, and a test decodes them.
-pub fn descriptor_pool() -> Result<prost_reflect::DescriptorPool, prost_reflect::DescriptorError> {
-    prost_reflect::DescriptorPool::decode(DESCRIPTORS)
+pub fn descriptor_pool() -> Result<DescriptorPool, prost_reflect::DescriptorError> {
+    DescriptorPool::decode(DESCRIPTORS)
 }

@@ -49,7 +49,7 @@ const PAGES: [(&str, Page, &str); 18] = [
     ("/logging", Page::Logging, "what is logged; change it (POST; level=debug, paths=xds:debug,tls:info)"),
     ("/memory", Page::Memory, "what is allocated, and what the kernel counts"),
     ("/quitquitquit", Page::Quit, "end the process (POST)"),
-    ("/ready", Page::Ready, "200 when requests are taken, else 503, and the state"),
+    ("/ready", Page::Ready, "200 when requests are taken, else 503, and the state (verbose: the control plane, too)"),
     ("/reset_counters", Page::ResetCounters, "begin all counters at 0 (POST)"),
     ("/server_info", Page::ServerInfo, "version, state, settings"),
     ("/stats", Page::Stats, "metrics (usedonly, filter=regex, type=Counters, format=json|prometheus)"),
@@ -165,7 +165,7 @@ fn show(state: &AdminState, access: Access, page: Page, query: &Query) -> Answer
     match page {
         Page::Home => Answer::ok(HTML, home()),
         Page::Help => Answer::ok(TEXT, help(access)),
-        Page::Ready => ready(state),
+        Page::Ready => ready(state, query.has("verbose")),
         Page::Healthy => Answer::ok(TEXT, "OK\n"),
         Page::Stats => stats(state, query, PageFormat::Text),
         Page::Prometheus => stats(state, query, PageFormat::Prometheus),
@@ -207,10 +207,11 @@ fn home() -> String {
     format!("<!DOCTYPE html>\n<title>Ninon</title>\n<h1>Ninon</h1>\n<ul>\n{list}</ul>\n")
 }
 
-fn ready(state: &AdminState) -> Answer {
+fn ready(state: &AdminState, verbose: bool) -> Answer {
     let now = *state.state.borrow();
     let status = if now == ServerState::Live { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    Answer::new(status, TEXT, format!("{}\n", now.name()))
+    let more = verbose.then(|| (state.control_plane)()).flatten().unwrap_or_default();
+    Answer::new(status, TEXT, format!("{}\n{more}", now.name()))
 }
 
 fn config_dump(state: &AdminState, query: &Query) -> Answer {

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -11,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::accept::listeners::open_unix;
 use crate::admin::{self, Access, Action, AdminListener, AdminState, ListenerView, ServerState};
+use crate::app::status::Following;
 use crate::app::{Options, StartError};
 use crate::config::address::Address;
 use crate::config::bootstrap::Node;
@@ -26,6 +28,7 @@ pub(super) struct Told {
     pub(super) state: watch::Receiver<ServerState>,
     pub(super) actions: mpsc::Sender<Action>,
     pub(super) started: Instant,
+    pub(super) following: Option<Rc<RefCell<Following>>>,
 }
 
 /// The pages, served until this is dropped.
@@ -82,6 +85,7 @@ async fn open(address: &Address) -> io::Result<AdminListener> {
 
 fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
     let dump = Dump::new(told.source);
+    let (for_dump, for_text) = (told.following.clone(), told.following);
     let (for_clusters, for_listeners, spread) = (Arc::clone(shared), Arc::clone(shared), shared.spread.clone());
     AdminState {
         registry: Arc::clone(&shared.registry),
@@ -93,7 +97,11 @@ fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
         warnings: options.warnings.clone(),
         workers: options.workers,
         connections: Box::new(move || spread.total()),
-        config_dump: Box::new(move |request| dump.page(request)),
+        config_dump: Box::new(move |request| match &for_dump {
+            Some(following) => dump.page(request, &following.borrow().follower.seen()),
+            None => dump.page(request, &[]),
+        }),
+        control_plane: Box::new(move || for_text.as_ref().map(|following| following.borrow().text())),
         clusters: Box::new(move || for_clusters.current.load().clusters.values().cloned().collect()),
         listeners: Box::new(move || listeners(&for_listeners)),
         actions: told.actions,
@@ -102,10 +110,10 @@ fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
 
 fn listeners(shared: &Shared) -> Vec<ListenerView> {
     let generation = shared.current.load();
-    let open = generation.listeners.iter().filter(|listener| listener.gate.is_open());
+    let open = generation.listeners.iter().filter(|listener| listener.door.gate.is_open());
     let views = open.map(|listener| ListenerView {
         name: listener.config.name.to_string(),
-        addresses: listener.bound.get().cloned().unwrap_or_default(),
+        addresses: listener.door.bound.get().cloned().unwrap_or_default(),
     });
     views.collect()
 }
@@ -139,11 +147,11 @@ pub(super) fn drain_listeners(shared: &Shared, graceful: bool, inbound_only: boo
     let wanted = generation.listeners.iter().filter(|listener| !inbound_only || listener.config.direction == Direction::Inbound);
     let stats = &shared.registry.listener_manager;
     for listener in wanted {
-        if listener.gate.is_open() {
+        if listener.door.gate.is_open() {
             stats.total_listeners_active.dec();
             stats.total_listeners_draining.inc();
         }
-        listener.gate.shut(graceful);
+        listener.shut(graceful);
         tracing::info!(listener = %listener.config.name, graceful, "takes no more connections");
     }
 }

@@ -1,5 +1,8 @@
 //! What a proxy starts from.
 
+use std::time::Duration;
+
+use crate::config::ClusterName;
 use crate::config::address::Address;
 use crate::config::endpoint::Locality;
 use crate::config::snapshot::Snapshot;
@@ -15,8 +18,25 @@ pub struct Bootstrap {
     pub max_connections: Option<u64>,
     /// Static listeners and clusters.
     pub snapshot: Snapshot,
+    /// Where more comes from while the proxy serves.
+    pub dynamic: Option<Dynamic>,
     /// The file as it was understood, in protobuf's wire format: small enough to be kept for `/config_dump`.
     pub source: Vec<u8>,
+}
+
+/// A control plane (`dynamic_resources`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dynamic {
+    /// Incremental (`DELTA_GRPC`) rather than the state of the world.
+    pub delta: bool,
+    /// Its addresses, as clusters of the file, tried one after the other.
+    pub servers: Vec<ClusterName>,
+    /// Sent with every stream, in lower case.
+    pub metadata: Vec<(String, String)>,
+    /// It tells all clusters (`cds_config`), and how long they are waited for; `None` inside is for ever.
+    pub clusters: Option<Option<Duration>>,
+    /// It tells all listeners (`lds_config`), likewise.
+    pub listeners: Option<Option<Duration>>,
 }
 
 /// Who a proxy is.

@@ -76,6 +76,8 @@ pub enum Discovery {
     Eds {
         /// The name to ask for.
         service_name: String,
+        /// How long the cluster waits for the first answer; `None` is for ever.
+        fetch_timeout: Option<Duration>,
     },
 }
 

@@ -84,7 +84,12 @@ pub enum RouteSource {
     /// Written in the listener.
     Inline(Arc<RouteTable>),
     /// Served by RDS.
-    Named(RouteTableName),
+    Named {
+        /// The name to ask for.
+        name: RouteTableName,
+        /// How long the listener waits for the first answer; `None` is for ever.
+        fetch_timeout: Option<Duration>,
+    },
 }
 
 /// HTTP/1 settings, either side.

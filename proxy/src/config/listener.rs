@@ -53,6 +53,17 @@ pub struct Listener {
     pub stat_prefix: Option<String>,
 }
 
+impl Listener {
+    /// Whether the sockets of one would do for the other.
+    pub fn same_sockets(&self, other: &Self) -> bool {
+        let of = |listener: &Self| {
+            let Self { bind_to_port, reuse_port, backlog, freebind, transparent, fast_open_queue, .. } = *listener;
+            (bind_to_port, reuse_port, backlog, freebind, transparent, fast_open_queue)
+        };
+        self.addresses == other.addresses && self.socket_options == other.socket_options && of(self) == of(other)
+    }
+}
+
 /// One address of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
@@ -117,6 +128,8 @@ pub struct FilterChain {
     pub handshake_timeout: Option<Duration>,
     /// What it does.
     pub handler: ChainHandler,
+    /// Differs where anything but secrets differs.
+    pub fingerprint: u64,
 }
 
 /// What a chain does with a connection.

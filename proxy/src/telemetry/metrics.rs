@@ -170,7 +170,7 @@ pub mod registry;
 pub mod status;
 
 pub use downstream::{HttpStats, ListenerStats, TcpStats};
-pub use process::{ClusterManagerStats, ListenerManagerStats, NinonStats, ServerStats};
+pub use process::{ClusterManagerStats, ControlPlaneStats, ListenerManagerStats, NinonStats, ServerStats};
 pub use registry::{ClusterMetrics, Registry, Sample, Scope};
 pub use status::StatusCodes;
 

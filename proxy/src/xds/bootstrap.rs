@@ -3,6 +3,8 @@
 //! All faults are told together: those of the file's shape (a value of the wrong type) first, and when there are none, those
 //! of its meaning.
 
+/// The control plane.
+mod dynamic;
 /// Fields that are accepted without effect, or refused.
 mod policy;
 /// Runtime keys.
@@ -32,7 +34,7 @@ use crate::config::endpoint::Locality;
 use crate::config::listener::Listener;
 use crate::config::snapshot::Snapshot;
 use crate::xds::invalid::{Faults, Invalid, Parser};
-use crate::xds::{address, cluster, listener, tls};
+use crate::xds::{address, cluster, listener, outside, tls};
 
 /// Parses a bootstrap file that was read as JSON. What is accepted without effect is told beside; under `strict`, a field
 /// outside of what Ninon has is a fault wherever it stands.
@@ -50,7 +52,7 @@ pub fn parse(file: &Json, strict: bool) -> Result<(Bootstrap, Vec<Invalid>), Fau
     };
     let source = bootstrap.encode_to_vec();
     let parsed = parse_message(bootstrap, source, &mut parser);
-    policy::apply(&unknown, strict, &mut parser);
+    outside::apply(&unknown, strict, &mut parser);
     parser.finish(parsed)
 }
 
@@ -61,12 +63,17 @@ fn parse_message(mut bootstrap: wire::Bootstrap, source: Vec<u8>, parser: &mut P
     let overload = bootstrap.overload_manager.as_ref();
     let overload_limit =
         overload.and_then(|manager| parser.at("overload_manager", |parser| runtime::downstream_connections(manager, parser)));
+    if bootstrap.dynamic_resources.as_ref().is_some_and(|dynamic| dynamic.ads_config.is_some()) {
+        parser.serve_secrets([]);
+    }
     let admin = admin(bootstrap.admin.as_ref(), parser);
     let node = node(bootstrap.node.as_ref(), parser);
     let mut resources = bootstrap.static_resources.take().unwrap_or_default();
     inherit_dns(&bootstrap, &mut resources.clusters);
     let snapshot = parser.at("static_resources", |parser| snapshot(&resources, &runtime, parser));
-    Some(Bootstrap { node, admin: admin?, max_connections: overload_limit.or(runtime.global_limit()), snapshot, source })
+    let dynamic = dynamic::parse(bootstrap.dynamic_resources.as_ref(), parser);
+    let dynamic = dynamic?;
+    Some(Bootstrap { node, dynamic, admin: admin?, max_connections: overload_limit.or(runtime.global_limit()), snapshot, source })
 }
 
 /// As Envoy: the file's resolver is that of every cluster which names none.

@@ -2,7 +2,10 @@
 //!
 //! Resources are kept in protobuf's wire format, and made JSON when somebody asks: descriptors and JSON trees take megabytes.
 
+/// What the file says.
 mod resources;
+/// What a server has sent.
+mod sent;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -14,6 +17,8 @@ use xds_proto::any;
 use xds_proto::envoy::admin::v3 as wire;
 use xds_proto::envoy::config::bootstrap::v3::Bootstrap;
 use xds_proto::json::{self, Secrets};
+
+use crate::xds::view::Seen;
 
 /// What `/config_dump` is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,25 +62,25 @@ impl Dump {
         Self { bootstrap, loaded: Timestamp::from(SystemTime::now()) }
     }
 
-    /// The page.
+    /// The page: what the file says, and what a server has sent.
     ///
     /// # Errors
     /// When a part is asked for that does not exist.
-    pub fn page(&self, request: &DumpRequest) -> Result<Json, DumpError> {
+    pub fn page(&self, request: &DumpRequest, seen: &[Seen<'_>]) -> Result<Json, DumpError> {
         let unwritable = |error: &dyn fmt::Display| DumpError::Unwritable(error.to_string());
         let bootstrap = Bootstrap::decode(self.bootstrap.as_slice()).map_err(|error| unwritable(&error))?;
         let resources = bootstrap.static_resources.clone().unwrap_or_default();
         let mut configs: Vec<Any> = vec![
             any::pack(&wire::BootstrapConfigDump { bootstrap: Some(bootstrap), last_updated: Some(self.loaded) }),
-            any::pack(&resources::clusters(&resources, self.loaded)),
+            any::pack(&sent::clusters(resources::clusters(&resources, self.loaded), seen)),
         ];
         if request.include_endpoints {
-            configs.push(any::pack(&resources::endpoints(&resources, self.loaded)));
+            configs.push(any::pack(&sent::endpoints(resources::endpoints(&resources, self.loaded), seen)));
         }
-        configs.push(any::pack(&resources::listeners(&resources, self.loaded)));
+        configs.push(any::pack(&sent::listeners(resources::listeners(&resources, self.loaded), seen)));
         configs.push(any::pack(&wire::ScopedRoutesConfigDump::default()));
-        configs.push(any::pack(&resources::routes(&resources, self.loaded)));
-        configs.push(any::pack(&resources::secrets(&resources, self.loaded)));
+        configs.push(any::pack(&sent::routes(resources::routes(&resources, self.loaded), seen)));
+        configs.push(any::pack(&sent::secrets(resources::secrets(&resources, self.loaded), seen)));
         let pool = xds_proto::descriptor_pool().map_err(|error| unwritable(&error))?;
         let page = json::to_json(&pool, &wire::ConfigDump { configs }, Secrets::Redacted).map_err(|fault| unwritable(&fault))?;
         match &request.resource {
@@ -110,9 +115,16 @@ fn type_url(name: &str) -> String {
 }
 
 /// Field, the message it is a field of, the message it holds.
-const PARTS: [(&str, &str, &str); 6] = [
+const PARTS: [(&str, &str, &str); 13] = [
     ("bootstrap", "admin.v3.BootstrapConfigDump", "config.bootstrap.v3.Bootstrap"),
     ("static_clusters", "admin.v3.ClustersConfigDump", "admin.v3.ClustersConfigDump.StaticCluster"),
+    ("dynamic_active_clusters", "admin.v3.ClustersConfigDump", "admin.v3.ClustersConfigDump.DynamicCluster"),
+    ("dynamic_warming_clusters", "admin.v3.ClustersConfigDump", "admin.v3.ClustersConfigDump.DynamicCluster"),
+    ("dynamic_endpoint_configs", "admin.v3.EndpointsConfigDump", "admin.v3.EndpointsConfigDump.DynamicEndpointConfig"),
+    ("dynamic_listeners", "admin.v3.ListenersConfigDump", "admin.v3.ListenersConfigDump.DynamicListener"),
+    ("dynamic_route_configs", "admin.v3.RoutesConfigDump", "admin.v3.RoutesConfigDump.DynamicRouteConfig"),
+    ("dynamic_active_secrets", "admin.v3.SecretsConfigDump", "admin.v3.SecretsConfigDump.DynamicSecret"),
+    ("dynamic_warming_secrets", "admin.v3.SecretsConfigDump", "admin.v3.SecretsConfigDump.DynamicSecret"),
     ("static_endpoint_configs", "admin.v3.EndpointsConfigDump", "admin.v3.EndpointsConfigDump.StaticEndpointConfig"),
     ("static_listeners", "admin.v3.ListenersConfigDump", "admin.v3.ListenersConfigDump.StaticListener"),
     ("static_route_configs", "admin.v3.RoutesConfigDump", "admin.v3.RoutesConfigDump.StaticRouteConfig"),

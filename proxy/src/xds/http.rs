@@ -23,9 +23,11 @@ use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3:
     CodecType, ForwardClientCertDetails, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
 };
 
+use crate::config::RouteTableName;
 use crate::config::http::{CodecChoice, HttpConnectionManager, HttpTimeouts, RouteSource, ServerHeader, UnderscoreAction};
 use crate::xds::invalid::Parser;
-use crate::xds::{access_log, headers, route, trace};
+use crate::xds::matcher::not_empty;
+use crate::xds::{access_log, config_source, headers, route, trace};
 
 /// As Envoy.
 const MAX_REQUEST_HEADERS_KB: u32 = 60;
@@ -156,7 +158,12 @@ fn routes(specifier: Option<&RouteSpecifier>, parser: &mut Parser) -> Option<Rou
         Some(RouteSpecifier::RouteConfig(table)) => {
             parser.at("route_config", |parser| route::parse(table, parser).map(|table| RouteSource::Inline(Arc::new(table))))
         }
-        Some(RouteSpecifier::Rds(_)) => parser.refuse_at("rds", "not supported yet: write the routes in route_config"),
+        Some(RouteSpecifier::Rds(rds)) => parser.at("rds", |parser| {
+            let name = not_empty("route_config_name", &rds.route_config_name, parser);
+            let source = parser.required("config_source", rds.config_source.as_ref())?;
+            let fetch_timeout = parser.at("config_source", |parser| config_source::ads(source, parser))?;
+            Some(RouteSource::Named { name: RouteTableName::from(name?.as_str()), fetch_timeout })
+        }),
         Some(RouteSpecifier::ScopedRoutes(_)) => parser.refuse_at("scoped_routes", "not supported"),
     }
 }

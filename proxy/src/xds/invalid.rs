@@ -4,7 +4,7 @@
 //! an operator sees all faults of a file at once: a parser that cannot build its value says why and returns `None`.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,6 +103,14 @@ pub struct Parser {
     warnings: Vec<Invalid>,
     clusters: Option<HashSet<String>>,
     secrets: HashMap<String, StaticSecret>,
+    served: Option<Served>,
+}
+
+/// Secrets that come from a server.
+#[derive(Debug, Default)]
+struct Served {
+    known: HashMap<String, StaticSecret>,
+    named: BTreeSet<String>,
 }
 
 /// A secret that the bootstrap file holds.
@@ -133,6 +141,29 @@ impl Parser {
     /// The static secret of a name.
     pub fn secret(&self, name: &str) -> Option<StaticSecret> {
         self.secrets.get(name).cloned()
+    }
+
+    /// From now on secrets may be named that a server has; these are here already.
+    pub fn serve_secrets(&mut self, known: impl IntoIterator<Item = (String, StaticSecret)>) {
+        self.served = Some(Served { known: known.into_iter().collect(), named: BTreeSet::new() });
+    }
+
+    /// Whether there is a server to ask for resources.
+    pub fn has_server(&self) -> bool {
+        self.served.is_some()
+    }
+
+    /// A secret that a server has; `None` if it is not here yet, which is no fault.
+    pub fn served_secret(&mut self, name: &str) -> Option<StaticSecret> {
+        let served = self.served.as_mut()?;
+        served.named.insert(name.to_owned());
+        served.known.get(name).cloned()
+    }
+
+    /// Names of the secrets that a server has and that were asked for, and whether all of them are here.
+    pub fn served_secrets(&self) -> (BTreeSet<String>, bool) {
+        let Some(served) = &self.served else { return (BTreeSet::new(), true) };
+        (served.named.clone(), served.named.iter().all(|name| served.known.contains_key(name)))
     }
 
     /// Accepts any name of a cluster until [`Parser::recall_clusters`].

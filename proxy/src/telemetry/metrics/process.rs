@@ -52,6 +52,62 @@ group! {
 }
 
 group! {
+    /// `control_plane.*`
+    ControlPlaneStats {
+        counters {
+            /// Connections made.
+            connects,
+            /// Attempts that failed.
+            connect_fail,
+            /// Streams that ended.
+            disconnects,
+            /// Resources that were taken.
+            update_accepted,
+            /// Resources that were refused.
+            update_rejected,
+        }
+        gauges {
+            /// 1 while connected.
+            connected_state,
+            /// Clusters from the server that serve.
+            clusters_active,
+            /// Clusters from the server that wait for others, or have not come.
+            clusters_warming,
+            /// Clusters from the server whose last change was refused.
+            clusters_refused,
+            /// Sets of endpoints from the server that serve.
+            endpoints_active,
+            /// Sets of endpoints from the server that wait for others, or have not come.
+            endpoints_warming,
+            /// Sets of endpoints from the server whose last change was refused.
+            endpoints_refused,
+            /// Listeners from the server that serve.
+            listeners_active,
+            /// Listeners from the server that wait for others, or have not come.
+            listeners_warming,
+            /// Listeners from the server whose last change was refused.
+            listeners_refused,
+            /// Route tables from the server that serve.
+            routes_active,
+            /// Route tables from the server that wait for others, or have not come.
+            routes_warming,
+            /// Route tables from the server whose last change was refused.
+            routes_refused,
+            /// Secrets from the server that serve.
+            secrets_active,
+            /// Secrets from the server that wait for others, or have not come.
+            secrets_warming,
+            /// Secrets from the server whose last change was refused.
+            secrets_refused,
+        }
+        histograms {
+            /// From an answer's arrival until it served.
+            update_time_ms,
+        }
+    }
+}
+
+group! {
     /// `listener_manager.*`
     ListenerManagerStats {
         counters {

@@ -3,7 +3,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::telemetry::metrics::{
-    ClusterManagerStats, ClusterStats, HttpStats, ListenerManagerStats, ListenerStats, Metric, NinonStats, ServerStats, TcpStats,
+    ClusterManagerStats, ClusterStats, ControlPlaneStats, HttpStats, ListenerManagerStats, ListenerStats, Metric, NinonStats, ServerStats,
+    TcpStats,
 };
 
 /// Every group of metrics, by name. Asked when the configuration changes and when a page is made, never by a request.
@@ -13,6 +14,8 @@ pub struct Registry {
     pub server: Arc<ServerStats>,
     /// `cluster_manager.*`
     pub cluster_manager: Arc<ClusterManagerStats>,
+    /// `control_plane.*`
+    pub control_plane: Arc<ControlPlaneStats>,
     /// `listener_manager.*`
     pub listener_manager: Arc<ListenerManagerStats>,
     /// `ninon.*`
@@ -46,6 +49,8 @@ pub enum Scope {
     Listener,
     /// All listeners.
     ListenerManager,
+    /// The control plane, and the stream from it.
+    ControlPlane,
     /// Ours alone.
     Ninon,
     /// The process.
@@ -73,6 +78,7 @@ impl Scope {
         match self {
             Self::Cluster => "cluster",
             Self::ClusterManager => "cluster_manager",
+            Self::ControlPlane => "control_plane",
             Self::Http => "http",
             Self::Listener => "listener",
             Self::ListenerManager => "listener_manager",
@@ -89,7 +95,7 @@ impl Scope {
             Self::Http => Some("envoy_http_conn_manager_prefix"),
             Self::Listener => Some("envoy_listener_address"),
             Self::Tcp => Some("envoy_tcp_prefix"),
-            Self::ClusterManager | Self::ListenerManager | Self::Ninon | Self::Server => None,
+            Self::ClusterManager | Self::ControlPlane | Self::ListenerManager | Self::Ninon | Self::Server => None,
         }
     }
 }
@@ -110,6 +116,12 @@ impl Registry {
         {
             cluster.go_on_with(stats);
         }
+    }
+
+    /// Forgets clusters that are gone.
+    pub fn forget_clusters(&self) {
+        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+        clusters.retain(|_, cluster| cluster.strong_count() > 0);
     }
 
     /// `http.<stat_prefix>.*`
@@ -144,6 +156,7 @@ impl Registry {
             }
         }
         self.cluster_manager.visit(|name, metric| see(Sample { scope: Scope::ClusterManager, instance: "", name, metric }));
+        self.control_plane.visit(|name, metric| see(Sample { scope: Scope::ControlPlane, instance: "", name, metric }));
         for (name, group) in self.http.all() {
             group.visit(|metric_name, metric| see(Sample { scope: Scope::Http, instance: &name, name: metric_name, metric }));
         }

@@ -12,7 +12,7 @@ fn cluster(name: &str, tls: ClientTls) -> Cluster {
     Cluster {
         name: ClusterName::from(name),
         stat_name: name.to_owned(),
-        discovery: Discovery::Eds { service_name: name.to_owned() },
+        discovery: Discovery::Eds { service_name: name.to_owned(), fetch_timeout: None },
         policy: BalancingPolicy::RoundRobin,
         panic_threshold: 50,
         connect_timeout: LIMIT,

@@ -86,9 +86,31 @@ fn names_and_addresses_are_used_once() {
 }
 
 #[test]
-fn a_control_plane_is_refused_as_long_as_there_is_no_client_for_it() {
-    let expected = "dynamic_resources: not supported yet: write listeners and clusters in static_resources";
-    assert_eq!(with("dynamic_resources", json!({"ads_config": {}})).unwrap_err(), expected);
+fn a_control_plane_is_named_by_its_clusters() {
+    let server = |cluster: &str| json!({"envoy_grpc": {"cluster_name": cluster}});
+    let ads = |kind: &str| json!({"api_type": kind, "transport_api_version": "V3", "grpc_services": [server("a")]});
+    let dynamic = |kind: &str| json!({"ads_config": ads(kind), "cds_config": {"ads": {}}});
+    let (bootstrap, warnings) = with("dynamic_resources", dynamic("DELTA_GRPC")).unwrap();
+    let found = bootstrap.dynamic.expect("there is one");
+    assert!(found.delta && found.clusters.is_some() && found.listeners.is_none());
+    assert_eq!(found.servers, ["a".into()]);
+    assert!(warnings.is_empty());
+    assert!(!with("dynamic_resources", dynamic("GRPC")).unwrap().0.dynamic.unwrap().delta);
+    assert!(with("dynamic_resources", json!({})).unwrap().0.dynamic.is_none());
+
+    let fault = |dynamic: Value| with("dynamic_resources", dynamic).unwrap_err();
+    let mut two = ads("GRPC");
+    two["grpc_services"] = json!([server("a"), server("b")]);
+    assert_eq!(
+        fault(json!({"ads_config": two})),
+        "dynamic_resources.ads_config.grpc_services[1].envoy_grpc.cluster_name: there is no cluster \"b\""
+    );
+    assert_eq!(fault(json!({"ads_config": ads("REST")})), "dynamic_resources.ads_config.api_type: only GRPC and DELTA_GRPC are supported");
+    let mut old = ads("GRPC");
+    old["transport_api_version"] = json!("V2");
+    assert_eq!(fault(json!({"ads_config": old})), "dynamic_resources.ads_config.transport_api_version: must be V3");
+    let nobody = "dynamic_resources.cds_config: there is no server to ask: dynamic_resources.ads_config is not set";
+    assert_eq!(fault(json!({"cds_config": {"ads": {}}})), nobody);
 }
 
 #[test]

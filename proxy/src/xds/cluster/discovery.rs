@@ -4,14 +4,13 @@ use std::time::Duration;
 use http::header::HeaderName;
 use xds_proto::envoy::config::cluster::v3 as wire;
 use xds_proto::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, LbConfig, OriginalDstLbConfig};
-use xds_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 
 use crate::config::ClusterName;
 use crate::config::cluster::{Discovery, OriginalDst};
 use crate::config::endpoint::Assignment;
 use crate::xds::endpoint::{self, Addresses};
-use crate::xds::headers;
 use crate::xds::invalid::Parser;
+use crate::xds::{config_source, headers};
 
 /// Envoy's default for `cleanup_interval`.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(5);
@@ -59,12 +58,9 @@ fn eds(cluster: &wire::Cluster, parser: &mut Parser) -> Option<Discovery> {
     let config = parser.required("eds_cluster_config", cluster.eds_cluster_config.as_ref())?;
     parser.at("eds_cluster_config", |parser| {
         let source = parser.required("eds_config", config.eds_config.as_ref())?;
-        match &source.config_source_specifier {
-            Some(ConfigSourceSpecifier::Ads(_) | ConfigSourceSpecifier::Self_(_)) => {}
-            _ => return parser.refuse_at("eds_config", "only ads and self are supported"),
-        }
+        let fetch_timeout = parser.at("eds_config", |parser| config_source::ads(source, parser))?;
         let name = if config.service_name.is_empty() { &cluster.name } else { &config.service_name };
-        Some(Discovery::Eds { service_name: name.clone() })
+        Some(Discovery::Eds { service_name: name.clone(), fetch_timeout })
     })
 }
 

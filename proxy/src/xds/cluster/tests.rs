@@ -109,14 +109,22 @@ fn a_logical_dns_cluster_has_one_endpoint() {
 #[test]
 fn an_eds_cluster_asks_for_its_service() {
     let eds = |config: Value| json!({"type": "EDS", "load_assignment": null, "eds_cluster_config": config});
-    let name = |config: Value| {
-        let Discovery::Eds { service_name } = accepted(&eds(config)).discovery else { panic!("of another kind") };
-        service_name
+    let of = |config: Value| {
+        let wire = message::<wire::Cluster>(&with(&eds(config)));
+        let served = parsed(|parser| {
+            parser.serve_secrets([]);
+            parse(&wire, parser)
+        });
+        let Discovery::Eds { service_name, fetch_timeout } = served.unwrap().0.discovery else { panic!("of another kind") };
+        (service_name, fetch_timeout.map(|limit| limit.as_secs()))
     };
-    assert_eq!(name(json!({"eds_config": {"ads": {}}})), "web");
-    assert_eq!(name(json!({"eds_config": {"ads": {}}, "service_name": "s"})), "s");
+    assert_eq!(of(json!({"eds_config": {"ads": {}}})), ("web".to_owned(), Some(15)));
+    assert_eq!(of(json!({"eds_config": {"ads": {}}, "service_name": "s"})).0, "s");
+    assert_eq!(of(json!({"eds_config": {"self": {}, "initial_fetch_timeout": "0s"}})).1, None, "it waits for ever");
     refused(&json!({"type": "EDS"}), "eds_cluster_config: required");
     refused(&eds(json!({})), "eds_cluster_config.eds_config: required");
+    let problem = "eds_cluster_config.eds_config: there is no server to ask: dynamic_resources.ads_config is not set";
+    refused(&eds(json!({"eds_config": {"ads": {}}})), problem);
     refused(
         &eds(json!({"eds_config": {"path_config_source": {"path": "/x"}}})),
         "eds_cluster_config.eds_config: only ads and self are supported",

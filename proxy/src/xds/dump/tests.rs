@@ -38,7 +38,7 @@ fn dump() -> Dump {
 }
 
 fn page(include_endpoints: bool, resource: Option<&str>) -> Result<Json, DumpError> {
-    dump().page(&DumpRequest { include_endpoints, resource: resource.map(str::to_owned) })
+    dump().page(&DumpRequest { include_endpoints, resource: resource.map(str::to_owned) }, &[])
 }
 
 #[test]
@@ -70,4 +70,40 @@ fn one_part_is_shown_alone_with_its_type() {
     assert_eq!(endpoints["configs"][0]["endpoint_config"]["cluster_name"], "shop");
     assert_eq!(page(false, Some("static_endpoint_configs")).unwrap()["configs"], json!([]));
     assert_eq!(page(false, Some("nothing")), Err(DumpError::NoResource("nothing".into())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_server_has_sent_is_shown_with_what_became_of_it() {
+    use crate::config::snapshot::Snapshot;
+    use crate::xds::cascade::{Cascade, Scope};
+    use crate::xds::inventory::tests::{cluster, listener, offer};
+    use crate::xds::inventory::{Basis, Inventory};
+    use crate::xds::resource::Kind;
+
+    let mut inventory = Inventory::new(Basis::default());
+    let key = |key: &str| (Kind::Secret, json!({"name": "own", "tls_certificate": {"private_key": {"inline_string": key}}}));
+    offer(&mut inventory, "1", &key("VERY-SECRET")).unwrap_err();
+    let (kind, mut fixed) = cluster("fixed");
+    fixed = json!({"name": fixed["name"], "type": "STATIC"});
+    for resource in [(kind, fixed), cluster("cold"), listener("in", 8080, "r")] {
+        offer(&mut inventory, "2", &resource).unwrap();
+    }
+    let mut cascade = Cascade::new(Scope { clusters: true, listeners: true }, Snapshot::default());
+    cascade.step(&inventory, tokio::time::Instant::now());
+    let wanted = cascade.wanted(&inventory);
+    let seen = crate::xds::view::all(&inventory, cascade.serving(), &wanted);
+    let part = |name: &str| {
+        let page = dump().page(&DumpRequest { include_endpoints: true, resource: Some(name.to_owned()) }, &seen).unwrap();
+        page["configs"].clone()
+    };
+    let active = part("dynamic_active_clusters");
+    assert_eq!((&active[0]["cluster"]["name"], &active[0]["version_info"]), (&json!("fixed"), &json!("2")));
+    assert_eq!(active[0]["client_status"], "ACKED");
+    assert_eq!(part("dynamic_warming_clusters")[0]["cluster"]["name"], "cold");
+    assert_eq!(part("dynamic_listeners")[0]["warming_state"]["listener"]["name"], "in");
+    assert_eq!(part("dynamic_endpoint_configs")[0]["client_status"], "REQUESTED");
+    let secret = &part("dynamic_warming_secrets")[0];
+    assert_eq!(secret["client_status"], "NACKED");
+    assert!(secret["error_state"]["details"].as_str().unwrap().contains("certificate_chain"), "{secret}");
+    assert!(!secret.to_string().contains("VERY-SECRET"), "{secret}");
 }

@@ -1,7 +1,9 @@
 //! `FilterChain` to `FilterChain`.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
+use prost::Message as _;
 use prost_types::Any;
 use xds_proto::any;
 use xds_proto::envoy::config::core::v3::CidrRange;
@@ -29,7 +31,21 @@ pub fn parse(chain: &wire::FilterChain, parser: &mut Parser) -> Option<FilterCha
     let timeout = chain.transport_socket_connect_timeout.as_ref();
     let handshake_timeout = parser.limit("transport_socket_connect_timeout", timeout, None);
     let handler = handler(&chain.filters, parser);
-    Some(FilterChain { name: chain.name.clone(), matches: matches?, tls: tls?, handshake_timeout, handler: handler? })
+    Some(FilterChain {
+        name: chain.name.clone(),
+        matches: matches?,
+        tls: tls?,
+        handshake_timeout,
+        handler: handler?,
+        fingerprint: fingerprint(chain),
+    })
+}
+
+/// Metadata is a map, which is written in any order, and has no effect.
+fn fingerprint(chain: &wire::FilterChain) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    wire::FilterChain { metadata: None, ..chain.clone() }.encode_to_vec().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The last filter is the one that does something with the connection; no other kind is available.

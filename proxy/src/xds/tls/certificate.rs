@@ -13,7 +13,7 @@ use xds_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_m
 
 use crate::config::identity::{CertificatePem, CertificateSource, SanKind, SanMatch, Validation};
 use crate::xds::invalid::{Parser, StaticSecret};
-use crate::xds::{data_source, matcher};
+use crate::xds::{config_source, data_source, matcher};
 
 /// A secret of the bootstrap file, by its name.
 pub fn secret(secret: &wire::Secret, parser: &mut Parser) -> Option<(String, StaticSecret)> {
@@ -147,7 +147,7 @@ fn subject_alt_name(name: &wire::SubjectAltNameMatcher, parser: &mut Parser) -> 
     Some(SanMatch { kind: kind?, name: name? })
 }
 
-/// A certificate that is named: a static secret, as there is no SDS yet.
+/// A certificate that is named: a secret of the bootstrap file or of a server.
 pub(super) fn named_certificate(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<CertificateSource> {
     match named(config, parser)? {
         StaticSecret::Certificate(certificate) => Some(CertificateSource::Pem(certificate)),
@@ -164,8 +164,15 @@ pub(super) fn named_validation(config: &wire::SdsSecretConfig, parser: &mut Pars
 }
 
 fn named(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<StaticSecret> {
-    if config.sds_config.is_some() {
-        return parser.refuse_at("sds_config", "not supported yet: secrets come from static_resources.secrets");
+    if config.name.is_empty() {
+        return parser.refuse_at("name", "required");
+    }
+    if let Some(source) = &config.sds_config {
+        return parser.at("sds_config", |parser| {
+            config_source::ads(source, parser)?;
+            // Not here yet is no fault: whoever reads the resource waits for it.
+            parser.served_secret(&config.name)
+        });
     }
     let secret = parser.secret(&config.name);
     secret.or_else(|| parser.refuse_at("name", format_args!("there is no static secret {:?}", config.name)))

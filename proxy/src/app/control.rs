@@ -1,0 +1,304 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::admin::ServerState;
+use crate::app::cache::Cache;
+use crate::app::live::Live;
+use crate::app::status::{self, Following};
+use crate::config::ClusterName;
+use crate::config::bootstrap::Dynamic;
+use crate::config::cluster::Cluster;
+use crate::connect::{TlsSource, TlsTarget};
+use crate::runtime::Shared;
+use crate::xds::cache;
+use crate::xds::follow::Outcome;
+use crate::xds::resource::{Kind, Offered};
+use crate::xds::stream::{Answer, Attempt, Bytes, Dialect, Opener, Opening, Request, Stream, StreamError};
+use crate::xds::view;
+
+/// How long a control plane may take for its first answer before the last good configuration of an earlier run serves.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
+/// Keeps what serves as the control plane says it is to be.
+pub(super) struct Control {
+    shared: Arc<Shared>,
+    live: Live,
+    warm: mpsc::Receiver<Arc<Cluster>>,
+    following: Rc<RefCell<Following>>,
+    dialect: Dialect,
+    opener: Opener,
+    link: Link,
+    wake: Option<Instant>,
+    /// The outage was told: one line for one. It ends with an answer.
+    told: bool,
+    /// The server of this stream has answered.
+    answered: bool,
+    cache: Option<Cache>,
+    earlier: Option<Earlier>,
+    tls: TlsSource,
+}
+
+/// What an earlier run has left, until it is used or the control plane answers.
+struct Earlier {
+    resources: Vec<(Kind, Offered)>,
+    until: Instant,
+}
+
+enum Link {
+    Opening(Attempt),
+    Open(Box<Stream>),
+}
+
+enum Event {
+    Opened(Result<Stream, (ClusterName, StreamError)>),
+    Answer(Result<Answer, StreamError>),
+    Warm(Arc<Cluster>),
+    Cache(bool),
+    Time,
+}
+
+impl Control {
+    /// Begins with the first attempt to reach the control plane.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        (live, warm): (Live, mpsc::Receiver<Arc<Cluster>>),
+        following: Rc<RefCell<Following>>,
+        cache: Option<Cache>,
+        dynamic: &Dynamic,
+    ) -> Self {
+        let source = crate::tls::client::Source::new();
+        let tls: TlsSource =
+            Rc::new(move |cluster, asked| source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name }));
+        let dialect = dialect(dynamic);
+        let mut opener = Opener::new(dynamic.clone());
+        let link = Link::Opening(opener.open(dialect, |server| connect(Arc::clone(shared), server, Rc::clone(&tls))));
+        let until = Instant::now().checked_add(FIRST_ANSWER);
+        let resources = cache.as_ref().and_then(Cache::load);
+        let earlier = resources.zip(until).map(|(resources, until)| Earlier { resources, until });
+        Self {
+            shared: Arc::clone(shared),
+            live,
+            warm,
+            following,
+            dialect,
+            opener,
+            link,
+            wake: None,
+            told: false,
+            answered: false,
+            cache,
+            earlier,
+            tls,
+        }
+    }
+
+    /// Follows for ever. `state` hears when everything serves that was told at first.
+    pub(super) async fn run(&mut self, state: &watch::Sender<ServerState>) {
+        let outcome = self.following.borrow_mut().follower.look(Instant::now());
+        self.carry_out(outcome).await;
+        loop {
+            if *state.borrow() == ServerState::Initializing && self.following.borrow().follower.cascade.is_complete() {
+                super::ready(&self.shared, state, self.following.borrow().started);
+            }
+            let event = self.next().await;
+            self.handle(event).await;
+        }
+    }
+
+    /// The process ends: what was good is kept.
+    pub(super) fn finish(&self) {
+        if let Some(cache) = &self.cache {
+            let following = self.following.borrow();
+            let inventory = &following.follower.inventory;
+            cache.write_now(inventory.changes(), |node| cache::collect(inventory, node));
+        }
+    }
+
+    async fn next(&mut self) -> Event {
+        let wake = [self.wake, self.earlier.as_ref().map(|earlier| earlier.until)].into_iter().flatten().min();
+        let time = async {
+            match wake {
+                Some(wake) => tokio::time::sleep_until(wake).await,
+                None => std::future::pending().await,
+            }
+        };
+        let link = async {
+            match &mut self.link {
+                Link::Opening(attempt) => Event::Opened(attempt.await),
+                Link::Open(stream) => Event::Answer(stream.receive().await),
+            }
+        };
+        let cache = async {
+            match &mut self.cache {
+                Some(cache) => cache.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            event = link => event,
+            Some(cluster) = self.warm.recv() => Event::Warm(cluster),
+            due = cache => Event::Cache(due),
+            () = time => Event::Time,
+        }
+    }
+
+    async fn handle(&mut self, event: Event) {
+        let begun = Instant::now();
+        match event {
+            Event::Opened(Ok(stream)) => self.opened(stream),
+            Event::Opened(Err((server, error))) => {
+                if !std::mem::replace(&mut self.told, true) {
+                    tracing::warn!(%server, %error, "the control plane cannot be reached; what serves goes on");
+                }
+                self.shared.registry.control_plane.connect_fail.inc();
+                self.following.borrow_mut().link.failed(error.to_string());
+                self.opener.failed();
+                self.reopen();
+                self.restore().await;
+            }
+            Event::Answer(Ok(answer)) => {
+                self.heard();
+                let outcome = self.following.borrow_mut().follower.received(answer);
+                self.carry_out(outcome).await;
+                self.shared.registry.control_plane.update_time_ms.record(begun.elapsed());
+            }
+            Event::Answer(Err(error)) => {
+                self.lost(&error);
+                self.restore().await;
+            }
+            Event::Warm(cluster) => {
+                let outcome = {
+                    let follower = &mut self.following.borrow_mut().follower;
+                    follower.cascade.resolved(&cluster);
+                    follower.look(begun)
+                };
+                self.carry_out(outcome).await;
+            }
+            Event::Cache(true) => {
+                let following = self.following.borrow();
+                let inventory = &following.follower.inventory;
+                if let Some(cache) = &mut self.cache {
+                    let collected = cache::collect(inventory, cache.node());
+                    cache.write(inventory.changes(), collected);
+                }
+            }
+            Event::Cache(false) => {}
+            Event::Time => {
+                if self.earlier.as_ref().is_some_and(|earlier| earlier.until <= begun) {
+                    self.restore().await;
+                }
+                let outcome = self.following.borrow_mut().follower.look(begun);
+                self.carry_out(outcome).await;
+            }
+        }
+    }
+
+    fn opened(&mut self, stream: Stream) {
+        let stats = &self.shared.registry.control_plane;
+        stats.connects.inc();
+        stats.connected_state.set(1);
+        let requests = {
+            let mut following = self.following.borrow_mut();
+            following.link.connected(stream.server.clone());
+            following.follower.opened()
+        };
+        self.answered = false;
+        self.link = Link::Open(Box::new(stream));
+        self.send(requests);
+    }
+
+    /// The control plane answers: the outage is over, and what an earlier run has left is not needed.
+    fn heard(&mut self) {
+        self.earlier = None;
+        if let (false, Link::Open(stream)) = (self.answered, &self.link) {
+            tracing::info!(server = %stream.server, "connected to the control plane");
+        }
+        (self.answered, self.told) = (true, false);
+    }
+
+    /// Serves what an earlier run has left, once, where nothing else is known.
+    async fn restore(&mut self) {
+        let Some(Earlier { resources, .. }) = self.earlier.take() else { return };
+        tracing::warn!(resources = resources.len(), "the control plane does not answer; the last good configuration serves");
+        let outcome = {
+            let mut following = self.following.borrow_mut();
+            following.restored = true;
+            following.follower.restore(&resources)
+        };
+        self.carry_out(outcome).await;
+    }
+
+    async fn carry_out(&mut self, outcome: Outcome) {
+        let stats = &self.shared.registry.control_plane;
+        for (kind, refusal) in &outcome.refused {
+            stats.update_rejected.inc();
+            tracing::warn!(%kind, %refusal, "refused; the last good one stays");
+        }
+        stats.update_accepted.add(outcome.accepted);
+        self.wake = outcome.step.wake;
+        // What is there serves before the server hears that it was taken.
+        self.live.apply(outcome.step).await;
+        {
+            let following = self.following.borrow();
+            status::show(&view::count(&following.follower.seen()), &self.shared.registry.control_plane);
+            if let Some(cache) = &mut self.cache {
+                cache.note(following.follower.inventory.changes());
+            }
+        }
+        self.send(outcome.requests);
+    }
+
+    fn send(&mut self, requests: Vec<Request>) {
+        if let Link::Open(stream) = &mut self.link {
+            let sent = requests.into_iter().try_for_each(|request| stream.send(request));
+            if let Err(error) = sent {
+                self.lost(&error);
+            }
+        }
+    }
+
+    fn lost(&mut self, error: &StreamError) {
+        let stats = &self.shared.registry.control_plane;
+        stats.disconnects.inc();
+        stats.connected_state.set(0);
+        self.following.borrow_mut().link.failed(error.to_string());
+        if let Link::Open(stream) = &self.link {
+            if !std::mem::replace(&mut self.told, true) {
+                tracing::warn!(server = %stream.server, %error, "the stream of the control plane ended; what serves goes on");
+            }
+            self.opener.lost(stream);
+        }
+        self.reopen();
+    }
+
+    fn reopen(&mut self) {
+        let (shared, tls) = (&self.shared, &self.tls);
+        self.link = Link::Opening(self.opener.open(self.dialect, |server| connect(Arc::clone(shared), server, Rc::clone(tls))));
+    }
+}
+
+/// Which protocol the bootstrap file asks for.
+pub(super) fn dialect(dynamic: &Dynamic) -> Dialect {
+    if dynamic.delta { Dialect::Delta } else { Dialect::Sotw }
+}
+
+/// A connection to one of a cluster's endpoints, TLS included where the cluster says so.
+fn connect(shared: Arc<Shared>, server: ClusterName, tls: TlsSource) -> Opening {
+    Box::pin(async move {
+        let generation = shared.current.load_full();
+        let cluster = generation.clusters.get(&server).ok_or_else(|| format!("there is no cluster {:?} yet", server.as_str()))?;
+        let endpoints = cluster.endpoints();
+        let members = endpoints.members();
+        let at = fastrand::usize(..members.len().max(1));
+        let endpoint = members.get(at).ok_or("the cluster has no endpoints")?.endpoint.clone();
+        drop(endpoints);
+        let opened = crate::connect::tcp::open(&endpoint, cluster, Some(&tls)).await.map_err(|error| error.to_string())?;
+        let bytes: Box<dyn Bytes> = Box::new(opened.io);
+        Ok(bytes)
+    })
+}

@@ -1,0 +1,88 @@
+use std::fmt::Write as _;
+
+use tokio::time::Instant;
+
+use crate::config::ClusterName;
+use crate::telemetry::metrics::ControlPlaneStats;
+use crate::xds::follow::Follower;
+use crate::xds::resource::Kind;
+use crate::xds::view::{self, Count};
+
+/// What the control thread knows of the control plane, for the pages to tell.
+pub(super) struct Following {
+    /// What was said.
+    pub(super) follower: Follower,
+    /// How it is reached.
+    pub(super) link: LinkStatus,
+    /// When the process began.
+    pub(super) started: Instant,
+    /// What serves began with what an earlier run had left.
+    pub(super) restored: bool,
+}
+
+/// How the control plane is reached.
+pub(super) struct LinkStatus {
+    /// The server, while there is a stream.
+    pub(super) server: Option<ClusterName>,
+    /// Since when there is one, or none.
+    pub(super) since: Instant,
+    /// Why there is none.
+    pub(super) error: Option<String>,
+    /// Attempts that failed since.
+    pub(super) attempts: u64,
+}
+
+impl LinkStatus {
+    pub(super) fn new() -> Self {
+        Self { server: None, since: Instant::now(), error: None, attempts: 0 }
+    }
+
+    pub(super) fn connected(&mut self, server: ClusterName) {
+        *self = Self { server: Some(server), ..Self::new() };
+    }
+
+    pub(super) fn failed(&mut self, error: String) {
+        if self.server.take().is_some() {
+            *self = Self::new();
+        }
+        self.attempts = self.attempts.saturating_add(1);
+        self.error = Some(error);
+    }
+}
+
+impl Following {
+    /// Lines for people.
+    pub(super) fn text(&self) -> String {
+        let seconds = self.link.since.elapsed().as_secs();
+        let mut text = match (&self.link.server, &self.link.error) {
+            (Some(server), _) => format!("control plane: connected to \"{server}\" for {seconds}s\n"),
+            (None, Some(error)) => {
+                format!("control plane: not connected for {seconds}s, {} attempts failed: {error}\n", self.link.attempts)
+            }
+            (None, None) => format!("control plane: connecting for {seconds}s\n"),
+        };
+        if self.restored {
+            text.push_str("configuration: began with the last good one of --state-dir\n");
+        }
+        for (kind, count) in view::count(&self.follower.seen()) {
+            let _to_text = writeln!(text, "{kind}: {} serve, {} wait, {} refused", count.active, count.warming, count.refused);
+        }
+        text
+    }
+}
+
+/// The counts as metrics.
+pub(super) fn show(counts: &[(Kind, Count)], stats: &ControlPlaneStats) {
+    for (kind, count) in counts {
+        let (active, warming, refused) = match kind {
+            Kind::Cluster => (&stats.clusters_active, &stats.clusters_warming, &stats.clusters_refused),
+            Kind::Endpoint => (&stats.endpoints_active, &stats.endpoints_warming, &stats.endpoints_refused),
+            Kind::Listener => (&stats.listeners_active, &stats.listeners_warming, &stats.listeners_refused),
+            Kind::Route => (&stats.routes_active, &stats.routes_warming, &stats.routes_refused),
+            Kind::Secret => (&stats.secrets_active, &stats.secrets_warming, &stats.secrets_refused),
+        };
+        active.set(count.active);
+        warming.set(count.warming);
+        refused.set(count.refused);
+    }
+}

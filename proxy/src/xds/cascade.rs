@@ -1,0 +1,308 @@
+//! From what is known to what serves: which names to ask for next, what waits for what, and when a new snapshot is complete.
+//!
+//! Make before break: a changed cluster serves once its endpoints are there, a listener once its routes are, and until then the
+//! old one serves. Routes that name a cluster which is still waited for are held back as long as it is; a cluster that was
+//! taken away serves on while routes that serve name it, for a while.
+//!
+//! No I/O and no clock: the caller tells the time and what has been resolved.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::cluster::{Cluster, Discovery};
+use crate::config::endpoint::Assignment;
+use crate::config::listener::Listener;
+use crate::config::route::RouteTable;
+use crate::config::snapshot::Snapshot;
+use crate::config::{ClusterName, RouteTableName};
+use crate::xds::inventory::Inventory;
+use crate::xds::resource::Kind;
+use crate::xds::subscription::Wanted;
+
+/// How long a cluster that was taken away serves routes that still name it: the server changes both, one after the other.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How long routes wait for clusters that they name and that are not warm.
+const ROUTES_WAIT: Duration = Duration::from_secs(15);
+
+/// How long the start waits for secrets that listeners name; the listeners themselves wait on.
+const SECRETS_WAIT: Duration = Duration::from_secs(15);
+
+/// Which types are asked for as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// All clusters (`cds_config`).
+    pub clusters: bool,
+    /// All listeners (`lds_config`).
+    pub listeners: bool,
+}
+
+/// What is to be done after something has changed.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// A new snapshot to serve from.
+    pub snapshot: Option<Snapshot>,
+    /// New endpoints of clusters that serve.
+    pub endpoints: Vec<(ClusterName, Arc<Assignment>)>,
+    /// Clusters whose names are to be resolved before they serve.
+    pub resolve: Vec<Arc<Cluster>>,
+    /// Look again then, even if nothing happens.
+    pub wake: Option<Instant>,
+}
+
+/// What serves, and what waits.
+#[derive(Debug, Default)]
+pub struct Cascade {
+    scope: Scope,
+    serving: Snapshot,
+    /// The endpoints that serving clusters were given.
+    given: HashMap<ClusterName, Arc<Assignment>>,
+    /// Clusters whose names have been resolved, or were found not to be.
+    resolved: HashMap<ClusterName, Arc<Cluster>>,
+    /// Since when something waits.
+    waiting: HashMap<(Kind, String), Instant>,
+    /// Clusters have been told, and all of them served or were given up; listeners are asked for then.
+    clusters_came: bool,
+    listeners_wanted: bool,
+    listeners_came: bool,
+    /// Everything that was told at first serves, or was given up.
+    complete: bool,
+}
+
+impl Cascade {
+    /// This serves already.
+    pub fn new(scope: Scope, serving: Snapshot) -> Self {
+        Self { scope, serving, clusters_came: !scope.clusters, listeners_came: !scope.listeners, ..Self::default() }
+    }
+
+    /// What serves.
+    pub fn serving(&self) -> &Snapshot {
+        &self.serving
+    }
+
+    /// The server has told its clusters, or did not in time.
+    pub fn clusters_told(&mut self) {
+        self.clusters_came = true;
+    }
+
+    /// The server has told its listeners, or did not in time.
+    pub fn listeners_told(&mut self) {
+        self.listeners_came = true;
+    }
+
+    /// Whether listeners are asked for.
+    pub fn wants_listeners(&self) -> bool {
+        self.scope.listeners && self.listeners_wanted
+    }
+
+    /// Whether everything that was told at first serves, or was given up. Once so, always so.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// A cluster's names have been resolved, or will not be.
+    pub fn resolved(&mut self, cluster: &Arc<Cluster>) {
+        self.resolved.insert(cluster.name.clone(), Arc::clone(cluster));
+    }
+
+    /// What to ask the server for, in the order in which to ask.
+    pub fn wanted(&self, inventory: &Inventory) -> Vec<(Kind, Wanted)> {
+        let all = |wanted| if wanted { Wanted::All } else { Wanted::Nothing };
+        let serving = self.serving.clusters.values();
+        let clusters = inventory.clusters.values().map(|(_, cluster)| cluster).chain(serving);
+        let endpoints = clusters.filter_map(|cluster| service_name(cluster)).map(str::to_owned).collect();
+        let listeners = inventory.listeners.values().map(|(_, listener)| listener).chain(&self.serving.listeners);
+        let tables = listeners.flat_map(|listener| listener.route_tables()).map(|(name, _)| name.as_str().to_owned()).collect();
+        vec![
+            (Kind::Cluster, all(self.scope.clusters)),
+            (Kind::Endpoint, Wanted::Names(endpoints)),
+            (Kind::Listener, all(self.scope.listeners && self.listeners_wanted)),
+            (Kind::Route, Wanted::Names(tables)),
+            (Kind::Secret, Wanted::Names(inventory.secrets_named())),
+        ]
+    }
+
+    /// Makes what is ready serve.
+    pub fn step(&mut self, inventory: &Inventory, now: Instant) -> Step {
+        let mut waits = Waits { since: &mut self.waiting, still: HashSet::new(), wake: None, now };
+        let mut step = Step::default();
+        let clusters = clusters(&self.serving, &self.resolved, inventory, &mut waits, &mut step.resolve);
+        let known = inventory.clusters.iter().filter(|(_, entry)| entry.known.is_some());
+        let warming: HashSet<&str> = known.map(|(name, _)| name).filter(|name| !clusters.contains_key(*name)).collect();
+        let tables = tables(&self.serving, &warming, inventory, &mut waits);
+        let listeners = listeners(&self.serving, &tables, &warming, inventory, &mut waits);
+        let incomplete = inventory.listeners.iter().filter(|(_, entry)| entry.known.as_ref().is_some_and(|known| known.value.is_none()));
+        let secrets_wait = incomplete.fold(false, |any, (name, _)| waits.wait(Kind::Secret, name, Some(SECRETS_WAIT)) || any);
+        let mut next = Snapshot { listeners, clusters, route_tables: tables };
+        keep_named(&mut next, &self.serving, &mut waits);
+        self.listeners_wanted |= self.clusters_came && warming.is_empty();
+        let Waits { still, wake, .. } = waits;
+        let listeners_wait = secrets_wait || still.iter().any(|(kind, _)| *kind == Kind::Listener);
+        self.complete |= self.clusters_came && self.listeners_came && warming.is_empty() && !listeners_wait;
+        self.waiting.retain(|what, _| still.contains(what));
+        step.wake = wake;
+        self.resolved.retain(|name, cluster| inventory.clusters.value(name.as_str()).is_some_and(|known| Arc::ptr_eq(known, cluster)));
+        self.given.retain(|name, _| next.clusters.contains_key(name));
+        for (name, cluster) in &next.clusters {
+            let Some(assignment) = service_name(cluster).and_then(|service| inventory.endpoints.value(service)) else { continue };
+            let renewed = self.serving.clusters.get(name).is_none_or(|serving| !Arc::ptr_eq(serving, cluster));
+            if renewed || self.given.get(name).is_none_or(|given| !Arc::ptr_eq(given, assignment)) {
+                self.given.insert(name.clone(), Arc::clone(assignment));
+                step.endpoints.push((name.clone(), Arc::clone(assignment)));
+            }
+        }
+        if !is_same(&next, &self.serving) {
+            self.serving = next.clone();
+            step.snapshot = Some(next);
+        }
+        step
+    }
+}
+
+/// What is waited for, and since when.
+struct Waits<'a> {
+    since: &'a mut HashMap<(Kind, String), Instant>,
+    still: HashSet<(Kind, String)>,
+    wake: Option<Instant>,
+    now: Instant,
+}
+
+impl Waits<'_> {
+    /// Waits for at most `limit` from the first time; `false` once that is over.
+    fn wait(&mut self, kind: Kind, name: &str, limit: Option<Duration>) -> bool {
+        let key = (kind, name.to_owned());
+        let since = *self.since.entry(key.clone()).or_insert(self.now);
+        self.still.insert(key);
+        let Some(limit) = limit else { return true };
+        let Some(until) = since.checked_add(limit) else { return true };
+        if until <= self.now {
+            return false;
+        }
+        self.wake = Some(self.wake.map_or(until, |wake| wake.min(until)));
+        true
+    }
+}
+
+fn service_name(cluster: &Cluster) -> Option<&str> {
+    match &cluster.discovery {
+        Discovery::Eds { service_name, .. } => Some(service_name),
+        Discovery::Static(_) | Discovery::StrictDns(_) | Discovery::LogicalDns(_) | Discovery::OriginalDst(_) => None,
+    }
+}
+
+fn clusters(
+    serving: &Snapshot,
+    resolved: &HashMap<ClusterName, Arc<Cluster>>,
+    inventory: &Inventory,
+    waits: &mut Waits<'_>,
+    resolve: &mut Vec<Arc<Cluster>>,
+) -> HashMap<ClusterName, Arc<Cluster>> {
+    let mut next = HashMap::new();
+    for (name, cluster) in inventory.clusters.values() {
+        let current = serving.clusters.get(name);
+        if current.is_some_and(|current| Arc::ptr_eq(current, cluster)) {
+            next.insert(cluster.name.clone(), Arc::clone(cluster));
+            continue;
+        }
+        let ready = match &cluster.discovery {
+            Discovery::Static(_) | Discovery::OriginalDst(_) => true,
+            Discovery::Eds { service_name, fetch_timeout } => {
+                inventory.endpoints.value(service_name).is_some() || !waits.wait(Kind::Cluster, name, *fetch_timeout)
+            }
+            Discovery::StrictDns(_) | Discovery::LogicalDns(_) => {
+                let is_resolved = resolved.get(name).is_some_and(|resolved| Arc::ptr_eq(resolved, cluster));
+                if !is_resolved {
+                    resolve.push(Arc::clone(cluster));
+                }
+                is_resolved
+            }
+        };
+        match (ready, current) {
+            (true, _) => drop(next.insert(cluster.name.clone(), Arc::clone(cluster))),
+            (false, Some(current)) => drop(next.insert(cluster.name.clone(), Arc::clone(current))),
+            (false, None) => {}
+        }
+    }
+    next
+}
+
+fn tables(
+    serving: &Snapshot,
+    warming: &HashSet<&str>,
+    inventory: &Inventory,
+    waits: &mut Waits<'_>,
+) -> HashMap<RouteTableName, Arc<RouteTable>> {
+    let mut next = HashMap::new();
+    for (name, table) in inventory.routes.values() {
+        let key = RouteTableName::from(name);
+        let current = serving.route_tables.get(name);
+        let same = current.is_some_and(|current| Arc::ptr_eq(current, table));
+        let ready = same || !waits_for(warming, table.clusters()) || !waits.wait(Kind::Route, name, Some(ROUTES_WAIT));
+        match (ready, current) {
+            (true, _) => drop(next.insert(key, Arc::clone(table))),
+            (false, Some(current)) => drop(next.insert(key, Arc::clone(current))),
+            (false, None) => {}
+        }
+    }
+    next
+}
+
+fn listeners(
+    serving: &Snapshot,
+    tables: &HashMap<RouteTableName, Arc<RouteTable>>,
+    warming: &HashSet<&str>,
+    inventory: &Inventory,
+    waits: &mut Waits<'_>,
+) -> Vec<Arc<Listener>> {
+    let mut next = Vec::new();
+    for (name, listener) in inventory.listeners.values() {
+        let current = serving.listeners.iter().find(|current| current.name == listener.name);
+        let same = current.is_some_and(|current| Arc::ptr_eq(current, listener));
+        let missing: Vec<_> = listener.route_tables().filter(|(table, _)| !tables.contains_key(*table)).collect();
+        let limit = missing.iter().try_fold(Duration::ZERO, |longest, (_, limit)| limit.map(|limit| longest.max(limit)));
+        let ready = same
+            || (missing.is_empty() || !waits.wait(Kind::Listener, name, limit))
+                && (!waits_for(warming, listener.clusters()) || !waits.wait(Kind::Listener, name, Some(ROUTES_WAIT)));
+        match (ready, current) {
+            (true, _) => next.push(Arc::clone(listener)),
+            (false, Some(current)) => next.push(Arc::clone(current)),
+            (false, None) => {}
+        }
+    }
+    next
+}
+
+/// Whether one of these clusters is waited for.
+fn waits_for(warming: &HashSet<&str>, named: BTreeSet<&ClusterName>) -> bool {
+    named.into_iter().any(|name| warming.contains(name.as_str()))
+}
+
+/// Clusters that were taken away and that what serves still names.
+fn keep_named(next: &mut Snapshot, serving: &Snapshot, waits: &mut Waits<'_>) {
+    let gone: Vec<_> = serving.clusters.iter().filter(|(name, _)| !next.clusters.contains_key(*name)).collect();
+    if gone.is_empty() {
+        return;
+    }
+    let of_tables = next.route_tables.values().flat_map(|table| table.clusters());
+    let named: HashSet<ClusterName> = of_tables.chain(next.listeners.iter().flat_map(|listener| listener.clusters())).cloned().collect();
+    for (name, cluster) in gone {
+        if named.contains(name) && waits.wait(Kind::Cluster, name.as_str(), Some(FAREWELL)) {
+            next.clusters.insert(name.clone(), Arc::clone(cluster));
+        }
+    }
+}
+
+fn is_same(one: &Snapshot, other: &Snapshot) -> bool {
+    one.clusters.len() == other.clusters.len()
+        && one.route_tables.len() == other.route_tables.len()
+        && one.listeners.len() == other.listeners.len()
+        && one.clusters.iter().all(|(name, cluster)| other.clusters.get(name).is_some_and(|same| Arc::ptr_eq(cluster, same)))
+        && one.route_tables.iter().all(|(name, table)| other.route_tables.get(name).is_some_and(|same| Arc::ptr_eq(table, same)))
+        && one.listeners.iter().zip(&other.listeners).all(|(one, other)| Arc::ptr_eq(one, other))
+}
+
+#[cfg(test)]
+mod tests;

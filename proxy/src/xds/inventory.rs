@@ -1,0 +1,289 @@
+//! All resources that are known, as the server last told them and as they were last good. What is active is for
+//! [`crate::xds::cascade`] to say.
+
+/// From a resource's bytes to the model.
+mod parse;
+/// One type of resources.
+mod table;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use prost::Message as _;
+use prost_types::Any;
+use tokio::time::Instant;
+use xds_proto::any;
+use xds_proto::envoy::config::bootstrap::v3::Bootstrap;
+use xds_proto::envoy::config::core::v3::Node;
+use xds_proto::envoy::config::core::v3::node::UserAgentVersionType;
+
+use crate::config::cluster::Cluster;
+use crate::config::endpoint::Assignment;
+use crate::config::listener::Listener;
+use crate::config::route::RouteTable;
+use crate::config::snapshot::Snapshot;
+use crate::xds::bootstrap::Runtime;
+use crate::xds::invalid::{Faults, Invalid, Parser, StaticSecret};
+use crate::xds::resource::{Kind, Offered, Sink};
+use crate::xds::tls;
+
+pub use table::{Entry, Known, Origin, Refused, Table};
+
+use parse::{Context, Parse, Parsed};
+
+/// What was set in the bootstrap file and counts for resources that come later.
+#[derive(Clone, Debug, Default)]
+pub struct Basis {
+    /// Runtime keys that set limits.
+    pub runtime: Runtime,
+    /// `static_resources.secrets`.
+    pub secrets: HashMap<String, StaticSecret>,
+    /// Fields outside of the slice are faults wherever they stand.
+    pub strict: bool,
+}
+
+/// All resources that are known.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    basis: Basis,
+    /// Clusters by name.
+    pub clusters: Table<Cluster>,
+    /// Endpoints by service name.
+    pub endpoints: Table<Assignment>,
+    /// Listeners by name.
+    pub listeners: Table<Listener>,
+    /// Route tables by name.
+    pub routes: Table<RouteTable>,
+    /// Secrets by name.
+    pub secrets: Table<StaticSecret>,
+    /// Built for a batch of work, dropped after it: it is some megabytes.
+    descriptors: Option<xds_proto::DescriptorPool>,
+}
+
+impl Inventory {
+    /// Empty.
+    pub fn new(basis: Basis) -> Self {
+        Self { basis, ..Self::default() }
+    }
+
+    /// What a bootstrap file holds, in protobuf's wire format and as it was made into the model; and who the proxy is.
+    ///
+    /// # Errors
+    /// Resources that name secrets of a server, and have other faults that nobody has seen yet.
+    pub fn of_file(source: &[u8], snapshot: &Snapshot) -> Result<(Self, Node), Faults> {
+        let bootstrap = Bootstrap::decode(source).map_err(Faults::one)?;
+        let mut parser = Parser::new();
+        let runtime = Runtime::parse(bootstrap.layered_runtime.as_ref(), &mut parser);
+        let resources = bootstrap.static_resources.unwrap_or_default();
+        let secrets = resources.secrets.iter().filter_map(|secret| tls::secret(secret, &mut parser)).collect();
+        let mut inventory = Self::new(Basis { runtime, secrets, strict: false });
+        for cluster in &resources.clusters {
+            match snapshot.clusters.get(cluster.name.as_str()) {
+                Some(known) => inventory.adopt_cluster(Arc::clone(known)),
+                None => inventory.adopt(Kind::Cluster, &cluster.name, any::pack(cluster))?,
+            }
+        }
+        let unnamed = snapshot.listeners.iter().cloned();
+        unnamed.for_each(|listener| inventory.adopt_listener(listener));
+        for listener in &resources.listeners {
+            if inventory.listeners.get(&listener.name).is_none() && !listener.name.is_empty() {
+                inventory.adopt(Kind::Listener, &listener.name, any::pack(listener))?;
+            }
+        }
+        inventory.rest();
+        Ok((inventory, introduced(bootstrap.node.unwrap_or_default())))
+    }
+
+    /// A cluster of the bootstrap file.
+    pub fn adopt_cluster(&mut self, cluster: Arc<Cluster>) {
+        self.clusters.adopt(cluster.name.as_str().to_owned(), cluster);
+    }
+
+    /// A listener of the bootstrap file.
+    pub fn adopt_listener(&mut self, listener: Arc<Listener>) {
+        self.listeners.adopt(listener.name.as_str().to_owned(), listener);
+    }
+
+    /// A resource of the bootstrap file that refers to secrets which a server has.
+    ///
+    /// # Errors
+    /// All of its faults.
+    pub fn adopt(&mut self, kind: Kind, name: &str, body: Any) -> Result<(), Faults> {
+        let offered = Offered { name: name.to_owned(), version: String::new(), ttl: None, body: Some(body) };
+        self.take(kind, &offered, Origin::File)
+    }
+
+    /// Gives back what is only needed while resources are read.
+    pub fn rest(&mut self) {
+        self.descriptors = None;
+    }
+
+    /// Forgets resources that nothing refers to any more.
+    pub fn retain(&mut self, kind: Kind, wanted: &BTreeSet<String>) {
+        match kind {
+            Kind::Cluster | Kind::Listener => {}
+            Kind::Endpoint => self.endpoints.retain(wanted),
+            Kind::Route => self.routes.retain(wanted),
+            Kind::Secret => self.secrets.retain(wanted),
+        }
+    }
+
+    /// What servers have sent and was good: name, version, and the resource as it came.
+    pub fn sent(&self) -> impl Iterator<Item = (&str, &str, &Any)> {
+        let first = self.clusters.sent().chain(self.endpoints.sent()).chain(self.listeners.sent());
+        first.chain(self.routes.sent()).chain(self.secrets.sent())
+    }
+
+    /// Counts changes of what is known.
+    pub fn changes(&self) -> u64 {
+        let of_types = [self.clusters.changes, self.endpoints.changes, self.listeners.changes, self.routes.changes, self.secrets.changes];
+        of_types.into_iter().fold(0, u64::wrapping_add)
+    }
+
+    /// Names of secrets that resources refer to.
+    pub fn secrets_named(&self) -> BTreeSet<String> {
+        self.clusters.secrets_named().chain(self.listeners.secrets_named()).cloned().collect()
+    }
+
+    /// Takes out what has outlived its time; what it was.
+    pub fn expire(&mut self, now: Instant) -> Vec<(Kind, String)> {
+        let mut expired = Vec::new();
+        for (kind, names) in [
+            (Kind::Cluster, self.clusters.expire(now)),
+            (Kind::Endpoint, self.endpoints.expire(now)),
+            (Kind::Listener, self.listeners.expire(now)),
+            (Kind::Route, self.routes.expire(now)),
+            (Kind::Secret, self.secrets.expire(now)),
+        ] {
+            expired.extend(names.into_iter().map(|name| (kind, name)));
+        }
+        expired
+    }
+
+    /// When the next resource outlives its time.
+    pub fn next_expiry(&self) -> Option<Instant> {
+        let of_types = [
+            self.clusters.next_expiry(),
+            self.endpoints.next_expiry(),
+            self.listeners.next_expiry(),
+            self.routes.next_expiry(),
+            self.secrets.next_expiry(),
+        ];
+        of_types.into_iter().flatten().min()
+    }
+
+    fn take(&mut self, kind: Kind, offered: &Offered, origin: Origin) -> Result<(), Faults> {
+        let mut context = Context { basis: &self.basis, served: &self.secrets, descriptors: &mut self.descriptors };
+        match kind {
+            Kind::Cluster => take(&mut self.clusters, offered, origin, &mut context),
+            Kind::Endpoint => take(&mut self.endpoints, offered, origin, &mut context),
+            Kind::Listener => take(&mut self.listeners, offered, origin, &mut context),
+            Kind::Route => take(&mut self.routes, offered, origin, &mut context),
+            Kind::Secret => {
+                let mut context = Context { basis: &self.basis, served: &Table::default(), descriptors: &mut self.descriptors };
+                take(&mut self.secrets, offered, origin, &mut context)?;
+                self.read_again(&offered.name);
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads again what refers to a secret that has changed. What does not fit the new one keeps the old, and says so.
+    fn read_again(&mut self, secret: &str) {
+        let mut context = Context { basis: &self.basis, served: &self.secrets, descriptors: &mut self.descriptors };
+        again(&mut self.clusters, secret, &mut context);
+        again(&mut self.listeners, secret, &mut context);
+    }
+}
+
+impl Sink for Inventory {
+    fn offer(&mut self, kind: Kind, offered: &Offered) -> Result<(), Faults> {
+        self.take(kind, offered, Origin::Server)
+    }
+
+    /// Endpoints, routes and secrets stay as long as something refers to them, as in Envoy: only with a cluster or a listener do
+    /// they go.
+    fn remove(&mut self, kind: Kind, name: &str) {
+        match kind {
+            Kind::Cluster => self.clusters.remove(name),
+            Kind::Listener => self.listeners.remove(name),
+            Kind::Endpoint | Kind::Route | Kind::Secret => {}
+        }
+    }
+
+    fn names(&self, kind: Kind) -> Vec<String> {
+        match kind {
+            Kind::Cluster => self.clusters.served(),
+            Kind::Endpoint => self.endpoints.served(),
+            Kind::Listener => self.listeners.served(),
+            Kind::Route => self.routes.served(),
+            Kind::Secret => self.secrets.served(),
+        }
+    }
+}
+
+/// What a control plane may count on.
+fn introduced(node: Node) -> Node {
+    Node {
+        user_agent_name: "ninon".to_owned(),
+        user_agent_version_type: Some(UserAgentVersionType::UserAgentVersion(env!("CARGO_PKG_VERSION").to_owned())),
+        client_features: vec!["xds.config.resource-in-sotw".to_owned()],
+        ..node
+    }
+}
+
+fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, context: &mut Context<'_>) -> Result<(), Faults> {
+    let name = &offered.name;
+    if origin == Origin::Server && table.get(name).is_some_and(|entry| entry.origin == Origin::File) {
+        return Err(Faults::one("static_resources has one of this name, which stays"));
+    }
+    let expires = offered.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+    let Some(body) = &offered.body else {
+        let Some(known) = table.known_mut(name) else { return Err(Faults::one("a heartbeat of a resource that is not known")) };
+        known.expires = expires;
+        return Ok(());
+    };
+    if let Some(known) = table.known_mut(name).filter(|known| known.body.as_ref() == Some(body)) {
+        known.version.clone_from(&offered.version);
+        known.expires = expires;
+        table.forgive(name);
+        return Ok(());
+    }
+    match parse::read::<T>(body, context) {
+        Ok(Parsed { value, secrets, warnings }) => {
+            tell(name, &warnings);
+            let version = offered.version.clone();
+            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, value, secrets, warnings };
+            table.accept(name, origin, known);
+            Ok(())
+        }
+        Err(faults) => {
+            let refused = Refused { version: offered.version.clone(), body: body.clone(), faults: faults.clone(), at: SystemTime::now() };
+            table.refuse(name, origin, refused);
+            Err(faults)
+        }
+    }
+}
+
+fn again<T: Parse>(table: &mut Table<T>, secret: &str, context: &mut Context<'_>) {
+    for (name, body) in table.naming_secret(secret) {
+        match parse::read::<T>(&body, context) {
+            Ok(parsed) => {
+                if let Some(known) = table.known_mut(&name) {
+                    known.value = parsed.value.or(known.value.take());
+                }
+            }
+            Err(faults) => tracing::warn!(%name, %secret, %faults, "the new secret does not fit; the one before stays"),
+        }
+    }
+}
+
+fn tell(name: &str, warnings: &[Invalid]) {
+    for warning in warnings {
+        tracing::debug!(%name, %warning, "accepted, but");
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

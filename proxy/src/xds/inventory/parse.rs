@@ -1,0 +1,129 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use prost::Message as _;
+use prost_types::Any;
+use xds_proto::envoy::config::cluster::v3 as cluster_wire;
+use xds_proto::envoy::config::endpoint::v3 as endpoint_wire;
+use xds_proto::envoy::config::listener::v3 as listener_wire;
+use xds_proto::envoy::config::route::v3 as route_wire;
+use xds_proto::envoy::extensions::transport_sockets::tls::v3 as tls_wire;
+use xds_proto::unknown;
+
+use crate::config::cluster::Cluster;
+use crate::config::endpoint::Assignment;
+use crate::config::listener::Listener;
+use crate::config::route::RouteTable;
+use crate::xds::invalid::{Faults, Invalid, Parser, StaticSecret};
+use crate::xds::inventory::{Basis, Table};
+use crate::xds::{cluster, endpoint, listener, outside, route, tls};
+
+/// What is known while a resource is read.
+pub(super) struct Context<'a> {
+    pub(super) basis: &'a Basis,
+    /// Secrets that a server has sent.
+    pub(super) served: &'a Table<StaticSecret>,
+    pub(super) descriptors: &'a mut Option<xds_proto::DescriptorPool>,
+}
+
+/// A resource that is good.
+pub(super) struct Parsed<T> {
+    /// `None` while secrets are missing.
+    pub(super) value: Option<Arc<T>>,
+    pub(super) secrets: BTreeSet<String>,
+    pub(super) warnings: Vec<Invalid>,
+}
+
+/// A type of resources.
+pub(super) trait Parse: Sized {
+    /// Its form on the wire.
+    type Wire: prost::Message + prost::Name + Default;
+
+    /// No `Any` inside, so all of it is read at once.
+    const IS_FLAT: bool = false;
+    /// All of it decides who may do what.
+    const IS_DECISIVE: bool = false;
+
+    fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self>;
+}
+
+impl Parse for Cluster {
+    type Wire = cluster_wire::Cluster;
+
+    fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
+        cluster::parse(wire, parser)
+    }
+}
+
+impl Parse for Assignment {
+    type Wire = endpoint_wire::ClusterLoadAssignment;
+
+    const IS_FLAT: bool = true;
+
+    fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
+        endpoint::parse(wire, endpoint::Addresses::Known, parser)
+    }
+}
+
+impl Parse for Listener {
+    type Wire = listener_wire::Listener;
+
+    fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self> {
+        listener::parse(wire, &basis.runtime, parser)
+    }
+}
+
+impl Parse for RouteTable {
+    type Wire = route_wire::RouteConfiguration;
+
+    fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
+        route::parse(wire, parser)
+    }
+}
+
+impl Parse for StaticSecret {
+    type Wire = tls_wire::Secret;
+
+    const IS_DECISIVE: bool = true;
+
+    fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
+        tls::secret(wire, parser).map(|(_, secret)| secret)
+    }
+}
+
+/// A resource, made into the model.
+pub(super) fn read<T: Parse>(body: &Any, context: &mut Context<'_>) -> Result<Parsed<T>, Faults> {
+    let mut parser = Parser::new();
+    for (name, secret) in &context.basis.secrets {
+        parser.know_secret(name.clone(), secret.clone());
+    }
+    parser.serve_secrets(context.served.values().map(|(name, secret)| (name.to_owned(), StaticSecret::clone(secret))));
+    let value = parser.unpack::<T::Wire>(body).and_then(|wire| {
+        let value = T::parse(&wire, context.basis, &mut parser);
+        // Reading leaves out what is outside of the slice: what is as long when written again had nothing of it.
+        if !T::IS_FLAT || wire.encoded_len() != body.value.len() {
+            look_outside::<T>(body, context, &mut parser);
+        }
+        value
+    });
+    let (secrets, complete) = parser.served_secrets();
+    if !complete && !parser.has_faults() {
+        let ((), warnings) = parser.finish(Some(()))?;
+        return Ok(Parsed { value: None, secrets, warnings });
+    }
+    let (value, warnings) = parser.finish(value)?;
+    Ok(Parsed { value: Some(Arc::new(value)), secrets, warnings })
+}
+
+fn look_outside<T: Parse>(body: &Any, context: &mut Context<'_>, parser: &mut Parser) {
+    let descriptors = match context.descriptors.take() {
+        Some(descriptors) => Ok(descriptors),
+        None => xds_proto::descriptor_pool(),
+    };
+    let Some(descriptors) = parser.accept(descriptors) else { return };
+    match unknown::in_any(&descriptors, body) {
+        Ok(findings) => outside::apply(&findings, context.basis.strict || T::IS_DECISIVE, parser),
+        Err(fault) => parser.refuse_below(&fault.path, fault.problem),
+    }
+    *context.descriptors = Some(descriptors);
+}

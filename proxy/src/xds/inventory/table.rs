@@ -1,0 +1,189 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use prost_types::Any;
+use tokio::time::Instant;
+
+use crate::xds::invalid::{Faults, Invalid};
+
+/// Resources of one type, by name.
+#[derive(Debug)]
+pub struct Table<T> {
+    entries: BTreeMap<String, Entry<T>>,
+    /// Counts changes of what is known.
+    pub(super) changes: u64,
+}
+
+/// One name.
+#[derive(Debug)]
+pub struct Entry<T> {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The last good one.
+    pub known: Option<Known<T>>,
+    /// A later one that was refused.
+    pub refused: Option<Refused>,
+}
+
+/// Where a resource comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The bootstrap file.
+    File,
+    /// A control plane.
+    Server,
+}
+
+/// A good resource.
+#[derive(Debug)]
+pub struct Known<T> {
+    /// The server's name for this state of it.
+    pub version: String,
+    /// As it came; `None` for one that the bootstrap file holds.
+    pub body: Option<Any>,
+    /// When it was accepted.
+    pub since: SystemTime,
+    /// When it outlives its time.
+    pub expires: Option<Instant>,
+    /// Made into the model; `None` while secrets are missing.
+    pub value: Option<Arc<T>>,
+    /// Secrets that it names.
+    pub secrets: BTreeSet<String>,
+    /// What is accepted without effect.
+    pub warnings: Vec<Invalid>,
+}
+
+/// A resource that was refused.
+#[derive(Debug)]
+pub struct Refused {
+    /// The server's name for this state of it.
+    pub version: String,
+    /// As it came.
+    pub body: Any,
+    /// What is wrong.
+    pub faults: Faults,
+    /// When.
+    pub at: SystemTime,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), changes: 0 }
+    }
+}
+
+impl<T> Table<T> {
+    /// All names, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry<T>)> {
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry))
+    }
+
+    /// One name.
+    pub fn get(&self, name: &str) -> Option<&Entry<T>> {
+        self.entries.get(name)
+    }
+
+    /// The last good resource of a name, made into the model.
+    pub fn value(&self, name: &str) -> Option<&Arc<T>> {
+        self.get(name)?.known.as_ref()?.value.as_ref()
+    }
+
+    /// Resources that are good and complete.
+    pub fn values(&self) -> impl Iterator<Item = (&str, &Arc<T>)> {
+        self.iter().filter_map(|(name, entry)| Some((name, entry.known.as_ref()?.value.as_ref()?)))
+    }
+
+    /// What servers have sent and was good: name, version, and the resource as it came.
+    pub(super) fn sent(&self) -> impl Iterator<Item = (&str, &str, &Any)> {
+        let served = self.iter().filter(|(_, entry)| entry.origin == Origin::Server);
+        served.filter_map(|(name, entry)| {
+            let known = entry.known.as_ref()?;
+            Some((name, known.version.as_str(), known.body.as_ref()?))
+        })
+    }
+
+    pub(super) fn known_mut(&mut self, name: &str) -> Option<&mut Known<T>> {
+        self.entries.get_mut(name)?.known.as_mut()
+    }
+
+    pub(super) fn adopt(&mut self, name: String, value: Arc<T>) {
+        let known = Known {
+            version: String::new(),
+            body: None,
+            since: SystemTime::now(),
+            expires: None,
+            value: Some(value),
+            secrets: BTreeSet::new(),
+            warnings: Vec::new(),
+        };
+        self.accept(&name, Origin::File, known);
+    }
+
+    pub(super) fn accept(&mut self, name: &str, origin: Origin, mut known: Known<T>) {
+        self.changes = self.changes.wrapping_add(1);
+        let before = self.entries.remove(name).and_then(|entry| entry.known);
+        // Until its secrets are there, what serves stays.
+        if known.value.is_none() {
+            known.value = before.and_then(|before| before.value);
+        }
+        self.entries.insert(name.to_owned(), Entry { origin, known: Some(known), refused: None });
+    }
+
+    pub(super) fn refuse(&mut self, name: &str, origin: Origin, refused: Refused) {
+        let entry = self.entries.entry(name.to_owned()).or_insert_with(|| Entry { origin, known: None, refused: None });
+        entry.refused = Some(refused);
+    }
+
+    /// The server came back to what is known.
+    pub(super) fn forgive(&mut self, name: &str) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.refused = None;
+        }
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        if self.entries.get(name).is_some_and(|entry| entry.origin == Origin::Server) {
+            self.entries.remove(name);
+            self.changes = self.changes.wrapping_add(1);
+        }
+    }
+
+    pub(super) fn retain(&mut self, wanted: &BTreeSet<String>) {
+        let before = self.entries.len();
+        self.entries.retain(|name, entry| entry.origin == Origin::File || wanted.contains(name));
+        if self.entries.len() != before {
+            self.changes = self.changes.wrapping_add(1);
+        }
+    }
+
+    /// Names that a server has sent.
+    pub(super) fn served(&self) -> Vec<String> {
+        self.entries.iter().filter(|(_, entry)| entry.origin == Origin::Server).map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(super) fn secrets_named(&self) -> impl Iterator<Item = &String> {
+        self.entries.values().filter_map(|entry| entry.known.as_ref()).flat_map(|known| &known.secrets)
+    }
+
+    pub(super) fn naming_secret(&self, secret: &str) -> Vec<(String, Any)> {
+        let naming = self.entries.iter().filter_map(|(name, entry)| {
+            let known = entry.known.as_ref().filter(|known| known.secrets.contains(secret))?;
+            Some((name.clone(), known.body.clone()?))
+        });
+        naming.collect()
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<String> {
+        let is_over = |entry: &Entry<T>| entry.known.as_ref().and_then(|known| known.expires).is_some_and(|expires| expires <= now);
+        let names: Vec<String> = self.entries.iter().filter(|(_, entry)| is_over(entry)).map(|(name, _)| name.clone()).collect();
+        for name in &names {
+            self.remove(name);
+        }
+        names
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.entries.values().filter_map(|entry| entry.known.as_ref()?.expires).min()
+    }
+}

@@ -1,0 +1,109 @@
+use prost_types::Any;
+use serde_json::{Value as Json, json};
+use xds_proto::any;
+use xds_proto::envoy::config::cluster::v3::Cluster;
+use xds_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
+use xds_proto::envoy::config::listener::v3::Listener;
+use xds_proto::envoy::config::route::v3::RouteConfiguration;
+use xds_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
+
+use crate::xds::inventory::{Basis, Inventory};
+use crate::xds::resource::{Kind, Offered, Sink as _};
+
+/// A resource in JSON, as a server would send it.
+pub(crate) fn packed(kind: Kind, resource: &Json) -> Any {
+    let pool = xds_proto::descriptor_pool().unwrap();
+    match kind {
+        Kind::Cluster => any::pack(&xds_proto::json::from_json::<Cluster>(&pool, resource).unwrap().0),
+        Kind::Endpoint => any::pack(&xds_proto::json::from_json::<ClusterLoadAssignment>(&pool, resource).unwrap().0),
+        Kind::Listener => any::pack(&xds_proto::json::from_json::<Listener>(&pool, resource).unwrap().0),
+        Kind::Route => any::pack(&xds_proto::json::from_json::<RouteConfiguration>(&pool, resource).unwrap().0),
+        Kind::Secret => any::pack(&xds_proto::json::from_json::<Secret>(&pool, resource).unwrap().0),
+    }
+}
+
+/// A cluster whose endpoints a server tells.
+pub(crate) fn cluster(name: &str) -> (Kind, Json) {
+    let config = json!({"eds_config": {"ads": {}, "resource_api_version": "V3"}});
+    (Kind::Cluster, json!({"name": name, "type": "EDS", "eds_cluster_config": config}))
+}
+
+/// Its endpoints.
+pub(crate) fn endpoints(name: &str, port: u16) -> (Kind, Json) {
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    (Kind::Endpoint, json!({"cluster_name": name, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}))
+}
+
+/// Routes to a cluster.
+pub(crate) fn routes(name: &str, cluster: &str) -> (Kind, Json) {
+    let route = json!({"match": {"prefix": "/"}, "route": {"cluster": cluster}});
+    (Kind::Route, json!({"name": name, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]}))
+}
+
+/// A listener that names routes.
+pub(crate) fn listener(name: &str, port: u16, routes: &str) -> (Kind, Json) {
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "in",
+        "rds": {"route_config_name": routes, "config_source": {"ads": {}, "resource_api_version": "V3"}},
+        "http_filters": [{"name": "router", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}],
+    });
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    let chain = json!({"filters": [{"name": "http", "typed_config": manager}]});
+    (Kind::Listener, json!({"name": name, "address": address, "filter_chains": [chain]}))
+}
+
+/// Offers a resource; what is wrong with it.
+pub(crate) fn offer(inventory: &mut Inventory, version: &str, (kind, resource): &(Kind, Json)) -> Result<(), String> {
+    let name = resource.get("name").or_else(|| resource.get("cluster_name")).and_then(Json::as_str).unwrap().to_owned();
+    let offered = Offered { name, version: version.to_owned(), ttl: None, body: Some(packed(*kind, resource)) };
+    inventory.offer(*kind, &offered).map_err(|faults| faults.to_string())
+}
+
+#[test]
+fn the_last_good_one_stays() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &cluster("web")).unwrap();
+    let good = inventory.clusters.value("web").unwrap().clone();
+    let (kind, mut bad) = cluster("web");
+    bad["connect_timeout"] = json!("0s");
+    assert_eq!(offer(&mut inventory, "2", &(kind, bad)).unwrap_err(), "connect_timeout: must be above 0");
+    assert!(std::sync::Arc::ptr_eq(inventory.clusters.value("web").unwrap(), &good));
+    let entry = inventory.clusters.get("web").unwrap();
+    assert_eq!((entry.known.as_ref().unwrap().version.as_str(), entry.refused.as_ref().unwrap().version.as_str()), ("1", "2"));
+    offer(&mut inventory, "3", &cluster("web")).unwrap();
+    assert!(inventory.clusters.get("web").unwrap().refused.is_none(), "the server came back to what is known");
+}
+
+#[test]
+fn what_has_not_changed_is_not_made_anew() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &cluster("web")).unwrap();
+    let (first, changes) = (inventory.clusters.value("web").unwrap().clone(), inventory.changes());
+    offer(&mut inventory, "2", &cluster("web")).unwrap();
+    assert!(std::sync::Arc::ptr_eq(inventory.clusters.value("web").unwrap(), &first));
+    assert_eq!(inventory.changes(), changes);
+}
+
+#[test]
+fn a_field_that_is_not_known_is_told() {
+    let mut inventory = Inventory::new(Basis::default());
+    let (kind, mut resource) = listener("in", 80, "r");
+    resource["filter_chains"][0]["filter_chain_match"] = json!({"prefix_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]});
+    let mut body = packed(kind, &resource);
+    // Field 100 of the listener is not known, and decides nothing.
+    body.value.extend([0xa2, 0x06, 0x01, b'x']);
+    let offered = Offered { name: "in".to_owned(), version: "1".to_owned(), ttl: None, body: Some(body) };
+    inventory.offer(kind, &offered).unwrap();
+    assert!(!inventory.listeners.get("in").unwrap().known.as_ref().unwrap().warnings.is_empty());
+}
+
+#[test]
+fn endpoints_stay_when_a_server_takes_them_back() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &endpoints("web", 80)).unwrap();
+    inventory.remove(Kind::Endpoint, "web");
+    assert!(inventory.endpoints.value("web").is_some());
+    inventory.retain(Kind::Endpoint, &std::collections::BTreeSet::new());
+    assert!(inventory.endpoints.value("web").is_none(), "nothing refers to them");
+}

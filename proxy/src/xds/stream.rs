@@ -1,0 +1,143 @@
+//! The aggregated stream: opens it, sends, receives, opens it again with back-off. What is said on it is decided in
+//! [`crate::xds::subscription`].
+//!
+//! Bytes come from outside: whoever starts this knows how to reach a cluster.
+
+/// An HTTP/2 connection that gRPC runs on.
+mod channel;
+/// Which protocol is spoken.
+mod dialect;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use crate::config::ClusterName;
+use crate::config::bootstrap::Dynamic;
+
+pub use dialect::{Answer, Dialect, Request};
+
+use channel::Channel;
+
+/// How long a connection may take.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+/// Waits between attempts: the first, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// A stream that lived this long was a good one: the next begins at once.
+const GOOD_STREAM: Duration = Duration::from_secs(30);
+
+/// A way to a server.
+pub trait Bytes: AsyncRead + AsyncWrite + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Bytes for T {}
+
+/// A way that is being made; nothing happens before it is polled.
+pub type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Bytes>, String>>>>;
+
+/// A stream that is being opened.
+pub type Attempt = Pin<Box<dyn Future<Output = Result<Stream, (ClusterName, StreamError)>>>>;
+
+/// Why a stream ended, or did not begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamError(pub String);
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StreamError {}
+
+/// An open stream.
+#[derive(Debug)]
+pub struct Stream {
+    /// Which server it is.
+    pub server: ClusterName,
+    link: dialect::Link,
+    since: Instant,
+    /// Drives the connection; ends with it.
+    _channel: Channel,
+}
+
+impl Stream {
+    /// Sends a request.
+    ///
+    /// # Errors
+    /// The server does not take any more: it has gone, or has read nothing for long.
+    pub fn send(&mut self, request: Request) -> Result<(), StreamError> {
+        self.link.send(request)
+    }
+
+    /// The next answer.
+    ///
+    /// # Errors
+    /// The stream is over.
+    pub async fn receive(&mut self) -> Result<Answer, StreamError> {
+        self.link.receive().await
+    }
+}
+
+/// Opens streams, one server after the other, less and less often while none can be reached.
+#[derive(Debug)]
+pub struct Opener {
+    dynamic: Dynamic,
+    next: usize,
+    back_off: Duration,
+    not_before: Instant,
+}
+
+impl Opener {
+    /// The first attempt is made at once.
+    pub fn new(dynamic: Dynamic) -> Self {
+        Self { dynamic, next: 0, back_off: BACK_OFF.0, not_before: Instant::now() }
+    }
+
+    /// A stream was lost: how soon the next may be opened depends on how long it lived.
+    pub fn lost(&mut self, stream: &Stream) {
+        if stream.since.elapsed() >= GOOD_STREAM {
+            self.back_off = BACK_OFF.0;
+        }
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        // Many proxies lose one server at the same moment: they do not come back at the same moment.
+        let jittered = self.back_off.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.not_before = Instant::now().checked_add(jittered).unwrap_or(self.not_before);
+        self.back_off = self.back_off.saturating_mul(2).min(BACK_OFF.1);
+    }
+
+    /// One attempt, when it is time for it; the next goes to the next server.
+    ///
+    /// # Errors
+    /// Which server cannot be reached, and why.
+    pub fn open(&mut self, dialect: Dialect, connect: impl Fn(ClusterName) -> Opening) -> Attempt {
+        let servers = self.dynamic.servers.len().max(1);
+        let server = self.dynamic.servers.get(self.next % servers).cloned().unwrap_or_else(|| ClusterName::from(""));
+        self.next = self.next.wrapping_add(1);
+        let (not_before, metadata) = (self.not_before, self.dynamic.metadata.clone());
+        let connecting = connect(server.clone());
+        Box::pin(async move {
+            tokio::time::sleep_until(not_before).await;
+            let opening = async {
+                let bytes = connecting.await.map_err(StreamError)?;
+                let channel = Channel::open(bytes, &server).await?;
+                let link = dialect::Link::open(dialect, &channel, &metadata);
+                Ok(Stream { server: server.clone(), link, since: Instant::now(), _channel: channel })
+            };
+            let opened = tokio::time::timeout(OPEN_LIMIT, opening).await;
+            let opened = opened.unwrap_or_else(|_| Err(StreamError(format!("no connection within {OPEN_LIMIT:?}"))));
+            opened.map_err(|error| (server, error))
+        })
+    }
+
+    /// An attempt failed.
+    pub fn failed(&mut self) {
+        self.wait();
+    }
+}

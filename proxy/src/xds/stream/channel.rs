@@ -1,0 +1,74 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tonic::body::Body;
+use tower_service::Service;
+
+use crate::config::ClusterName;
+use crate::task::{OwnedTask, spawn_bounded_by_connection};
+use crate::xds::stream::{Bytes, StreamError};
+
+/// Pings on a silent connection, and how long their answer may take: a server that is gone without a word is noticed.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+
+/// One HTTP/2 connection, on this thread.
+#[derive(Clone, Debug)]
+pub(super) struct Channel {
+    sender: SendRequest<Body>,
+    authority: Authority,
+    _connection: Rc<OwnedTask>,
+}
+
+/// hyper's tasks, on this thread.
+#[derive(Clone, Copy, Debug)]
+struct Here;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, future: F) {
+        spawn_bounded_by_connection(future);
+    }
+}
+
+impl Channel {
+    /// The authority is the cluster's name, as in Envoy.
+    pub(super) async fn open(bytes: Box<dyn Bytes>, server: &ClusterName) -> Result<Self, StreamError> {
+        let mut builder = http2::Builder::new(Here);
+        builder.timer(TokioTimer::new()).keep_alive_interval(KEEPALIVE.0).keep_alive_timeout(KEEPALIVE.1);
+        let (sender, connection) = builder.handshake(TokioIo::new(bytes)).await.map_err(|error| StreamError(error.to_string()))?;
+        let driver = OwnedTask::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the connection to the control plane ended");
+            }
+        });
+        let authority = Authority::try_from(server.as_str()).unwrap_or_else(|_| Authority::from_static("xds"));
+        Ok(Self { sender, authority, _connection: Rc::new(driver) })
+    }
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.sender.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let mut parts = request.uri().clone().into_parts();
+        parts.scheme = Some(Scheme::HTTP);
+        parts.authority = Some(self.authority.clone());
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+        Box::pin(self.sender.send_request(request))
+    }
+}

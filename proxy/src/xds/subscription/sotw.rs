@@ -1,0 +1,128 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use xds_proto::envoy::config::core::v3::Node;
+use xds_proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
+
+use crate::xds::resource::{self, Kind, Refusal, Sink};
+use crate::xds::subscription::{Wanted, error_detail, offer};
+
+/// The state-of-the-world side of one aggregated stream after the other.
+#[derive(Debug)]
+pub struct Sotw {
+    node: Node,
+    /// The first request of a stream carries the node.
+    introduced: bool,
+    types: BTreeMap<Kind, OfType>,
+}
+
+#[derive(Debug, Default)]
+struct OfType {
+    wanted: Wanted,
+    /// Of the last answer that was accepted as a whole; outlives the stream.
+    version: String,
+    /// Of the last answer on this stream.
+    nonce: String,
+    /// This stream has been asked.
+    asked: bool,
+}
+
+/// What an answer came to.
+#[derive(Debug)]
+pub struct Answered<R> {
+    /// To be sent once what the answer referred to has been asked for.
+    pub reply: R,
+    /// How many resources were taken.
+    pub accepted: usize,
+    /// Resources that were not taken.
+    pub refused: Vec<Refusal>,
+}
+
+impl Sotw {
+    /// Nothing is wanted yet.
+    pub fn new(node: Node) -> Self {
+        Self { node, introduced: false, types: BTreeMap::new() }
+    }
+
+    /// A stream was opened: nothing has been said on it. Versions are kept, so the server need not send what is known.
+    pub fn opened(&mut self) -> Vec<DiscoveryRequest> {
+        self.introduced = false;
+        for of_type in self.types.values_mut() {
+            of_type.nonce.clear();
+            of_type.asked = false;
+        }
+        let wanted: Vec<Kind> = self.types.iter().filter(|(_, of_type)| !of_type.wanted.is_empty()).map(|(kind, _)| *kind).collect();
+        wanted.into_iter().map(|kind| self.request(kind, &[])).collect()
+    }
+
+    /// Wants other resources of a type; the request that says so, if that is news.
+    pub fn want(&mut self, kind: Kind, wanted: Wanted) -> Option<DiscoveryRequest> {
+        let of_type = self.types.entry(kind).or_default();
+        let silent = wanted.is_empty() && !of_type.asked;
+        if of_type.wanted == wanted || silent {
+            of_type.wanted = wanted;
+            return None;
+        }
+        of_type.wanted = wanted;
+        Some(self.request(kind, &[]))
+    }
+
+    /// An answer arrived.
+    ///
+    /// # Errors
+    /// A type that was never asked for; there is nothing to accept or refuse then.
+    pub fn received(&mut self, response: DiscoveryResponse, sink: &mut impl Sink) -> Result<Answered<DiscoveryRequest>, UnknownType> {
+        let kind = Kind::from_type_url(&response.type_url).filter(|kind| self.types.contains_key(kind));
+        let Some(kind) = kind else { return Err(UnknownType(response.type_url)) };
+        let resources: Vec<_> = response.resources.iter().map(|packed| resource::read(kind, packed, &response.version_info)).collect();
+        drop(response.resources);
+        let (accepted, refused) = offer(kind, resources, sink);
+        let taken = accepted.len();
+        // What is refused without a name could be any: nothing is taken for gone then.
+        if kind.is_listed_whole() && refused.iter().all(|refusal| refusal.name.is_some()) {
+            let refused = refused.iter().filter_map(|refusal| refusal.name.as_deref());
+            let listed: BTreeSet<&str> = accepted.iter().map(|offered| offered.name.as_str()).chain(refused).collect();
+            for name in sink.names(kind) {
+                if !listed.contains(name.as_str()) {
+                    sink.remove(kind, &name);
+                }
+            }
+        }
+        let of_type = self.types.entry(kind).or_default();
+        of_type.nonce = response.nonce;
+        if refused.is_empty() {
+            of_type.version = response.version_info;
+        }
+        Ok(Answered { reply: self.request(kind, &refused), accepted: taken, refused })
+    }
+
+    fn request(&mut self, kind: Kind, refused: &[Refusal]) -> DiscoveryRequest {
+        let node = (!self.introduced).then(|| self.node.clone());
+        self.introduced = true;
+        let of_type = self.types.entry(kind).or_default();
+        of_type.asked = true;
+        DiscoveryRequest {
+            version_info: of_type.version.clone(),
+            node,
+            resource_names: match &of_type.wanted {
+                Wanted::Nothing | Wanted::All => Vec::new(),
+                Wanted::Names(names) => names.iter().cloned().collect(),
+            },
+            resource_locators: Vec::new(),
+            type_url: kind.type_url().to_owned(),
+            response_nonce: of_type.nonce.clone(),
+            error_detail: error_detail(refused),
+        }
+    }
+}
+
+/// An answer of a type that nobody asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownType(pub String);
+
+impl std::fmt::Display for UnknownType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "an answer of type {:?}, which was not asked for", self.0)
+    }
+}
+
+impl std::error::Error for UnknownType {}
