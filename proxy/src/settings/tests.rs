@@ -221,7 +221,7 @@ fn what_is_spelled_wrong_is_told_though_the_file_is_refused() {
     let missing = "static_resources: {clusters: [{nam: shop, type: STATIC}]}";
     assert_eq!(
         report("missing.yaml", missing),
-        "static_resources.clusters[0].name: required\n\
+        "static_resources.clusters[0].name: must not be empty\n\
          warning: static_resources.clusters[0].nam: ignored: no such field; did you mean name?\n\
          FILE: refused; 1 fault\n"
     );
