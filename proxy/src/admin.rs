@@ -135,6 +135,8 @@ pub struct AdminState {
     pub connections: Box<dyn Fn() -> usize>,
     /// The current configuration.
     pub config_dump: Dump,
+    /// Brings metrics up to date that are counted only when somebody asks.
+    pub refresh: Box<dyn Fn()>,
     /// How the control plane is reached and what it has sent, for people; `None` where there is none.
     pub control_plane: Box<dyn Fn() -> Option<String>>,
     /// Live clusters.

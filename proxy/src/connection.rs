@@ -43,6 +43,16 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
         return;
     };
     let stream = Rewind::new(seen.freeze(), socket);
+    let over = chain.farewell.over(worker.shared.drain_time);
+    tokio::select! {
+        () = handle(Rc::clone(&worker), &listener, Arc::clone(&chain), info, stream) => {}
+        // The chain is gone from the configuration, and has been for as long as connections are given to end.
+        () = over => {}
+    }
+}
+
+/// What follows the choice of a chain.
+async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>) {
     match &chain.tls {
         None => handle_plain(worker, chain, info, stream).await,
         Some(config) => {
@@ -54,7 +64,7 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
                     handle_tls(worker, chain, info, stream).await;
                 }
                 Err(error) => {
-                    count_handshake_failure(&listener, &error.cause);
+                    count_handshake_failure(listener, &error.cause);
                     tracing::debug!(listener = %listener.config.name, client = %info.client, %error, "TLS handshake");
                 }
             }

@@ -12,6 +12,10 @@ pub mod case;
 pub mod client;
 /// What counts as equal, and the reasons.
 pub mod compare;
+/// A scripted xDS server.
+pub mod control_plane;
+/// Resources from the bootstrap file, or from a server.
+pub mod delivery;
 /// How Envoy is found and started.
 pub mod envoy;
 /// The only waiting loop.
@@ -38,6 +42,8 @@ pub mod run;
 pub mod settings;
 /// TCP and Unix sockets alike.
 pub mod socket;
+/// The differential suite as a program.
+pub mod suite;
 /// Counts how cases ended.
 pub mod tally;
 /// Servers that answer, delay, reset and record.

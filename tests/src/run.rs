@@ -3,6 +3,7 @@
 use crate::bootstrap::{self, Places};
 use crate::case::{Case, Differs, Expect};
 use crate::compare::{Rules, difference};
+use crate::delivery::{Delivery, Served};
 use crate::names::Names;
 use crate::observe::Observation;
 use crate::process::{Folder, Process};
@@ -29,7 +30,7 @@ pub enum Subject {
 }
 
 /// Runs `case` with `config` in place of its own fragment.
-pub async fn run(case: &Case, config: &Value, subject: Subject) -> Result<Observation, String> {
+pub async fn run(case: &Case, config: &Value, subject: Subject, delivery: Delivery) -> Result<Observation, String> {
     let folder = Folder::new();
     let upstreams = Upstreams::start(case, folder.path()).await?;
     let names = Names::start(case.dns.clone()).await.map_err(|e| format!("the name server: {e}"))?;
@@ -39,13 +40,23 @@ pub async fn run(case: &Case, config: &Value, subject: Subject) -> Result<Observ
     places.insert("dns".to_owned(), names.port.to_string());
     let path = folder.path().display().to_string();
     let file = folder.path().join("bootstrap.json");
-    fs::write(&file, bootstrap::render(case, config, &places)).map_err(|e| format!("writing the bootstrap: {e}"))?;
+    let mut text = bootstrap::render(case, config, &places);
+    let mut served = None;
+    if let Delivery::Xds(dialect) = delivery {
+        let mut whole = serde_json::from_str(&text).map_err(|e| format!("the bootstrap: {e}"))?;
+        served = Some(Served::take(&mut whole, dialect));
+        text = whole.to_string();
+    }
+    fs::write(&file, text).map_err(|e| format!("writing the bootstrap: {e}"))?;
     let command = match subject {
         Subject::Envoy => envoy::command(&file),
         Subject::Ninon => proxy::command(&file),
     };
     let mut process = Process::start(command, folder)?;
     process.wait_until_ready(admin).await?;
+    if let Some(served) = &served {
+        served.is_taken().await.map_err(|problem| format!("{problem}; it wrote:\n{}", process.log()))?;
+    }
     let settle = case.compare.settle.map_or(SETTLE, Duration::from_millis);
     let seen = client::play(&case.steps, listener, &places, &names, settle).await?;
     if !process.is_running() {
@@ -93,11 +104,11 @@ async fn read_log(case: &Case, config: &Value, log: &Path) -> Option<Vec<String>
 }
 
 /// Runs a case as `mode` asks and says what is wrong with it.
-pub fn check(case: &Case, mode: Mode, record: Option<&Path>) -> Result<(), String> {
+pub fn check(case: &Case, mode: Mode, delivery: Delivery, record: Option<&Path>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let rules = Rules::from(&case.compare);
     let side = |subject: Subject, expect: Option<&Expect>, title: &str| -> Result<String, String> {
-        let seen = runtime.block_on(run(case, &case.config, subject)).map_err(|e| format!("{title}: {e}"))?;
+        let seen = runtime.block_on(run(case, &case.config, subject, delivery)).map_err(|e| format!("{title}: {e}"))?;
         let text = seen.render(&rules);
         if let Some(folder) = record {
             let name = format!("{}.{}.txt", case.name.replace('/', "."), title.to_lowercase());

@@ -259,6 +259,7 @@ fn stats(state: &AdminState, query: &Query, default: PageFormat) -> Answer {
 
 /// What is only known when somebody asks.
 fn refresh(state: &AdminState) {
+    (state.refresh)();
     let server = &state.registry.server;
     let now = *state.state.borrow();
     server.uptime.set(state.started.elapsed().as_secs());

@@ -85,7 +85,8 @@ async fn open(address: &Address) -> io::Result<AdminListener> {
 
 fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
     let dump = Dump::new(told.source);
-    let (for_dump, for_text) = (told.following.clone(), told.following);
+    let (for_dump, for_text, for_metrics) = (told.following.clone(), told.following.clone(), told.following);
+    let registry = Arc::clone(&shared.registry);
     let (for_clusters, for_listeners, for_tls) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     let spread = shared.spread.clone();
     AdminState {
@@ -101,6 +102,11 @@ fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
         config_dump: Box::new(move |request| match &for_dump {
             Some(following) => dump.page(request, &following.borrow().follower.seen()),
             None => dump.page(request, &[]),
+        }),
+        refresh: Box::new(move || {
+            if let Some(following) = &for_metrics {
+                following.borrow().show(&registry.control_plane);
+            }
         }),
         control_plane: Box::new(move || for_text.as_ref().map(|following| following.borrow().text())),
         clusters: Box::new(move || for_clusters.current.load().clusters.values().cloned().collect()),

@@ -272,6 +272,7 @@ fn again<T: Parse>(table: &mut Table<T>, secret: &str, context: &mut Context<'_>
             Ok(parsed) => {
                 if let Some(known) = table.known_mut(&name) {
                     known.value = parsed.value.or(known.value.take());
+                    table.changes = table.changes.wrapping_add(1);
                 }
             }
             Err(faults) => tracing::warn!(%name, %secret, %faults, "the new secret does not fit; the one before stays"),

@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use prost::Message as _;
 use prost_types::Any;
 use xds_proto::envoy::config::cluster::v3 as cluster_wire;
 use xds_proto::envoy::config::endpoint::v3 as endpoint_wire;
@@ -39,8 +38,6 @@ pub(super) trait Parse: Sized {
     /// Its form on the wire.
     type Wire: prost::Message + prost::Name + Default;
 
-    /// No `Any` inside, so all of it is read at once.
-    const IS_FLAT: bool = false;
     /// All of it decides who may do what.
     const IS_DECISIVE: bool = false;
 
@@ -57,8 +54,6 @@ impl Parse for Cluster {
 
 impl Parse for Assignment {
     type Wire = endpoint_wire::ClusterLoadAssignment;
-
-    const IS_FLAT: bool = true;
 
     fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
         endpoint::parse(wire, endpoint::Addresses::Known, parser)
@@ -100,8 +95,7 @@ pub(super) fn read<T: Parse>(body: &Any, context: &mut Context<'_>) -> Result<Pa
     parser.serve_secrets(context.served.values().map(|(name, secret)| (name.to_owned(), StaticSecret::clone(secret))));
     let value = parser.unpack::<T::Wire>(body).and_then(|wire| {
         let value = T::parse(&wire, context.basis, &mut parser);
-        // Reading leaves out what is outside of the slice: what is as long when written again had nothing of it.
-        if !T::IS_FLAT || wire.encoded_len() != body.value.len() {
+        if !xds_proto::is_within(body) {
             look_outside::<T>(body, context, &mut parser);
         }
         value

@@ -103,6 +103,11 @@ impl<T> Table<T> {
         })
     }
 
+    /// How often what is known has changed.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     pub(super) fn known_mut(&mut self, name: &str) -> Option<&mut Known<T>> {
         self.entries.get_mut(name)?.known.as_mut()
     }

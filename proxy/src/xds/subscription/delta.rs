@@ -76,7 +76,7 @@ impl Delta {
         response: DeltaDiscoveryResponse,
         sink: &mut impl Sink,
     ) -> Result<Answered<DeltaDiscoveryRequest>, UnknownType> {
-        let kind = Kind::from_type_url(&response.type_url).filter(|kind| self.types.contains_key(kind));
+        let kind = Kind::from_type_url(&response.type_url).filter(|kind| self.types.get(kind).is_some_and(|of_type| of_type.asked));
         let Some(kind) = kind else { return Err(UnknownType(response.type_url)) };
         let resources = response.resources.iter().map(|wrapped| resource::read_wrapped(kind, wrapped)).collect();
         drop(response.resources);

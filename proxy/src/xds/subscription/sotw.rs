@@ -71,7 +71,7 @@ impl Sotw {
     /// # Errors
     /// A type that was never asked for; there is nothing to accept or refuse then.
     pub fn received(&mut self, response: DiscoveryResponse, sink: &mut impl Sink) -> Result<Answered<DiscoveryRequest>, UnknownType> {
-        let kind = Kind::from_type_url(&response.type_url).filter(|kind| self.types.contains_key(kind));
+        let kind = Kind::from_type_url(&response.type_url).filter(|kind| self.types.get(kind).is_some_and(|of_type| of_type.asked));
         let Some(kind) = kind else { return Err(UnknownType(response.type_url)) };
         let resources: Vec<_> = response.resources.iter().map(|packed| resource::read(kind, packed, &response.version_info)).collect();
         drop(response.resources);

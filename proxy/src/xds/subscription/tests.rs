@@ -277,3 +277,20 @@ fn what_an_earlier_run_knew_is_told_to_the_server() {
     let first = delta.want(Kind::Cluster, Wanted::All).unwrap();
     assert_eq!(first.initial_resource_versions.get("web").unwrap(), "9");
 }
+
+#[test]
+fn a_type_of_which_nothing_is_wanted_was_not_asked_for() {
+    let mut sotw = Sotw::new(node());
+    sotw.want(Kind::Cluster, Wanted::All);
+    sotw.want(Kind::Endpoint, these(&[]));
+    let answer = whole("1", "n1", vec![endpoints("web")]);
+    assert!(sotw.received(answer.clone(), &mut Shelf::default()).is_err());
+    sotw.want(Kind::Endpoint, these(&["web"]));
+    assert!(sotw.received(answer, &mut Shelf::default()).is_ok());
+    let mut delta = Delta::new(node());
+    delta.want(Kind::Cluster, Wanted::Nothing);
+    let answer = changes("n1", vec![named("web", "1")], &[]);
+    assert!(delta.received(answer.clone(), &mut Shelf::default()).is_err());
+    delta.want(Kind::Cluster, Wanted::All);
+    assert!(delta.received(answer, &mut Shelf::default()).is_ok());
+}
