@@ -6,7 +6,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::admin::query::Query;
-use crate::admin::{Access, Action, AdminState, ServerState, clusters, guard, listeners, memory};
+use crate::admin::{Access, Action, AdminState, ServerState, certificates, clusters, guard, listeners, memory};
 use crate::telemetry::exposition::{Kind, PageFormat, Selection, render};
 use crate::xds::dump::{DumpError, DumpRequest};
 
@@ -26,6 +26,7 @@ enum Page {
     Prometheus,
     ResetCounters,
     ConfigDump,
+    Certificates,
     Clusters,
     Listeners,
     Memory,
@@ -37,8 +38,9 @@ enum Page {
 }
 
 /// Path, page, and what it says in the list of pages.
-const PAGES: [(&str, Page, &str); 18] = [
+const PAGES: [(&str, Page, &str); 19] = [
     ("/", Page::Home, "the list of pages, to click on"),
+    ("/certs", Page::Certificates, "certificates in use, with names and days until they expire"),
     ("/clusters", Page::Clusters, "clusters and their endpoints (format=json)"),
     ("/config_dump", Page::ConfigDump, "the configuration in use (include_eds, resource=...)"),
     ("/drain_listeners", Page::DrainListeners, "take no more connections (POST; graceful, inboundonly)"),
@@ -79,6 +81,7 @@ impl Page {
             | Self::Stats
             | Self::Prometheus
             | Self::ConfigDump
+            | Self::Certificates
             | Self::Clusters
             | Self::Listeners
             | Self::Memory
@@ -174,6 +177,7 @@ fn show(state: &AdminState, access: Access, page: Page, query: &Query) -> Answer
             Answer::ok(TEXT, "OK\n")
         }
         Page::ConfigDump => config_dump(state, query),
+        Page::Certificates => Answer::json(&certificates::json(&(state.tls)(), std::time::SystemTime::now())),
         Page::Clusters if wants_json(query) => Answer::json(&clusters::json(&(state.clusters)())),
         Page::Clusters => Answer::ok(TEXT, clusters::text(&(state.clusters)())),
         Page::Listeners if wants_json(query) => Answer::json(&listeners::json(&(state.listeners)())),
