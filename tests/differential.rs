@@ -1,58 +1,8 @@
 //! The differential suite: each case against Envoy and against ninon-proxy, compared. See `differential/README.md`.
 
-use libtest_mimic::{Arguments, Failed, Trial};
-use ninon_tests::case::{self, Case};
-use ninon_tests::run::check;
-use ninon_tests::settings::{self, Mode};
-use ninon_tests::tally::{Ended, Tally};
-use std::path::Path;
+use ninon_tests::delivery::Delivery;
 use std::process::ExitCode;
-use std::sync::Arc;
-
-/// Cases wait more than they work.
-const AT_ONCE: usize = 4;
-/// A suite with many exceptions proves little.
-const MOST_DIFFERENCES: usize = 8;
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(AT_ONCE);
-    let folder = settings::tests_dir().join("differential");
-    let mut cases = case::load(&folder).unwrap_or_else(|problem| panic!("{problem}"));
-    let (mode, record) = (settings::mode(), settings::record_dir());
-    let differences: Vec<String> = cases.iter().filter(|case| case.differs.is_some()).map(|case| case.name.clone()).collect();
-    let mut trials = vec![Trial::test("differences_on_purpose_are_few", move || few(&differences))];
-    cases.retain(|case| is_wanted(&case.name, &arguments));
-    let tally = Arc::new(Tally::new(cases.len()));
-    for case in cases {
-        let (record, tally) = (record.clone(), Arc::clone(&tally));
-        trials.push(Trial::test(case.name.clone(), move || run(&case, mode, record.as_deref(), &tally)));
-    }
-    libtest_mimic::run(&arguments, trials).exit_code()
-}
-
-/// As the test runner filters; it does not tell how many are left.
-fn is_wanted(name: &str, arguments: &Arguments) -> bool {
-    let fits = |pattern: &String| if arguments.exact { name == pattern } else { name.contains(pattern.as_str()) };
-    arguments.filter.as_ref().is_none_or(fits) && !arguments.skip.iter().any(fits)
-}
-
-fn run(case: &Case, mode: Mode, record: Option<&Path>, tally: &Tally) -> Result<(), Failed> {
-    let outcome = check(case, mode, record);
-    let ended = match &outcome {
-        Err(_) => Ended::Failed,
-        Ok(()) if case.differs.is_some() && mode == Mode::Both => Ended::DifferentOnPurpose,
-        Ok(()) => Ended::Equal,
-    };
-    if let Some(summary) = tally.count(ended) {
-        println!("{summary}");
-    }
-    outcome.map_err(|problem| Failed::from(format!("{}\n{problem}", case.description)))
-}
-
-fn few(differences: &[String]) -> Result<(), Failed> {
-    if differences.len() <= MOST_DIFFERENCES {
-        return Ok(());
-    }
-    Err(Failed::from(format!("{} cases differ on purpose, at most {MOST_DIFFERENCES} may: {differences:?}", differences.len())))
+    ninon_tests::suite::main(|_| Delivery::File)
 }

@@ -5,6 +5,7 @@
 
 use ninon_tests::case::{self, Case};
 use ninon_tests::compare::Rules;
+use ninon_tests::delivery::Delivery;
 use ninon_tests::mutate::mutants;
 use ninon_tests::run::{Subject, run};
 use ninon_tests::settings::{self, Mode};
@@ -60,7 +61,7 @@ fn next(waiting: &Mutex<Vec<Case>>, end: Instant) -> Option<Case> {
 fn report(case: &Case, subject: Subject) -> (usize, usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let rules = Rules::from(&case.compare);
-    let Ok(envoy) = runtime.block_on(run(case, &case.config, Subject::Envoy)) else {
+    let Ok(envoy) = runtime.block_on(run(case, &case.config, Subject::Envoy, Delivery::File)) else {
         println!("{}: Envoy does not run it", case.name);
         return (0, 0);
     };
@@ -69,7 +70,7 @@ fn report(case: &Case, subject: Subject) -> (usize, usize) {
     let count = all.len();
     let mut noticed = 0;
     for (removed, config) in all {
-        let seen = runtime.block_on(run(case, &config, subject));
+        let seen = runtime.block_on(run(case, &config, subject, Delivery::File));
         if seen.is_ok_and(|seen| seen.render(&rules) == wanted) {
             println!("{}: does not notice that {removed} is gone", case.name);
         } else {

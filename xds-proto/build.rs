@@ -1,13 +1,17 @@
 //! Compiles `proto/` into Rust and into a descriptor set, without protoc.
 //!
-//! Two outputs in `OUT_DIR`: `modules.rs` (the tree of generated packages, included by `lib.rs`) and `descriptors.bin`
-//! (the same files as a `FileDescriptorSet`, without comments, for JSON and for finding fields outside the slice).
+//! Three outputs in `OUT_DIR`: `modules.rs` (the tree of generated packages, included by `lib.rs`), `descriptors.bin`
+//! (the same files as a `FileDescriptorSet`, without comments, for JSON and for naming fields outside the slice), and `shapes.rs`
+//! (field numbers alone, for telling quickly that there are no such fields).
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use prost::Message as _;
+use prost_types::field_descriptor_proto::Type;
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 const PROTO_ROOT: &str = "proto";
 
@@ -27,6 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         file.source_code_info = None;
     }
     fs::write(out_dir.join("descriptors.bin"), embedded.encode_to_vec())?;
+
+    fs::write(out_dir.join("shapes.rs"), shapes(&set))?;
 
     // Deprecated fields are part of what operators' files contain: reading them is no mistake of the parser.
     for file in &mut set.file {
@@ -56,7 +62,54 @@ fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     Ok(files)
 }
 
-fn allow_deprecated(message: &mut prost_types::DescriptorProto) {
+/// Every message, by name, with its field numbers and what is inside: see `src/shape.rs`.
+fn shapes(set: &FileDescriptorSet) -> String {
+    let mut messages = BTreeMap::new();
+    for file in &set.file {
+        for message in &file.message_type {
+            collect(file.package(), message, &mut messages);
+        }
+    }
+    let indices: BTreeMap<&str, usize> = messages.keys().enumerate().map(|(index, name)| (name.as_str(), index)).collect();
+    let mut code = format!("static SHAPES: [Shape; {}] = [\n", messages.len());
+    for (name, message) in &messages {
+        let mut fields: Vec<(i32, String)> =
+            message.field.iter().map(|field| (field.number(), inside(field, &messages, &indices))).collect();
+        fields.sort();
+        let fields: Vec<String> = fields.into_iter().map(|(number, inside)| format!("({number}, {inside})")).collect();
+        code.push_str(&format!("    Shape {{ name: {name:?}, fields: &[{}] }},\n", fields.join(", ")));
+    }
+    code.push_str("];\n");
+    code
+}
+
+fn collect<'a>(scope: &str, message: &'a DescriptorProto, messages: &mut BTreeMap<String, &'a DescriptorProto>) {
+    let name = format!("{scope}.{}", message.name());
+    for nested in &message.nested_type {
+        collect(&name, nested, messages);
+    }
+    messages.insert(name, message);
+}
+
+fn inside(field: &FieldDescriptorProto, messages: &BTreeMap<String, &DescriptorProto>, indices: &BTreeMap<&str, usize>) -> String {
+    let name = field.type_name().trim_start_matches('.');
+    let Some(message) = messages.get(name).filter(|_| field.r#type() == Type::Message) else { return "Inside::Nothing".to_owned() };
+    if message.options.as_ref().is_some_and(|options| options.map_entry()) {
+        let value = message.field.iter().find(|field| field.number() == 2).map(|value| inside(value, messages, indices));
+        return match value.as_deref() {
+            Some("Inside::Any") => "Inside::MapOfAny".to_owned(),
+            Some("Inside::Nothing") | None => "Inside::Nothing".to_owned(),
+            Some(value) => value.replace("Inside::Message", "Inside::MapOf"),
+        };
+    }
+    match (name, indices.get(name)) {
+        ("google.protobuf.Any", _) => "Inside::Any".to_owned(),
+        (name, Some(index)) if !name.starts_with("google.protobuf.") => format!("Inside::Message({index})"),
+        _ => "Inside::Nothing".to_owned(),
+    }
+}
+
+fn allow_deprecated(message: &mut DescriptorProto) {
     for field in &mut message.field {
         if let Some(options) = &mut field.options {
             options.deprecated = None;

@@ -177,6 +177,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
         logs: Arc::clone(&logs),
         spread: Spread::new(options.workers),
         limit: bootstrap.max_connections.map(ConnectionLimit::new),
+        drain_time: options.drain_time,
         spans,
         local_ip: local_ip(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),

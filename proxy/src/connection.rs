@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::accept::chain::{self, Facts};
+use crate::accept::listeners::own_address;
 use crate::accept::original_dst::original_dst;
 use crate::config::address::Address;
 use crate::config::http::CodecChoice;
@@ -42,6 +43,16 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
         return;
     };
     let stream = Rewind::new(seen.freeze(), socket);
+    let over = chain.farewell.over(worker.shared.drain_time);
+    tokio::select! {
+        () = handle(Rc::clone(&worker), &listener, Arc::clone(&chain), info, stream) => {}
+        // The chain is gone from the configuration, and has been for as long as connections are given to end.
+        () = over => {}
+    }
+}
+
+/// What follows the choice of a chain.
+async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>) {
     match &chain.tls {
         None => handle_plain(worker, chain, info, stream).await,
         Some(config) => {
@@ -53,7 +64,7 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
                     handle_tls(worker, chain, info, stream).await;
                 }
                 Err(error) => {
-                    count_handshake_failure(&listener, &error.cause);
+                    count_handshake_failure(listener, &error.cause);
                     tracing::debug!(listener = %listener.config.name, client = %info.client, %error, "TLS handshake");
                 }
             }
@@ -84,7 +95,10 @@ struct Place {
 /// Socket settings; returns where the connection arrived.
 fn prepare(listener: &ActiveListener, socket: &Socket) -> Place {
     let fallback = || listener.config.addresses.first().map_or_else(|| Address::Unix("".into()), |address| address.address.clone());
-    let Socket::Tcp(stream) = socket else { return Place { local: fallback(), redirected: false } };
+    let stream = match socket {
+        Socket::Tcp(stream) => stream,
+        Socket::Unix(stream) => return Place { local: own_address(stream).unwrap_or_else(fallback), redirected: false },
+    };
     // Refused only on a socket that has failed already; the first read will tell.
     let _failed = stream.set_nodelay(true).is_err();
     if let Some(keepalive) = listener.config.keepalive {
@@ -92,7 +106,7 @@ fn prepare(listener: &ActiveListener, socket: &Socket) -> Place {
     }
     let before = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
     let redirected = before.is_some();
-    Place { local: before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::Ip), redirected }
+    Place { local: before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::of_tcp), redirected }
 }
 
 fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {

@@ -96,6 +96,14 @@ impl Farewell {
         self.0.send_replace(true);
     }
 
+    /// Waits until they were told, and then for so long: whoever has not gone by then is sent.
+    pub async fn over(&self, limit: Duration) {
+        let mut told = self.0.subscribe();
+        // The sender lives as long as this.
+        let _gone = told.wait_for(|told| *told).await.is_err();
+        tokio::time::sleep(limit).await;
+    }
+
     /// What HTTP connections watch.
     pub fn http(&self) -> Drain {
         Drain::new(self.0.subscribe())
@@ -104,3 +112,22 @@ impl Farewell {
 
 /// Between looks at whether connections are still open, when draining.
 pub const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_stays_is_sent_when_the_time_is_over() {
+        let farewell = Farewell::default();
+        let limit = Duration::from_secs(600);
+        let silent = tokio::time::timeout(Duration::from_secs(86_400), farewell.over(limit)).await;
+        assert!(silent.is_err(), "nobody was told anything");
+        let told = Instant::now();
+        farewell.tell();
+        farewell.over(limit).await;
+        assert_eq!(told.elapsed(), limit);
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::time::Instant;
@@ -254,6 +255,8 @@ pub struct Shared {
     pub spread: Spread,
     /// The limit of all connections, if there is one.
     pub limit: Option<Arc<ConnectionLimit>>,
+    /// How long connections are given to end, once they were told to go.
+    pub drain_time: Duration,
     /// The way of spans to their collectors.
     pub spans: Exporter,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.

@@ -12,6 +12,10 @@ pub mod case;
 pub mod client;
 /// What counts as equal, and the reasons.
 pub mod compare;
+/// A scripted xDS server.
+pub mod control_plane;
+/// Resources from the bootstrap file, or from a server.
+pub mod delivery;
 /// How Envoy is found and started.
 pub mod envoy;
 /// The only waiting loop.
@@ -22,6 +26,8 @@ pub mod example;
 pub mod fuzz;
 /// Cases with one field of their configuration taken away.
 pub mod mutate;
+/// A name server whose answers change.
+pub mod names;
 /// What a client or an upstream saw.
 pub mod observe;
 /// Ports that nobody else in this run is given.
@@ -34,6 +40,10 @@ pub mod proxy;
 pub mod run;
 /// The environment variables of the suites.
 pub mod settings;
+/// TCP and Unix sockets alike.
+pub mod socket;
+/// The differential suite as a program.
+pub mod suite;
 /// Counts how cases ended.
 pub mod tally;
 /// Servers that answer, delay, reset and record.

@@ -1,5 +1,6 @@
 //! The environment variables that the suites know; read here and nowhere else.
 
+use crate::control_plane::Dialect;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,16 @@ pub fn mode() -> Mode {
         Some("ninon") => Mode::NinonOnly,
         Some("envoy-twice") => Mode::EnvoyTwice,
         Some(other) => panic!("DIFFERENTIAL_ONLY is `{other}`; known: envoy, ninon, envoy-twice"),
+    }
+}
+
+/// `DIFFERENTIAL_DIALECT`: `sotw` or `delta` for all cases over xDS; half of them in each when unset.
+pub fn dialect() -> Option<Dialect> {
+    match variable("DIFFERENTIAL_DIALECT").as_deref() {
+        None | Some("") => None,
+        Some("sotw") => Some(Dialect::Sotw),
+        Some("delta") => Some(Dialect::Delta),
+        Some(other) => panic!("DIFFERENTIAL_DIALECT is `{other}`; known: sotw, delta"),
     }
 }
 
@@ -93,6 +104,17 @@ pub fn is_on_path(program: &str) -> bool {
 /// `CLIENTS_PYTHON`, else `target/clients/bin/python` as `make test` installs it: Python with gRPC and WebSocket libraries.
 pub fn clients_python() -> PathBuf {
     variable("CLIENTS_PYTHON").map_or_else(|| repository().join("target/clients/bin/python"), PathBuf::from)
+}
+
+/// `GO_BIN`, else `go` on the path, else where Go installs itself.
+pub fn go_binary() -> PathBuf {
+    let usual = || if is_on_path("go") { "go" } else { "/usr/local/go/bin/go" };
+    variable("GO_BIN").map_or_else(|| PathBuf::from(usual()), PathBuf::from)
+}
+
+/// `XDS_SEED`: the random changes of an earlier run.
+pub fn xds_seed() -> Option<u64> {
+    variable("XDS_SEED").map(|text| text.parse().expect("XDS_SEED is a number"))
 }
 
 /// The folder `tests/` of the repository.

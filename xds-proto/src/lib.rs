@@ -21,9 +21,11 @@ pub mod unknown;
 mod fault;
 mod path;
 mod secrecy;
+mod shape;
 
 pub use fault::Fault;
 pub use prost_reflect::DescriptorPool;
+pub use shape::is_within;
 
 /// Messages nested deeper than this are refused everywhere: less than what prost refuses (100), far more than any
 /// configuration needs, and it fits a small stack.

@@ -260,11 +260,13 @@ mod tests {
     fn found(type_url: &str, value: Vec<u8>) -> Vec<String> {
         let resource = Any { type_url: type_url.to_owned(), value };
         let found = in_any(&descriptor_pool().unwrap(), &resource).unwrap();
+        assert_eq!(crate::is_within(&resource), found.is_empty(), "{found:?}");
         found.iter().map(ToString::to_string).collect()
     }
 
     fn refused(type_url: &str, value: Vec<u8>) -> String {
         let resource = Any { type_url: type_url.to_owned(), value };
+        assert!(!crate::is_within(&resource));
         in_any(&descriptor_pool().unwrap(), &resource).unwrap_err().to_string()
     }
 

@@ -40,9 +40,11 @@ impl Admin {
                 None => Ok(serde_json::json!({ "configs": [], "eds": request.include_endpoints })),
                 Some(name) => Err(DumpError::NoResource(name.clone())),
             }),
+            refresh: Box::new(|| ()),
             control_plane: Box::new(|| Some("control plane: connected\n".into())),
             clusters: Box::new(Vec::new),
             listeners: Box::new(move || vec![ListenerView { name: "in".into(), addresses: vec![Address::Ip(address)] }]),
+            tls: Box::new(Vec::new),
             actions: wishes,
         };
         let server = OwnedTask::spawn(serve(AdminListener::Tcp(listener), Rc::new(admin), access));

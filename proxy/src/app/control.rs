@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::admin::ServerState;
 use crate::app::cache::Cache;
 use crate::app::live::Live;
-use crate::app::status::{self, Following};
+use crate::app::status::Following;
 use crate::config::ClusterName;
 use crate::config::bootstrap::Dynamic;
 use crate::config::cluster::Cluster;
@@ -18,8 +18,7 @@ use crate::runtime::Shared;
 use crate::xds::cache;
 use crate::xds::follow::Outcome;
 use crate::xds::resource::{Kind, Offered};
-use crate::xds::stream::{Answer, Attempt, Bytes, Dialect, Opener, Opening, Request, Stream, StreamError};
-use crate::xds::view;
+use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Pings, Request, Stream, StreamError, Way};
 
 /// How long a control plane may take for its first answer before the last good configuration of an earlier run serves.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
@@ -243,12 +242,8 @@ impl Control {
         self.wake = outcome.step.wake;
         // What is there serves before the server hears that it was taken.
         self.live.apply(outcome.step).await;
-        {
-            let following = self.following.borrow();
-            status::show(&view::count(&following.follower.seen()), &self.shared.registry.control_plane);
-            if let Some(cache) = &mut self.cache {
-                cache.note(following.follower.inventory.changes());
-            }
+        if let Some(cache) = &mut self.cache {
+            cache.note(self.following.borrow().follower.inventory.changes());
         }
         self.send(outcome.requests);
     }
@@ -268,10 +263,11 @@ impl Control {
         stats.connected_state.set(0);
         self.following.borrow_mut().link.failed(error.to_string());
         if let Link::Open(stream) = &self.link {
-            if !std::mem::replace(&mut self.told, true) {
+            let was_good = self.opener.lost(stream.lived());
+            let told = std::mem::replace(&mut self.told, true);
+            if was_good || !told {
                 tracing::warn!(server = %stream.server, %error, "the stream of the control plane ended; what serves goes on");
             }
-            self.opener.lost(stream);
         }
         self.reopen();
     }
@@ -298,7 +294,8 @@ fn connect(shared: Arc<Shared>, server: ClusterName, tls: TlsSource) -> Opening 
         let endpoint = members.get(at).ok_or("the cluster has no endpoints")?.endpoint.clone();
         drop(endpoints);
         let opened = crate::connect::tcp::open(&endpoint, cluster, Some(&tls)).await.map_err(|error| error.to_string())?;
-        let bytes: Box<dyn Bytes> = Box::new(opened.io);
-        Ok(bytes)
+        let settings = &cluster.config().http2;
+        let pings = settings.keepalive_interval.map(|interval| Pings { interval, timeout: settings.keepalive_timeout });
+        Ok(Way { bytes: Box::new(opened.io), pings: pings.unwrap_or_default() })
     })
 }

@@ -71,8 +71,14 @@ impl Following {
     }
 }
 
-/// The counts as metrics.
-pub(super) fn show(counts: &[(Kind, Count)], stats: &ControlPlaneStats) {
+impl Following {
+    /// Counts as metrics, when somebody asks for metrics.
+    pub(super) fn show(&self, stats: &ControlPlaneStats) {
+        show(&view::count(&self.follower.seen()), stats);
+    }
+}
+
+fn show(counts: &[(Kind, Count)], stats: &ControlPlaneStats) {
     for (kind, count) in counts {
         let (active, warming, refused) = match kind {
             Kind::Cluster => (&stats.clusters_active, &stats.clusters_warming, &stats.clusters_refused),

@@ -6,7 +6,12 @@
 //!
 //! No I/O and no clock: the caller tells the time and what has been resolved.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+/// Clusters that routes and listeners name.
+mod named;
+/// What is waited for.
+mod waits;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,11 +27,12 @@ use crate::xds::inventory::Inventory;
 use crate::xds::resource::Kind;
 use crate::xds::subscription::Wanted;
 
-/// How long a cluster that was taken away serves routes that still name it: the server changes both, one after the other.
-const FAREWELL: Duration = Duration::from_secs(5);
+use named::Clusters;
+use waits::Waits;
 
-/// How long routes wait for clusters that they name and that are not warm.
-const ROUTES_WAIT: Duration = Duration::from_secs(15);
+/// How long a cluster that was taken away serves routes that still name it: the server changes both, one after the other. And how
+/// long routes that no listener names any more serve the connections of those that did, which go when their requests have ended.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long the start waits for secrets that listeners name; the listeners themselves wait on.
 const SECRETS_WAIT: Duration = Duration::from_secs(15);
@@ -58,6 +64,8 @@ pub struct Step {
 pub struct Cascade {
     scope: Scope,
     serving: Snapshot,
+    /// Counts what has served.
+    served: u64,
     /// The endpoints that serving clusters were given.
     given: HashMap<ClusterName, Arc<Assignment>>,
     /// Clusters whose names have been resolved, or were found not to be.
@@ -70,6 +78,8 @@ pub struct Cascade {
     listeners_came: bool,
     /// Everything that was told at first serves, or was given up.
     complete: bool,
+    /// What was known at the last step.
+    stepped: Option<Known>,
 }
 
 impl Cascade {
@@ -106,6 +116,12 @@ impl Cascade {
     /// A cluster's names have been resolved, or will not be.
     pub fn resolved(&mut self, cluster: &Arc<Cluster>) {
         self.resolved.insert(cluster.name.clone(), Arc::clone(cluster));
+        self.stepped = None;
+    }
+
+    /// Counts what may change what is to be asked for.
+    pub fn questions(&self, inventory: &Inventory) -> (u64, u64, bool) {
+        (inventory.clusters.changes().wrapping_add(inventory.listeners.changes()), self.served, self.wants_listeners())
     }
 
     /// What to ask the server for, in the order in which to ask.
@@ -115,7 +131,8 @@ impl Cascade {
         let clusters = inventory.clusters.values().map(|(_, cluster)| cluster).chain(serving);
         let endpoints = clusters.filter_map(|cluster| service_name(cluster)).map(str::to_owned).collect();
         let listeners = inventory.listeners.values().map(|(_, listener)| listener).chain(&self.serving.listeners);
-        let tables = listeners.flat_map(|listener| listener.route_tables()).map(|(name, _)| name.as_str().to_owned()).collect();
+        let tables = listeners.flat_map(|listener| listener.route_tables()).map(|(name, _)| name.as_str().to_owned());
+        let tables = tables.chain(inventory.listeners.tables_named().cloned()).collect();
         vec![
             (Kind::Cluster, all(self.scope.clusters)),
             (Kind::Endpoint, Wanted::Names(endpoints)),
@@ -127,62 +144,68 @@ impl Cascade {
 
     /// Makes what is ready serve.
     pub fn step(&mut self, inventory: &Inventory, now: Instant) -> Step {
+        let known = Known::of(self, inventory);
+        let stepped = self.stepped.replace(known) == Some(known);
+        if stepped && self.waiting.is_empty() {
+            // At most endpoints have changed, of clusters that serve.
+            return Step { endpoints: self.give(inventory, None), ..Step::default() };
+        }
         let mut waits = Waits { since: &mut self.waiting, still: HashSet::new(), wake: None, now };
         let mut step = Step::default();
         let clusters = clusters(&self.serving, &self.resolved, inventory, &mut waits, &mut step.resolve);
         let known = inventory.clusters.iter().filter(|(_, entry)| entry.known.is_some());
         let warming: HashSet<&str> = known.map(|(name, _)| name).filter(|name| !clusters.contains_key(*name)).collect();
-        let tables = tables(&self.serving, &warming, inventory, &mut waits);
-        let listeners = listeners(&self.serving, &tables, &warming, inventory, &mut waits);
+        let named = Clusters { serving: &self.serving.clusters, next: &clusters, warming };
+        let tables = tables(&self.serving, &named, inventory, &mut waits);
+        let listeners = listeners(&self.serving, &tables, &named, inventory, &mut waits);
+        let is_warm = named.warming.is_empty();
         let incomplete = inventory.listeners.iter().filter(|(_, entry)| entry.known.as_ref().is_some_and(|known| known.value.is_none()));
         let secrets_wait = incomplete.fold(false, |any, (name, _)| waits.wait(Kind::Secret, name, Some(SECRETS_WAIT)) || any);
         let mut next = Snapshot { listeners, clusters, route_tables: tables };
-        keep_named(&mut next, &self.serving, &mut waits);
-        self.listeners_wanted |= self.clusters_came && warming.is_empty();
+        keep_gone(&mut next, &self.serving, &mut waits);
+        self.listeners_wanted |= self.clusters_came && is_warm;
         let Waits { still, wake, .. } = waits;
         let listeners_wait = secrets_wait || still.iter().any(|(kind, _)| *kind == Kind::Listener);
-        self.complete |= self.clusters_came && self.listeners_came && warming.is_empty() && !listeners_wait;
+        self.complete |= self.clusters_came && self.listeners_came && is_warm && !listeners_wait;
         self.waiting.retain(|what, _| still.contains(what));
         step.wake = wake;
         self.resolved.retain(|name, cluster| inventory.clusters.value(name.as_str()).is_some_and(|known| Arc::ptr_eq(known, cluster)));
-        self.given.retain(|name, _| next.clusters.contains_key(name));
-        for (name, cluster) in &next.clusters {
-            let Some(assignment) = service_name(cluster).and_then(|service| inventory.endpoints.value(service)) else { continue };
-            let renewed = self.serving.clusters.get(name).is_none_or(|serving| !Arc::ptr_eq(serving, cluster));
-            if renewed || self.given.get(name).is_none_or(|given| !Arc::ptr_eq(given, assignment)) {
-                self.given.insert(name.clone(), Arc::clone(assignment));
-                step.endpoints.push((name.clone(), Arc::clone(assignment)));
-            }
-        }
+        self.given.retain(|name, _| next.clusters.get(name).is_some_and(|cluster| service_name(cluster).is_some()));
+        step.endpoints = self.give(inventory, Some(&next));
         if !is_same(&next, &self.serving) {
             self.serving = next.clone();
+            self.served = self.served.wrapping_add(1);
             step.snapshot = Some(next);
         }
         step
     }
-}
 
-/// What is waited for, and since when.
-struct Waits<'a> {
-    since: &'a mut HashMap<(Kind, String), Instant>,
-    still: HashSet<(Kind, String)>,
-    wake: Option<Instant>,
-    now: Instant,
-}
-
-impl Waits<'_> {
-    /// Waits for at most `limit` from the first time; `false` once that is over.
-    fn wait(&mut self, kind: Kind, name: &str, limit: Option<Duration>) -> bool {
-        let key = (kind, name.to_owned());
-        let since = *self.since.entry(key.clone()).or_insert(self.now);
-        self.still.insert(key);
-        let Some(limit) = limit else { return true };
-        let Some(until) = since.checked_add(limit) else { return true };
-        if until <= self.now {
-            return false;
+    /// Endpoints that clusters of `next` have not been given yet; without it, of those that serve.
+    fn give(&mut self, inventory: &Inventory, next: Option<&Snapshot>) -> Vec<(ClusterName, Arc<Assignment>)> {
+        let mut given = Vec::new();
+        for (name, cluster) in &next.unwrap_or(&self.serving).clusters {
+            let Some(assignment) = service_name(cluster).and_then(|service| inventory.endpoints.value(service)) else { continue };
+            let renewed = next.is_some() && self.serving.clusters.get(name).is_none_or(|serving| !Arc::ptr_eq(serving, cluster));
+            if renewed || self.given.get(name).is_none_or(|given| !Arc::ptr_eq(given, assignment)) {
+                self.given.insert(name.clone(), Arc::clone(assignment));
+                given.push((name.clone(), Arc::clone(assignment)));
+            }
         }
-        self.wake = Some(self.wake.map_or(until, |wake| wake.min(until)));
-        true
+        given
+    }
+}
+
+/// What may change what is ready, other than time and endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    changes: (u64, u64, u64),
+    came: (bool, bool),
+}
+
+impl Known {
+    fn of(cascade: &Cascade, inventory: &Inventory) -> Self {
+        let changes = (inventory.clusters.changes(), inventory.listeners.changes(), inventory.routes.changes());
+        Self { changes, came: (cascade.clusters_came, cascade.listeners_came) }
     }
 }
 
@@ -231,7 +254,7 @@ fn clusters(
 
 fn tables(
     serving: &Snapshot,
-    warming: &HashSet<&str>,
+    named: &Clusters<'_>,
     inventory: &Inventory,
     waits: &mut Waits<'_>,
 ) -> HashMap<RouteTableName, Arc<RouteTable>> {
@@ -240,7 +263,10 @@ fn tables(
         let key = RouteTableName::from(name);
         let current = serving.route_tables.get(name);
         let same = current.is_some_and(|current| Arc::ptr_eq(current, table));
-        let ready = same || !waits_for(warming, table.clusters()) || !waits.wait(Kind::Route, name, Some(ROUTES_WAIT));
+        let ready = same || {
+            let limit = named.wait(&table.clusters(), current.map(|current| current.clusters()).as_ref());
+            limit.is_none() || !waits.wait(Kind::Route, name, limit)
+        };
         match (ready, current) {
             (true, _) => drop(next.insert(key, Arc::clone(table))),
             (false, Some(current)) => drop(next.insert(key, Arc::clone(current))),
@@ -253,7 +279,7 @@ fn tables(
 fn listeners(
     serving: &Snapshot,
     tables: &HashMap<RouteTableName, Arc<RouteTable>>,
-    warming: &HashSet<&str>,
+    named: &Clusters<'_>,
     inventory: &Inventory,
     waits: &mut Waits<'_>,
 ) -> Vec<Arc<Listener>> {
@@ -261,11 +287,14 @@ fn listeners(
     for (name, listener) in inventory.listeners.values() {
         let current = serving.listeners.iter().find(|current| current.name == listener.name);
         let same = current.is_some_and(|current| Arc::ptr_eq(current, listener));
-        let missing: Vec<_> = listener.route_tables().filter(|(table, _)| !tables.contains_key(*table)).collect();
-        let limit = missing.iter().try_fold(Duration::ZERO, |longest, (_, limit)| limit.map(|limit| longest.max(limit)));
-        let ready = same
-            || (missing.is_empty() || !waits.wait(Kind::Listener, name, limit))
-                && (!waits_for(warming, listener.clusters()) || !waits.wait(Kind::Listener, name, Some(ROUTES_WAIT)));
+        let ready = same || {
+            let missing = listener.route_tables().filter(|(table, _)| !tables.contains_key(*table));
+            let limits: Vec<Option<Duration>> = missing.map(|(_, limit)| limit).collect();
+            let limit = limits.iter().try_fold(Duration::ZERO, |longest, limit| limit.map(|limit| longest.max(limit)));
+            let clusters_limit = named.wait(&listener.clusters(), current.map(|current| current.clusters()).as_ref());
+            (limits.is_empty() || !waits.wait(Kind::Listener, name, limit))
+                && (clusters_limit.is_none() || !waits.wait(Kind::Listener, name, clusters_limit))
+        };
         match (ready, current) {
             (true, _) => next.push(Arc::clone(listener)),
             (false, Some(current)) => next.push(Arc::clone(current)),
@@ -275,13 +304,13 @@ fn listeners(
     next
 }
 
-/// Whether one of these clusters is waited for.
-fn waits_for(warming: &HashSet<&str>, named: BTreeSet<&ClusterName>) -> bool {
-    named.into_iter().any(|name| warming.contains(name.as_str()))
-}
-
-/// Clusters that were taken away and that what serves still names.
-fn keep_named(next: &mut Snapshot, serving: &Snapshot, waits: &mut Waits<'_>) {
+/// Routes that were taken away, and clusters that were and that what serves still names.
+fn keep_gone(next: &mut Snapshot, serving: &Snapshot, waits: &mut Waits<'_>) {
+    for (name, table) in &serving.route_tables {
+        if !next.route_tables.contains_key(name) && waits.wait(Kind::Route, name.as_str(), Some(FAREWELL)) {
+            next.route_tables.insert(name.clone(), Arc::clone(table));
+        }
+    }
     let gone: Vec<_> = serving.clusters.iter().filter(|(name, _)| !next.clusters.contains_key(*name)).collect();
     if gone.is_empty() {
         return;

@@ -1,5 +1,8 @@
 //! Follows a control plane: what it says becomes known, what is known becomes what serves.
 
+/// Refusals that only say again what was said.
+mod repeat;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,6 +17,8 @@ use crate::xds::subscription::delta::Delta;
 use crate::xds::subscription::sotw::Sotw;
 use crate::xds::view::{self, Seen};
 
+use repeat::Repeats;
+
 /// All that is known and asked, without I/O.
 #[derive(Debug)]
 pub struct Follower {
@@ -24,11 +29,14 @@ pub struct Follower {
     protocol: Protocol,
     /// What was wanted when it was last looked at.
     wanted: Vec<(Kind, Wanted)>,
+    /// What the question of what is wanted depended on then.
+    questions: Option<(u64, u64, bool)>,
     limits: Limits,
     /// When clusters are given up waiting for.
     clusters_until: Option<Instant>,
     /// Likewise listeners; set when they are asked for.
     listeners_until: Option<Instant>,
+    repeats: Repeats,
 }
 
 /// How long to wait for the first word of a type; `None` is for ever.
@@ -55,7 +63,7 @@ pub struct Outcome {
     pub step: Step,
     /// How many resources were taken.
     pub accepted: u64,
-    /// Resources that were not taken.
+    /// Resources that were not taken, and had not been refused for the same reason in the answer before.
     pub refused: Vec<(Kind, Refusal)>,
 }
 
@@ -67,7 +75,9 @@ impl Follower {
             Dialect::Delta => Protocol::Delta(Delta::new(node)),
         };
         let clusters_until = limits.clusters.and_then(|limit| Instant::now().checked_add(limit));
-        let mut follower = Self { inventory, cascade, protocol, wanted: Vec::new(), limits, clusters_until, listeners_until: None };
+        let (wanted, repeats) = (Vec::new(), Repeats::default());
+        let listeners_until = None;
+        let mut follower = Self { inventory, cascade, protocol, wanted, questions: None, limits, clusters_until, listeners_until, repeats };
         // Said when a stream is opened.
         let _unsaid = follower.want();
         follower
@@ -75,6 +85,7 @@ impl Follower {
 
     /// A stream is opened: what to begin it with.
     pub fn opened(&mut self) -> Vec<Request> {
+        self.repeats.forget();
         match &mut self.protocol {
             Protocol::Sotw(sotw) => sotw.opened().into_iter().map(Request::Sotw).collect(),
             Protocol::Delta(delta) => delta.opened().into_iter().map(Request::Delta).collect(),
@@ -83,6 +94,10 @@ impl Follower {
 
     /// An answer arrived.
     pub fn received(&mut self, answer: Answer) -> Outcome {
+        let version = match &answer {
+            Answer::Sotw(answer) => answer.version_info.clone(),
+            Answer::Delta(answer) => answer.nonce.clone(),
+        };
         let answered = match (&mut self.protocol, answer) {
             (Protocol::Sotw(sotw), Answer::Sotw(answer)) => {
                 let kind = Kind::from_type_url(&answer.type_url);
@@ -94,14 +109,16 @@ impl Follower {
                 let answered = delta.received(answer, &mut self.inventory);
                 answered.map(|answered| (kind, Request::Delta(answered.reply), answered.accepted, answered.refused))
             }
-            (Protocol::Sotw(_), Answer::Delta(_)) | (Protocol::Delta(_), Answer::Sotw(_)) => return Outcome::default(),
+            (Protocol::Sotw(_), Answer::Delta(_)) | (Protocol::Delta(_), Answer::Sotw(_)) => {
+                return self.look(Instant::now());
+            }
         };
         let (kind, reply, accepted, refused) = match answered {
             Ok((Some(kind), reply, accepted, refused)) => (kind, reply, accepted, refused),
-            Ok((None, ..)) => return Outcome::default(),
+            Ok((None, ..)) => return self.look(Instant::now()),
             Err(unknown) => {
                 tracing::warn!(%unknown, "ignored");
-                return Outcome::default();
+                return self.look(Instant::now());
             }
         };
         self.inventory.rest();
@@ -110,9 +127,11 @@ impl Follower {
             Kind::Listener => self.cascade.listeners_told(),
             Kind::Endpoint | Kind::Route | Kind::Secret => {}
         }
-        let mut outcome = self.look(Instant::now());
+        let now = Instant::now();
+        let (reply, refused) = self.repeats.answered(kind, &version, refused, reply, now);
+        let mut outcome = self.look(now);
         // What the answer refers to is asked for first: servers know then what an acknowledged cluster still needs.
-        outcome.requests.push(reply);
+        outcome.requests.extend(reply);
         outcome.accepted = u64::try_from(accepted).unwrap_or(u64::MAX);
         outcome.refused = refused.into_iter().map(|refusal| (kind, refusal)).collect();
         outcome
@@ -163,8 +182,9 @@ impl Follower {
         if self.cascade.wants_listeners() && !wanted_before {
             self.listeners_until = self.limits.listeners.and_then(|limit| now.checked_add(limit));
         }
-        let requests = self.want();
-        for next in [self.inventory.next_expiry(), self.clusters_until, self.listeners_until] {
+        let mut requests = self.want();
+        requests.extend(self.repeats.due(now));
+        for next in [self.inventory.next_expiry(), self.clusters_until, self.listeners_until, self.repeats.next()] {
             step.wake = [step.wake, next].into_iter().flatten().min();
         }
         Outcome { requests, step, ..Outcome::default() }
@@ -172,6 +192,10 @@ impl Follower {
 
     /// Asks for what is wanted now and was not before.
     fn want(&mut self) -> Vec<Request> {
+        let questions = self.cascade.questions(&self.inventory);
+        if self.questions.replace(questions) == Some(questions) {
+            return Vec::new();
+        }
         let wanted = self.cascade.wanted(&self.inventory);
         if wanted == self.wanted {
             return Vec::new();
@@ -190,3 +214,6 @@ impl Follower {
         requests
     }
 }
+
+#[cfg(test)]
+mod tests;

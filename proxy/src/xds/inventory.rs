@@ -250,11 +250,13 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
         table.forgive(name);
         return Ok(());
     }
-    match parse::read::<T>(body, context) {
-        Ok(Parsed { value, secrets, warnings }) => {
+    let read = parse::read::<T>(body, context);
+    let fits = |parsed: &Parsed<T>| parsed.value.as_ref().map_or(Ok(()), |value| value.fits_beside(name, table));
+    match read.and_then(|parsed| fits(&parsed).map(|()| parsed)) {
+        Ok(Parsed { value, secrets, tables, warnings }) => {
             tell(name, &warnings);
             let version = offered.version.clone();
-            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, value, secrets, warnings };
+            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, value, secrets, tables, warnings };
             table.accept(name, origin, known);
             Ok(())
         }
@@ -272,6 +274,7 @@ fn again<T: Parse>(table: &mut Table<T>, secret: &str, context: &mut Context<'_>
             Ok(parsed) => {
                 if let Some(known) = table.known_mut(&name) {
                     known.value = parsed.value.or(known.value.take());
+                    table.changes = table.changes.wrapping_add(1);
                 }
             }
             Err(faults) => tracing::warn!(%name, %secret, %faults, "the new secret does not fit; the one before stays"),

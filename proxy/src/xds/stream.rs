@@ -7,6 +7,8 @@
 mod channel;
 /// Which protocol is spoken.
 mod dialect;
+/// The first word of a server.
+mod greeting;
 
 use std::fmt;
 use std::future::Future;
@@ -35,8 +37,33 @@ pub trait Bytes: AsyncRead + AsyncWrite + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + 'static> Bytes for T {}
 
+/// A connection to a server.
+pub struct Way {
+    /// What goes over it.
+    pub bytes: Box<dyn Bytes>,
+    /// How a server is noticed that is gone without a word.
+    pub pings: Pings,
+}
+
+/// When a silent server is asked for a sign of life, and how long that may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pings {
+    /// Silence before one.
+    pub interval: Duration,
+    /// For its answer.
+    pub timeout: Duration,
+}
+
+impl Default for Pings {
+    /// gRPC's servers end connections that are pinged more often than every five minutes, unless they are told otherwise
+    /// (gRFC A8); its clients wait 20 s for the answer.
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(330), timeout: Duration::from_secs(20) }
+    }
+}
+
 /// A way that is being made; nothing happens before it is polled.
-pub type Opening = Pin<Box<dyn Future<Output = Result<Box<dyn Bytes>, String>>>>;
+pub type Opening = Pin<Box<dyn Future<Output = Result<Way, String>>>>;
 
 /// A stream that is being opened.
 pub type Attempt = Pin<Box<dyn Future<Output = Result<Stream, (ClusterName, StreamError)>>>>;
@@ -73,6 +100,11 @@ impl Stream {
         self.link.send(request)
     }
 
+    /// How long it has been open.
+    pub fn lived(&self) -> Duration {
+        self.since.elapsed()
+    }
+
     /// The next answer.
     ///
     /// # Errors
@@ -97,12 +129,15 @@ impl Opener {
         Self { dynamic, next: 0, back_off: BACK_OFF.0, not_before: Instant::now() }
     }
 
-    /// A stream was lost: how soon the next may be opened depends on how long it lived.
-    pub fn lost(&mut self, stream: &Stream) {
-        if stream.since.elapsed() >= GOOD_STREAM {
+    /// A stream was lost after so long: how soon the next may be opened depends on it. Whether it was a good one, so that this is
+    /// a new outage, even if the server had nothing to say.
+    pub fn lost(&mut self, lived: Duration) -> bool {
+        let was_good = lived >= GOOD_STREAM;
+        if was_good {
             self.back_off = BACK_OFF.0;
         }
         self.wait();
+        was_good
     }
 
     fn wait(&mut self) {
@@ -125,8 +160,8 @@ impl Opener {
         Box::pin(async move {
             tokio::time::sleep_until(not_before).await;
             let opening = async {
-                let bytes = connecting.await.map_err(StreamError)?;
-                let channel = Channel::open(bytes, &server).await?;
+                let way = connecting.await.map_err(StreamError)?;
+                let channel = Channel::open(way, &server).await?;
                 let link = dialect::Link::open(dialect, &channel, &metadata);
                 Ok(Stream { server: server.clone(), link, since: Instant::now(), _channel: channel })
             };
@@ -141,3 +176,6 @@ impl Opener {
         self.wait();
     }
 }
+
+#[cfg(test)]
+mod tests;

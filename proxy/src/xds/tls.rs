@@ -83,8 +83,13 @@ fn downstream(context: &wire::DownstreamTlsContext, parser: &mut Parser) -> Opti
     let require_client_certificate = context.require_client_certificate.unwrap_or(false);
     parser.at("common_tls_context", |parser| {
         let parts = parts(common, parser)?;
-        if parts.certificates.is_empty() && !parser.has_faults() {
+        let named = common.tls_certificates.len() + common.tls_certificate_sds_secret_configs.len();
+        if named == 0 && !parser.has_faults() {
             return parser.refuse_at("tls_certificates", "a server needs a certificate");
+        }
+        if parts.certificates.len() < named {
+            // One is refused, or has not come yet.
+            return None;
         }
         if require_client_certificate && parts.validation.is_none() {
             let problem = "require_client_certificate needs a trusted_ca to check it by";

@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use crate::config::snapshot::Snapshot;
+use crate::xds::cascade::named::UNKNOWN;
 use crate::xds::cascade::{Cascade, FAREWELL, Scope, Step};
 use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes};
 use crate::xds::inventory::{Basis, Inventory};
@@ -81,6 +84,33 @@ async fn routes_wait_for_a_cluster_that_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn changed_routes_wait_for_a_cluster_that_comes_after_them() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&cluster("web"));
+    mesh.tell(&endpoints("web", 80));
+    mesh.tell(&routes("r", "web"));
+    let before = mesh.cascade.serving().route_tables["r"].clone();
+    let wake = mesh.tell(&routes("r", "late")).wake;
+    assert_eq!(wake, Some(Instant::now() + UNKNOWN));
+    assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+    mesh.tell(&cluster("late"));
+    assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]), "it has no endpoints yet");
+    mesh.tell(&endpoints("late", 80));
+    assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn routes_serve_without_a_cluster_that_does_not_come() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&routes("r", "web"));
+    let before = mesh.cascade.serving().route_tables["r"].clone();
+    mesh.tell(&routes("r", "never"));
+    tokio::time::advance(UNKNOWN).await;
+    mesh.step();
+    assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_changed_cluster_keeps_the_endpoints_that_did_not_change() {
     let mut mesh = Mesh::new();
     mesh.tell(&cluster("web"));
@@ -128,6 +158,18 @@ async fn a_cluster_that_was_taken_away_serves_routes_that_name_it_for_a_while() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn routes_that_no_listener_names_any_more_serve_open_connections_for_a_while() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&routes("old", "web"));
+    mesh.inventory.retain(Kind::Route, &[].into());
+    let wake = mesh.step().wake;
+    assert_eq!((mesh.serves().1, wake), (texts(&["old"]), Some(Instant::now() + FAREWELL)));
+    tokio::time::advance(FAREWELL).await;
+    mesh.step();
+    assert!(mesh.serves().1.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn any_order_of_answers_ends_in_the_same() {
     let all = [cluster("web"), endpoints("web", 80), listener("in", 8080, "r"), routes("r", "web")];
     for first in 0..4 {
@@ -141,5 +183,107 @@ async fn any_order_of_answers_ends_in_the_same() {
             }
             assert_eq!(mesh.serves(), (texts(&["web"]), texts(&["r"]), texts(&["in"])));
         }
+    }
+}
+
+/// Something that happens.
+#[derive(Clone, Debug)]
+enum Event {
+    Told(Kind, &'static str, u8),
+    TakenAway(Kind, &'static str),
+    TimePasses,
+}
+
+/// A resource in one of its forms; the last form of a cluster is not good.
+fn form(kind: Kind, name: &str, form: u8) -> (Kind, Json) {
+    let other = if form == 0 { "a" } else { "b" };
+    match (kind, form) {
+        (Kind::Cluster, 0) => cluster(name),
+        (Kind::Cluster, 1) => (kind, serde_json::json!({"name": name, "type": "STATIC"})),
+        (Kind::Cluster, _) => (kind, serde_json::json!({"name": name, "type": "EDS"})),
+        (Kind::Endpoint, _) => endpoints(name, 80 + u16::from(form)),
+        (Kind::Listener, _) => listener(name, 8080, if form == 0 { "r" } else { "s" }),
+        (Kind::Route, _) => routes(name, other),
+        (Kind::Secret, _) => unreachable!("none here"),
+    }
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let resource = prop_oneof![
+        (Just(Kind::Cluster), prop_oneof![Just("a"), Just("b")]),
+        (Just(Kind::Endpoint), prop_oneof![Just("a"), Just("b")]),
+        (Just(Kind::Listener), prop_oneof![Just("in"), Just("out")]),
+        (Just(Kind::Route), prop_oneof![Just("r"), Just("s")]),
+    ];
+    let of_whole = prop_oneof![(Just(Kind::Cluster), prop_oneof![Just("a"), Just("b")]), (Just(Kind::Listener), Just("in"))];
+    prop_oneof![
+        8 => (resource, 0..3_u8).prop_map(|((kind, name), form)| Event::Told(kind, name, form)),
+        2 => of_whole.prop_map(|(kind, name)| Event::TakenAway(kind, name)),
+        1 => Just(Event::TimePasses),
+    ]
+}
+
+/// All that serves, in words.
+fn in_words(mesh: &Mesh) -> Vec<String> {
+    let Snapshot { clusters, route_tables, listeners } = mesh.cascade.serving();
+    let mut words: Vec<String> = clusters.values().map(|cluster| format!("{cluster:?}")).collect();
+    words.extend(route_tables.iter().map(|(name, table)| format!("{name}: {table:?}")));
+    words.extend(listeners.iter().map(|listener| format!("{listener:?}")));
+    words.extend(mesh.cascade.given.iter().map(|(name, given)| format!("{name} has {given:?}")));
+    words.sort();
+    words
+}
+
+/// Until nothing waits any more.
+async fn settle(mesh: &mut Mesh) {
+    for _ in 0..4 {
+        tokio::time::advance(Duration::from_secs(60)).await;
+        mesh.step();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_story_ends_as_a_fresh_start_with_what_was_good_last(events in prop::collection::vec(event(), 0..24)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut mesh = Mesh::new();
+            let mut last = BTreeMap::new();
+            for event in &events {
+                match event {
+                    Event::Told(kind, name, number) => {
+                        let resource = form(*kind, name, *number);
+                        if offer(&mut mesh.inventory, "1", &resource).is_ok() {
+                            last.insert((*kind, *name), resource);
+                        }
+                    }
+                    Event::TakenAway(kind, name) => {
+                        mesh.inventory.remove(*kind, name);
+                        last.remove(&(*kind, *name));
+                    }
+                    Event::TimePasses => tokio::time::advance(Duration::from_secs(4)).await,
+                }
+                let before = mesh.cascade.serving().clone();
+                mesh.step();
+                // What serves has all that it names, as long as it is there or was a moment ago.
+                for table in mesh.cascade.serving().route_tables.values() {
+                    for name in table.clusters().into_iter().filter(|name| before.clusters.contains_key(*name)) {
+                        let given_up = !mesh.inventory.clusters.iter().any(|(known, _)| known == name.as_str());
+                        assert!(given_up || mesh.cascade.serving().clusters.contains_key(name), "{name} went under {events:?}");
+                    }
+                }
+            }
+            settle(&mut mesh).await;
+            let mut fresh = Mesh::new();
+            for resource in last.values() {
+                fresh.tell(resource);
+            }
+            settle(&mut fresh).await;
+            let (ours, fresh) = (in_words(&mesh), in_words(&fresh));
+            let odd: Vec<_> = ours.iter().filter(|word| !fresh.contains(word)).chain(fresh.iter().filter(|word| !ours.contains(word))).collect();
+            assert!(odd.is_empty(), "{odd:#?}");
+        });
     }
 }

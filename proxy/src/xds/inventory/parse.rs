@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use prost::Message as _;
 use prost_types::Any;
 use xds_proto::envoy::config::cluster::v3 as cluster_wire;
 use xds_proto::envoy::config::endpoint::v3 as endpoint_wire;
@@ -31,6 +30,7 @@ pub(super) struct Parsed<T> {
     /// `None` while secrets are missing.
     pub(super) value: Option<Arc<T>>,
     pub(super) secrets: BTreeSet<String>,
+    pub(super) tables: BTreeSet<String>,
     pub(super) warnings: Vec<Invalid>,
 }
 
@@ -39,12 +39,15 @@ pub(super) trait Parse: Sized {
     /// Its form on the wire.
     type Wire: prost::Message + prost::Name + Default;
 
-    /// No `Any` inside, so all of it is read at once.
-    const IS_FLAT: bool = false;
     /// All of it decides who may do what.
     const IS_DECISIVE: bool = false;
 
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self>;
+
+    /// Whether it can be there together with the others.
+    fn fits_beside(&self, _: &str, _: &Table<Self>) -> Result<(), Faults> {
+        Ok(())
+    }
 }
 
 impl Parse for Cluster {
@@ -58,8 +61,6 @@ impl Parse for Cluster {
 impl Parse for Assignment {
     type Wire = endpoint_wire::ClusterLoadAssignment;
 
-    const IS_FLAT: bool = true;
-
     fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
         endpoint::parse(wire, endpoint::Addresses::Known, parser)
     }
@@ -70,6 +71,16 @@ impl Parse for Listener {
 
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self> {
         listener::parse(wire, &basis.runtime, parser)
+    }
+
+    /// Two listeners of one address would each get a part of its connections.
+    fn fits_beside(&self, name: &str, others: &Table<Self>) -> Result<(), Faults> {
+        for (other, listener) in others.values().filter(|(other, _)| *other != name) {
+            if let Some(address) = self.shared_address(listener) {
+                return Err(Faults::one(format_args!("address: {address} is that of the listener {other:?}")));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -100,19 +111,18 @@ pub(super) fn read<T: Parse>(body: &Any, context: &mut Context<'_>) -> Result<Pa
     parser.serve_secrets(context.served.values().map(|(name, secret)| (name.to_owned(), StaticSecret::clone(secret))));
     let value = parser.unpack::<T::Wire>(body).and_then(|wire| {
         let value = T::parse(&wire, context.basis, &mut parser);
-        // Reading leaves out what is outside of the slice: what is as long when written again had nothing of it.
-        if !T::IS_FLAT || wire.encoded_len() != body.value.len() {
+        if !xds_proto::is_within(body) {
             look_outside::<T>(body, context, &mut parser);
         }
         value
     });
-    let (secrets, complete) = parser.served_secrets();
+    let ((secrets, complete), tables) = (parser.served_secrets(), parser.served_tables());
     if !complete && !parser.has_faults() {
         let ((), warnings) = parser.finish(Some(()))?;
-        return Ok(Parsed { value: None, secrets, warnings });
+        return Ok(Parsed { value: None, secrets, tables, warnings });
     }
     let (value, warnings) = parser.finish(value)?;
-    Ok(Parsed { value: Some(Arc::new(value)), secrets, warnings })
+    Ok(Parsed { value: Some(Arc::new(value)), secrets, tables, warnings })
 }
 
 fn look_outside<T: Parse>(body: &Any, context: &mut Context<'_>, parser: &mut Parser) {

@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use prost_types::Any;
 use serde_json::{Value as Json, json};
 use xds_proto::any;
@@ -12,13 +14,13 @@ use crate::xds::resource::{Kind, Offered, Sink as _};
 
 /// A resource in JSON, as a server would send it.
 pub(crate) fn packed(kind: Kind, resource: &Json) -> Any {
-    let pool = xds_proto::descriptor_pool().unwrap();
+    static POOL: LazyLock<xds_proto::DescriptorPool> = LazyLock::new(|| xds_proto::descriptor_pool().unwrap());
     match kind {
-        Kind::Cluster => any::pack(&xds_proto::json::from_json::<Cluster>(&pool, resource).unwrap().0),
-        Kind::Endpoint => any::pack(&xds_proto::json::from_json::<ClusterLoadAssignment>(&pool, resource).unwrap().0),
-        Kind::Listener => any::pack(&xds_proto::json::from_json::<Listener>(&pool, resource).unwrap().0),
-        Kind::Route => any::pack(&xds_proto::json::from_json::<RouteConfiguration>(&pool, resource).unwrap().0),
-        Kind::Secret => any::pack(&xds_proto::json::from_json::<Secret>(&pool, resource).unwrap().0),
+        Kind::Cluster => any::pack(&xds_proto::json::from_json::<Cluster>(&POOL, resource).unwrap().0),
+        Kind::Endpoint => any::pack(&xds_proto::json::from_json::<ClusterLoadAssignment>(&POOL, resource).unwrap().0),
+        Kind::Listener => any::pack(&xds_proto::json::from_json::<Listener>(&POOL, resource).unwrap().0),
+        Kind::Route => any::pack(&xds_proto::json::from_json::<RouteConfiguration>(&POOL, resource).unwrap().0),
+        Kind::Secret => any::pack(&xds_proto::json::from_json::<Secret>(&POOL, resource).unwrap().0),
     }
 }
 
@@ -106,4 +108,63 @@ fn endpoints_stay_when_a_server_takes_them_back() {
     assert!(inventory.endpoints.value("web").is_some());
     inventory.retain(Kind::Endpoint, &std::collections::BTreeSet::new());
     assert!(inventory.endpoints.value("web").is_none(), "nothing refers to them");
+}
+
+/// A listener of TLS whose certificate a server has.
+fn tls_listener(secret: &str) -> (Kind, Json) {
+    let (kind, mut listener) = listener("in", 8443, "table");
+    let sds = json!({"name": secret, "sds_config": {"ads": {}, "resource_api_version": "V3"}});
+    listener["filter_chains"][0]["transport_socket"] = json!({"name": "tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"tls_certificate_sds_secret_configs": [sds]},
+    }});
+    (kind, listener)
+}
+
+fn certificate(name: &str) -> (Kind, Json) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    (
+        Kind::Secret,
+        json!({"name": name, "tls_certificate": {"certificate_chain": {"inline_string": chain}, "private_key": {"inline_string": key}}}),
+    )
+}
+
+#[test]
+fn a_listener_waits_for_its_certificate() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &tls_listener("identity")).unwrap();
+    assert_eq!(inventory.secrets_named().into_iter().collect::<Vec<_>>(), ["identity"]);
+    assert!(inventory.listeners.value("in").is_none(), "it is good, and not complete");
+    assert_eq!(inventory.listeners.tables_named().collect::<Vec<_>>(), ["table"], "routes are asked for in the meantime");
+    offer(&mut inventory, "1", &certificate("another")).unwrap();
+    assert!(inventory.listeners.value("in").is_none());
+    offer(&mut inventory, "1", &certificate("identity")).unwrap();
+    let first = inventory.listeners.value("in").unwrap().clone();
+    offer(&mut inventory, "2", &certificate("identity")).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(&first, inventory.listeners.value("in").unwrap()), "it is made anew with the next one");
+}
+
+#[test]
+fn a_listener_stays_until_its_next_certificate_is_there() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &tls_listener("first")).unwrap();
+    offer(&mut inventory, "1", &certificate("first")).unwrap();
+    let before = inventory.listeners.value("in").unwrap().clone();
+    offer(&mut inventory, "2", &tls_listener("next")).unwrap();
+    assert!(std::sync::Arc::ptr_eq(inventory.listeners.value("in").unwrap(), &before));
+    offer(&mut inventory, "2", &certificate("next")).unwrap();
+    assert!(!std::sync::Arc::ptr_eq(inventory.listeners.value("in").unwrap(), &before));
+}
+
+#[test]
+fn two_listeners_of_one_address_are_not_taken() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &listener("in", 8080, "table")).unwrap();
+    let error = offer(&mut inventory, "1", &listener("other", 8080, "table")).unwrap_err();
+    assert_eq!(error, "address: 127.0.0.1:8080 is that of the listener \"in\"");
+    offer(&mut inventory, "2", &listener("in", 8081, "table")).unwrap();
+    offer(&mut inventory, "1", &listener("other", 8080, "table")).unwrap();
+    offer(&mut inventory, "1", &listener("any", 0, "table")).unwrap();
+    offer(&mut inventory, "1", &listener("any-too", 0, "table")).unwrap();
 }

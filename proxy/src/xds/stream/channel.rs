@@ -2,7 +2,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
@@ -14,10 +13,8 @@ use tower_service::Service;
 
 use crate::config::ClusterName;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
-use crate::xds::stream::{Bytes, StreamError};
-
-/// Pings on a silent connection, and how long their answer may take: a server that is gone without a word is noticed.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+use crate::xds::stream::greeting::Greeted;
+use crate::xds::stream::{StreamError, Way};
 
 /// One HTTP/2 connection, on this thread.
 #[derive(Clone, Debug)]
@@ -38,16 +35,18 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
 }
 
 impl Channel {
-    /// The authority is the cluster's name, as in Envoy.
-    pub(super) async fn open(bytes: Box<dyn Bytes>, server: &ClusterName) -> Result<Self, StreamError> {
+    /// Waits until the server is there. The authority is the cluster's name, as in Envoy.
+    pub(super) async fn open(way: Way, server: &ClusterName) -> Result<Self, StreamError> {
         let mut builder = http2::Builder::new(Here);
-        builder.timer(TokioTimer::new()).keep_alive_interval(KEEPALIVE.0).keep_alive_timeout(KEEPALIVE.1);
+        builder.timer(TokioTimer::new()).keep_alive_interval(way.pings.interval).keep_alive_timeout(way.pings.timeout);
+        let (bytes, greeting) = Greeted::new(way.bytes);
         let (sender, connection) = builder.handshake(TokioIo::new(bytes)).await.map_err(|error| StreamError(error.to_string()))?;
         let driver = OwnedTask::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the connection to the control plane ended");
             }
         });
+        greeting.heard().await?;
         let authority = Authority::try_from(server.as_str()).unwrap_or_else(|_| Authority::from_static("xds"));
         Ok(Self { sender, authority, _connection: Rc::new(driver) })
     }

@@ -277,3 +277,50 @@ fn what_an_earlier_run_knew_is_told_to_the_server() {
     let first = delta.want(Kind::Cluster, Wanted::All).unwrap();
     assert_eq!(first.initial_resource_versions.get("web").unwrap(), "9");
 }
+
+#[test]
+fn a_type_of_which_nothing_is_wanted_was_not_asked_for() {
+    let mut sotw = Sotw::new(node());
+    sotw.want(Kind::Cluster, Wanted::All);
+    sotw.want(Kind::Endpoint, these(&[]));
+    let answer = whole("1", "n1", vec![endpoints("web")]);
+    assert!(sotw.received(answer.clone(), &mut Shelf::default()).is_err());
+    sotw.want(Kind::Endpoint, these(&["web"]));
+    assert!(sotw.received(answer, &mut Shelf::default()).is_ok());
+    let mut delta = Delta::new(node());
+    delta.want(Kind::Cluster, Wanted::Nothing);
+    let answer = changes("n1", vec![named("web", "1")], &[]);
+    assert!(delta.received(answer.clone(), &mut Shelf::default()).is_err());
+    delta.want(Kind::Cluster, Wanted::All);
+    assert!(delta.received(answer, &mut Shelf::default()).is_ok());
+}
+
+#[test]
+fn what_is_gone_makes_room_for_what_is_new() {
+    /// Holds one resource at most.
+    #[derive(Default)]
+    struct Narrow(Shelf);
+
+    impl Sink for Narrow {
+        fn offer(&mut self, kind: Kind, offered: &Offered) -> Result<(), Faults> {
+            if self.0.0.is_empty() { self.0.offer(kind, offered) } else { Err(Faults::one("no room")) }
+        }
+
+        fn remove(&mut self, kind: Kind, name: &str) {
+            self.0.remove(kind, name);
+        }
+
+        fn names(&self, kind: Kind) -> Vec<String> {
+            self.0.names(kind)
+        }
+    }
+
+    let (mut sotw, mut shelf) = (Sotw::new(node()), Narrow::default());
+    sotw.want(Kind::Cluster, Wanted::All);
+    sotw.received(whole("1", "n1", vec![cluster("one")]), &mut shelf).unwrap();
+    assert!(sotw.received(whole("2", "n2", vec![cluster("two")]), &mut shelf).unwrap().refused.is_empty());
+    let (mut delta, mut shelf) = (Delta::new(node()), Narrow::default());
+    delta.want(Kind::Cluster, Wanted::All);
+    delta.received(changes("n1", vec![named("one", "1")], &[]), &mut shelf).unwrap();
+    assert!(delta.received(changes("n2", vec![named("two", "1")], &["one"]), &mut shelf).unwrap().refused.is_empty());
+}

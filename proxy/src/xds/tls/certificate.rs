@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys, RootCertStore};
 use xds_proto::envoy::config::core::v3::DataSource;
+use xds_proto::envoy::config::core::v3::data_source::Specifier;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3 as wire;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::certificate_validation_context::TrustChainVerification;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::CombinedCertificateValidationContext;
@@ -48,7 +51,23 @@ pub(super) fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Op
         Ok(_) => Some(()),
         Err(_) => parser.refuse("holds no private key in PEM (PKCS#8, SEC1 or PKCS#1, not encrypted)"),
     });
-    Some(Arc::new(CertificatePem { chain: chain?, key: key? }))
+    let pem = CertificatePem { chain: chain?, key: key?, file: file(certificate.certificate_chain.as_ref()).map(str::to_owned) };
+    belong_together(&pem, parser)?;
+    Some(Arc::new(pem))
+}
+
+/// Whoever serves them finds out as well, but then the server that sent them has been told that they are good.
+fn belong_together(pem: &CertificatePem, parser: &mut Parser) -> Option<()> {
+    let chain = CertificateDer::pem_slice_iter(&pem.chain).filter_map(Result::ok).collect();
+    let key = PrivateKeyDer::from_pem_slice(&pem.key).ok()?;
+    let Ok(key) = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key) else {
+        return parser.refuse_at("private_key", "not a key that can be used for TLS");
+    };
+    match CertifiedKey::new(chain, key).keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Some(()),
+        Err(Error::InconsistentKeys(_)) => parser.refuse_at("private_key", "does not belong to the first certificate of certificate_chain"),
+        Err(error) => parser.refuse_at("certificate_chain", error),
+    }
 }
 
 fn source(
@@ -65,6 +84,14 @@ fn source(
     })
 }
 
+/// Where the bytes come from, if from a file.
+fn file(source: Option<&DataSource>) -> Option<&str> {
+    match source?.specifier.as_ref()? {
+        Specifier::Filename(path) => Some(path),
+        Specifier::InlineBytes(_) | Specifier::InlineString(_) | Specifier::EnvironmentVariable(_) => None,
+    }
+}
+
 fn certificates(pem: &[u8], parser: &mut Parser) -> Option<()> {
     let mut count = 0_usize;
     for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -74,6 +101,16 @@ fn certificates(pem: &[u8], parser: &mut Parser) -> Option<()> {
         count = count.saturating_add(1);
     }
     if count == 0 { parser.refuse("holds no certificate in PEM") } else { Some(()) }
+}
+
+fn roots(pem: &[u8], parser: &mut Parser) -> Option<()> {
+    certificates(pem, parser)?;
+    for (index, certificate) in CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).enumerate() {
+        if let Err(error) = RootCertStore::empty().add(certificate) {
+            return parser.refuse(format_args!("certificate {index} (from 0): {error}"));
+        }
+    }
+    Some(())
 }
 
 fn revocation_lists(pem: &[u8], parser: &mut Parser) -> Option<()> {
@@ -92,7 +129,7 @@ pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &
     refuse_unsupported(context, parser);
     let trusted_ca = match context.trusted_ca.as_ref() {
         None => Some(None),
-        Some(_) => source("trusted_ca", context.trusted_ca.as_ref(), parser, certificates).map(Some),
+        Some(_) => source("trusted_ca", context.trusted_ca.as_ref(), parser, roots).map(Some),
     };
     let crl = match context.crl.as_ref() {
         None => Some(None),
@@ -110,7 +147,14 @@ pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &
         }
         return Some(None);
     }
-    Some(Some(Validation { trusted_ca: trusted_ca.map(Arc::from), secret: None, subject_alt_names, crl: crl.map(Arc::from) }))
+    let trusted_ca_file = file(context.trusted_ca.as_ref()).map(Arc::from);
+    Some(Some(Validation {
+        trusted_ca: trusted_ca.map(Arc::from),
+        trusted_ca_file,
+        secret: None,
+        subject_alt_names,
+        crl: crl.map(Arc::from),
+    }))
 }
 
 fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut Parser) {

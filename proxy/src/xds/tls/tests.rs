@@ -119,6 +119,23 @@ fn a_key_or_a_certificate_that_is_none_is_refused() {
 }
 
 #[test]
+fn a_key_of_another_certificate_is_refused() {
+    let mixed = json!([{"certificate_chain": {"inline_string": pem().0}, "private_key": {"inline_string": pem().1}}]);
+    let error = down(&common("tls_certificates", mixed)).unwrap_err();
+    assert!(error.ends_with("tls_certificates[0].private_key: does not belong to the first certificate of certificate_chain"), "{error}");
+}
+
+#[test]
+fn a_certificate_that_is_none_within_its_pem_is_refused() {
+    let empty = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let broken = json!([{"certificate_chain": {"inline_string": empty}, "private_key": {"inline_string": pem().1}}]);
+    let error = down(&common("tls_certificates", broken)).unwrap_err();
+    assert!(error.contains("tls_certificates[0].certificate_chain: "), "{error}");
+    let error = down(&common("validation_context", json!({"trusted_ca": {"inline_string": format!("{}{empty}", pem().0)}}))).unwrap_err();
+    assert!(error.contains("validation_context.trusted_ca: certificate 1 (from 0): "), "{error}");
+}
+
+#[test]
 fn a_certificate_file_that_is_not_there_is_named() {
     let files = json!([{"certificate_chain": {"filename": "/nowhere/cert.pem"}, "private_key": {"filename": "/nowhere/key.pem"}}]);
     let at = "typed_config.common_tls_context.tls_certificates[0]";
