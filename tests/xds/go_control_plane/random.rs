@@ -156,7 +156,7 @@ async fn no_change_fails_a_request(dialect: Dialect) {
             world.refuses(*port).await;
         }
     }
-    let Done { requests, crossed } = load.end().await;
+    let Done { requests, crossed } = load.end(&world).await;
     println!("{dialect:?}: {requests} requests; {crossed} crossed with the end of their connection");
     assert_eq!(world.server.journal().refusals, [], "all of it is good");
     let world = world.restart_proxy().await;
