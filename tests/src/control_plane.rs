@@ -36,7 +36,8 @@ impl Dialect {
 
 /// What the server heard.
 enum Event {
-    Opened,
+    /// With the stream's metadata.
+    Opened(Value),
     Request(Request),
     Closed,
 }
@@ -56,6 +57,8 @@ impl Server {
         let server = SERVER.get_or_init(|| {
             let mut command = Command::new(settings::clients_python());
             command.arg(settings::tests_dir().join("xds/scripted/server.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+            // gRPC's library would write a line for each handshake that fails, which is what some tests are about.
+            command.env("GRPC_VERBOSITY", "NONE");
             // It ends when this process does: its input is over then.
             let mut child = command.spawn().unwrap_or_else(|error| panic!("no xDS server, {command:?}: {error}"));
             let mut lines = BufReader::new(child.stdout.take().expect("asked for")).lines();
@@ -81,7 +84,7 @@ impl Server {
         let node = event["node"].as_str().unwrap_or_default().to_owned();
         let stream = event["stream"].as_u64().unwrap_or_default();
         let event = if event.get("opened").is_some() {
-            Event::Opened
+            Event::Opened(event["metadata"].take())
         } else {
             event.get_mut("request").map_or(Event::Closed, |fields| Event::Request(Request { stream, fields: fields.take() }))
         };
@@ -224,25 +227,23 @@ impl ControlPlane {
 
     /// The next request of any type.
     pub async fn request(&self) -> Request {
-        self.take("a request", |event| matches!(event, Event::Request(_))).await.expect("a request")
+        self.take_request("a request", |_| true).await
     }
 
     /// The next request for a type; others stay to be taken.
     pub async fn request_of(&self, type_url: &str) -> Request {
-        let wanted = |event: &Event| matches!(event, Event::Request(request) if request.type_url() == type_url);
-        self.take(&format!("a request for {type_url}"), wanted).await.expect("a request")
+        self.take_request(&format!("a request for {type_url}"), |request| request.type_url() == type_url).await
     }
 
     /// The next request for a type that names a resource.
     pub async fn request_naming(&self, type_url: &str, name: &str) -> Request {
-        let wanted = |event: &Event| matches!(event, Event::Request(it) if it.type_url() == type_url && it.names().contains(&name));
-        self.take(&format!("a request for {type_url} {name:?}"), wanted).await.expect("a request")
+        let wanted = |request: &Request| request.type_url() == type_url && request.names().contains(&name);
+        self.take_request(&format!("a request for {type_url} {name:?}"), wanted).await
     }
 
     /// The request that is about a response of this nonce.
     pub async fn reply(&self, nonce: &str) -> Request {
-        let wanted = |event: &Event| matches!(event, Event::Request(request) if request.nonce() == nonce);
-        self.take(&format!("a reply to {nonce}"), wanted).await.expect("a request")
+        self.take_request(&format!("a reply to {nonce}"), |request| request.nonce() == nonce).await
     }
 
     /// Waits until a response was accepted.
@@ -258,14 +259,22 @@ impl ControlPlane {
         reply.error().unwrap_or_else(|| panic!("a response is to be refused: {reply:?}")).to_owned()
     }
 
-    /// Waits until a stream begins.
-    pub async fn opened(&self) {
-        self.take("a stream", |event| matches!(event, Event::Opened)).await;
+    /// Waits until a stream begins; its metadata.
+    pub async fn opened(&self) -> Value {
+        match self.take("a stream", |event| matches!(event, Event::Opened(_))).await {
+            Event::Opened(metadata) => metadata,
+            Event::Request(_) | Event::Closed => Value::Null,
+        }
     }
 
     /// Waits until a stream is over.
     pub async fn closed(&self) {
         self.take("the end of a stream", |event| matches!(event, Event::Closed)).await;
+    }
+
+    /// Has the server listen elsewhere, too: on `unix:/path`, or with TLS (`certificate`, `key`, and of `clients` the authority).
+    pub fn listen(&self, address: &str, tls: Option<Value>) {
+        self.server.tell(&json!({ "listen": address, "tls": tls }));
     }
 
     /// A request that nobody has taken, which stays.
@@ -285,18 +294,22 @@ impl ControlPlane {
         events.filter_map(|event| if let Event::Request(request) = event { Some(request.clone()) } else { None }).collect()
     }
 
-    async fn take(&self, what: &str, wanted: impl Fn(&Event) -> bool) -> Option<Request> {
+    async fn take_request(&self, what: &str, wanted: impl Fn(&Request) -> bool) -> Request {
+        match self.take(what, |event| matches!(event, Event::Request(request) if wanted(request))).await {
+            Event::Request(request) => request,
+            Event::Opened(_) | Event::Closed => panic!("{what} is expected"),
+        }
+    }
+
+    async fn take(&self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
         let look = || {
             let mut heard = self.server.heard.lock().unwrap_or_else(PoisonError::into_inner);
             let events = heard.get_mut(&self.node);
             let found = events.and_then(|events| events.iter().position(&wanted).and_then(|at| events.remove(at)));
             std::future::ready(found)
         };
-        match eventually(LIMIT, look).await {
-            Some(Event::Request(request)) => Some(request),
-            Some(Event::Opened | Event::Closed) => None,
-            None => panic!("{what} is expected; what else came: {:#?}", self.untaken()),
-        }
+        let found = eventually(LIMIT, look).await;
+        found.unwrap_or_else(|| panic!("{what} is expected; what else came: {:#?}", self.untaken()))
     }
 }
 

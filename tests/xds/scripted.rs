@@ -18,6 +18,8 @@ mod secrets;
 mod time;
 /// What is refused here and by Envoy.
 mod verdicts;
+/// Unix sockets, TLS, metadata.
+mod ways;
 /// A proxy that follows, services behind it, and resources.
 mod world;
 

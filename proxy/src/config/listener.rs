@@ -62,6 +62,14 @@ impl Listener {
         };
         self.addresses == other.addresses && self.socket_options == other.socket_options && of(self) == of(other)
     }
+
+    /// An address that both would listen on. Port 0 is another one each time.
+    pub fn shared_address(&self, other: &Self) -> Option<&Address> {
+        let both_bind = self.bind_to_port && other.bind_to_port;
+        let addresses = self.addresses.iter().map(|own| &own.address).filter(|_| both_bind);
+        let mut fixed = addresses.filter(|own| !matches!(own, Address::Ip(address) if address.port() == 0));
+        fixed.find(|own| other.addresses.iter().any(|theirs| theirs.address == **own))
+    }
 }
 
 /// One address of a listener.

@@ -250,7 +250,9 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
         table.forgive(name);
         return Ok(());
     }
-    match parse::read::<T>(body, context) {
+    let read = parse::read::<T>(body, context);
+    let fits = |parsed: &Parsed<T>| parsed.value.as_ref().map_or(Ok(()), |value| value.fits_beside(name, table));
+    match read.and_then(|parsed| fits(&parsed).map(|()| parsed)) {
         Ok(Parsed { value, secrets, tables, warnings }) => {
             tell(name, &warnings);
             let version = offered.version.clone();

@@ -155,6 +155,14 @@ pub fn read_wrapped(kind: Kind, wrapped: &Resource) -> Result<Offered, Refusal> 
     Ok(Offered { name, version: wrapped.version.clone(), ttl, body: wrapped.resource.clone() })
 }
 
+/// The name of a resource that was read, or refused; `None` where it cannot be told.
+pub fn name(read: &Result<Offered, Refusal>) -> Option<&str> {
+    match read {
+        Ok(offered) => Some(&offered.name),
+        Err(refusal) => refusal.name.as_deref(),
+    }
+}
+
 fn nameless(error: &UnpackError) -> Refusal {
     Refusal { name: None, faults: Faults::one(error) }
 }

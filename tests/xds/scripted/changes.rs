@@ -12,6 +12,9 @@ both!(
     a_connection_outlives_new_routes_and_new_chains_beside_its_own,
     a_connection_whose_chain_changed_is_told_to_go,
     a_listener_that_moves_is_never_missed,
+    a_listener_under_another_name_takes_over_its_address,
+    a_second_listener_of_an_address_is_refused,
+    many_changes_in_a_row_end_with_the_last,
     what_is_referred_to_stays_when_the_server_takes_it_back,
     what_nobody_names_any_more_is_not_asked_for,
     a_proxy_is_ready_once_all_serves,
@@ -91,6 +94,48 @@ async fn a_listener_that_moves_is_never_missed(dialect: Dialect) {
         let gone = || async { TcpStream::connect(("127.0.0.1", before)).await.err() };
         assert!(ninon_tests::eventually::eventually(LIMIT, gone).await.is_some(), "the old place is left");
     }
+}
+
+async fn a_listener_under_another_name_takes_over_its_address(dialect: Dialect) {
+    let services = Services::start(&["web"]).await;
+    let (control_plane, sidecar) = serving(dialect, &services, "web").await;
+    let load = Load::start(sidecar.port);
+    for (before, after) in [("in", "renamed"), ("renamed", "again")] {
+        let removal = if dialect == Dialect::Delta { json!({ "removed_resources": [before] }) } else { json!({}) };
+        let nonce = control_plane.send_with(LISTENER, after, &[listener(after, sidecar.port, "table")], removal);
+        control_plane.accepted(&nonce).await;
+        sidecar.answers("/", "web").await;
+    }
+    load.went_well().await;
+    let nonce = control_plane.send(ROUTES, "2", &[says("table", "followed")]);
+    control_plane.accepted(&nonce).await;
+    sidecar.answers("/", "followed").await;
+}
+
+async fn a_second_listener_of_an_address_is_refused(dialect: Dialect) {
+    let services = Services::start(&["web"]).await;
+    let (control_plane, sidecar) = serving(dialect, &services, "web").await;
+    let load = Load::start(sidecar.port);
+    let other = listener("other", sidecar.port, "nothing");
+    let nonce = control_plane.send(LISTENER, "2", &[listener("in", sidecar.port, "table"), other]);
+    let error = control_plane.refused(&nonce).await;
+    assert!(error.contains("other: address"), "{error}");
+    load.went_well().await;
+}
+
+async fn many_changes_in_a_row_end_with_the_last(dialect: Dialect) {
+    let services = Services::start(&["web"]).await;
+    let (control_plane, sidecar) = serving(dialect, &services, "web").await;
+    let load = Load::start(sidecar.port);
+    let mut nonces = Vec::new();
+    for version in 0..400 {
+        nonces.push(control_plane.send(ROUTES, &version.to_string(), &[says("table", &format!("said {version}"))]));
+    }
+    for nonce in nonces {
+        control_plane.accepted(&nonce).await;
+    }
+    assert_eq!(sidecar.get("/").await.as_deref(), Some("said 399"), "what was acknowledged serves");
+    load.went_well().await;
 }
 
 async fn what_is_referred_to_stays_when_the_server_takes_it_back(dialect: Dialect) {

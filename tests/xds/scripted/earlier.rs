@@ -4,7 +4,6 @@ use ninon_tests::control_plane::{ControlPlane, Dialect, LIMIT};
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::Folder;
 use ninon_tests::proxy;
-use serde_json::json;
 
 use super::both;
 use super::relay::{Network, Relay};
@@ -14,11 +13,16 @@ both!(the_last_good_configuration_serves_while_the_control_plane_is_away, a_dama
 
 /// A proxy that keeps what is good in `folder`.
 fn start(control_plane: &ControlPlane, relay: &Relay, folder: &Path) -> Sidecar {
-    Sidecar::launch(control_plane, &[relay.port], json!({}), |bootstrap| {
-        let mut command = proxy::command(bootstrap);
-        command.arg("--state-dir").arg(folder);
-        command
-    })
+    Sidecar::launch(
+        control_plane,
+        &[relay.port],
+        |_| {},
+        |bootstrap| {
+            let mut command = proxy::command(bootstrap);
+            command.arg("--state-dir").arg(folder);
+            command
+        },
+    )
 }
 
 /// Waits until all is kept, the routes being the last; where.

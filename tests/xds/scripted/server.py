@@ -4,11 +4,13 @@ Lines of JSON are read from standard input, lines of JSON are written to standar
 `{"port": N}`. Proxies are told apart by the id of their node.
 
 Written:
-  {"opened": STREAM, "node": ID, "dialect": "sotw" or "delta"}    before the first request of a stream
+  {"opened": STREAM, "node": ID, "metadata": {..}}                before the first request of a stream
   {"request": {..}, "stream": STREAM, "node": ID}                 each request, in protobuf's JSON
   {"closed": STREAM, "node": ID}                                  the proxy, or this server, ended the stream
 
-Read; a command goes to the last stream of its node:
+Read:
+  {"listen": ADDRESS, "tls": {..}}        listens there, too; tls is null, or has `certificate`, `key`, and the authority of `clients`
+A command with a node goes to the last stream of its node:
   {"node": ID, "respond": {..}}           one response in protobuf's JSON. `bulk` adds resources: {"count": N, "resource": {..}},
                                           in whose texts `{n}` is a number. {"@type": URL, "@bytes": HEX} is any message.
   {"node": ID, "fail": [CODE, TEXT]}      ends the stream with an error
@@ -37,6 +39,7 @@ LARGEST_REQUEST = 64 * 1024 * 1024
 WHOLE = ("envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener")
 
 lock = threading.RLock()
+servers = []
 streams = {}
 served = {}
 imported = set()
@@ -113,11 +116,12 @@ def name_of(resource):
 class Stream:
     count = 0
 
-    def __init__(self, dialect):
+    def __init__(self, dialect, context):
         with lock:
             Stream.count += 1
             self.number = Stream.count
         self.dialect = dialect
+        self.metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
         self.node = None
         self.actions = queue.Queue()
         self.nonces = 0
@@ -143,7 +147,7 @@ class Stream:
                     self.node = request.node.id
                     with lock:
                         streams[self.node] = self
-                    say(opened=self.number, node=self.node, dialect=self.dialect)
+                    say(opened=self.number, node=self.node, metadata=self.metadata)
                 shown = json_format.MessageToDict(request, preserving_proto_field_name=True)
                 say(request=shown, stream=self.number, node=self.node)
                 with lock:
@@ -190,13 +194,16 @@ class Stream:
 
 class Server(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
     def StreamAggregatedResources(self, requests, context):
-        return Stream("sotw").run(requests, context)
+        return Stream("sotw", context).run(requests, context)
 
     def DeltaAggregatedResources(self, requests, context):
-        return Stream("delta").run(requests, context)
+        return Stream("delta", context).run(requests, context)
 
 
 def obey(command):
+    if "listen" in command:
+        listen(command["listen"], command["tls"])
+        return
     with lock:
         stream = streams.get(command["node"])
         if "serve" in command:
@@ -210,7 +217,8 @@ def obey(command):
                 stream.actions.put((action, command[action]))
 
 
-def main():
+def listen(address, tls=None):
+    """A server at an address; its port."""
     # Tests have the proxy look after its connection more often than gRPC usually allows.
     options = [
         ("grpc.max_receive_message_length", LARGEST_REQUEST),
@@ -219,9 +227,20 @@ def main():
     ]
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(STREAMS), options=options)
     ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(Server(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    if tls is None:
+        port = server.add_insecure_port(address)
+    else:
+        pair = (tls["key"].encode(), tls["certificate"].encode())
+        clients = tls["clients"].encode() if "clients" in tls else None
+        port = server.add_secure_port(address, grpc.ssl_server_credentials([pair], clients, clients is not None))
     server.start()
-    say(port=port)
+    # A server ends with the last reference to it.
+    servers.append(server)
+    return port
+
+
+def main():
+    say(port=listen("127.0.0.1:0"))
     for line in sys.stdin:
         obey(json.loads(line))
 

@@ -24,7 +24,8 @@ impl Services {
         let upstreams: Value = names.iter().map(|name| ((*name).to_owned(), json!({}))).collect::<serde_json::Map<_, _>>().into();
         let case = json!({ "description": "", "upstreams": upstreams, "steps": [], "expect": {} });
         let case: Case = serde_json::from_value(case).unwrap();
-        Self(Upstreams::start(&case).await.unwrap())
+        // None of them listens at a path.
+        Self(Upstreams::start(&case, Path::new("")).await.unwrap())
     }
 
     pub fn port(&self, name: &str) -> u16 {
@@ -48,21 +49,29 @@ impl Sidecar {
 
     /// Starts another program on the same bootstrap.
     pub fn start_as(control_plane: &ControlPlane, program: impl FnOnce(&Path) -> Command) -> Self {
-        Self::launch(control_plane, &[control_plane.port()], json!({}), program)
+        Self::launch(control_plane, &[control_plane.port()], |_| {}, program)
     }
 
     /// Starts one that finds its control plane on these ports, with other fields of `dynamic_resources`.
     pub fn start_with(control_plane: &ControlPlane, servers: &[u16], more: Value) -> Self {
-        Self::launch(control_plane, servers, more, proxy::command)
+        let change = |bootstrap: &mut Value| {
+            for (name, value) in more.as_object().unwrap() {
+                bootstrap["dynamic_resources"][name] = value.clone();
+            }
+        };
+        Self::launch(control_plane, servers, change, proxy::command)
     }
 
-    /// Starts any program, in any way.
-    pub fn launch(control_plane: &ControlPlane, servers: &[u16], more: Value, program: impl FnOnce(&Path) -> Command) -> Self {
+    /// Starts any program, with a changed bootstrap.
+    pub fn launch(
+        control_plane: &ControlPlane,
+        servers: &[u16],
+        change: impl FnOnce(&mut Value),
+        program: impl FnOnce(&Path) -> Command,
+    ) -> Self {
         let (folder, admin) = (Folder::new(), ports::free());
         let mut bootstrap = bootstrap(&control_plane.node, control_plane.dialect, servers, admin);
-        for (name, value) in more.as_object().unwrap() {
-            bootstrap["dynamic_resources"][name] = value.clone();
-        }
+        change(&mut bootstrap);
         let file = folder.path().join("bootstrap.json");
         std::fs::write(&file, bootstrap.to_string()).unwrap();
         let process = Process::start(program(&file), folder).unwrap();

@@ -43,6 +43,11 @@ pub(super) trait Parse: Sized {
     const IS_DECISIVE: bool = false;
 
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self>;
+
+    /// Whether it can be there together with the others.
+    fn fits_beside(&self, _: &str, _: &Table<Self>) -> Result<(), Faults> {
+        Ok(())
+    }
 }
 
 impl Parse for Cluster {
@@ -66,6 +71,16 @@ impl Parse for Listener {
 
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self> {
         listener::parse(wire, &basis.runtime, parser)
+    }
+
+    /// Two listeners of one address would each get a part of its connections.
+    fn fits_beside(&self, name: &str, others: &Table<Self>) -> Result<(), Faults> {
+        for (other, listener) in others.values().filter(|(other, _)| *other != name) {
+            if let Some(address) = self.shared_address(listener) {
+                return Err(Faults::one(format_args!("address: {address} is that of the listener {other:?}")));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -156,3 +156,15 @@ fn a_listener_stays_until_its_next_certificate_is_there() {
     offer(&mut inventory, "2", &certificate("next")).unwrap();
     assert!(!std::sync::Arc::ptr_eq(inventory.listeners.value("in").unwrap(), &before));
 }
+
+#[test]
+fn two_listeners_of_one_address_are_not_taken() {
+    let mut inventory = Inventory::new(Basis::default());
+    offer(&mut inventory, "1", &listener("in", 8080, "table")).unwrap();
+    let error = offer(&mut inventory, "1", &listener("other", 8080, "table")).unwrap_err();
+    assert_eq!(error, "address: 127.0.0.1:8080 is that of the listener \"in\"");
+    offer(&mut inventory, "2", &listener("in", 8081, "table")).unwrap();
+    offer(&mut inventory, "1", &listener("other", 8080, "table")).unwrap();
+    offer(&mut inventory, "1", &listener("any", 0, "table")).unwrap();
+    offer(&mut inventory, "1", &listener("any-too", 0, "table")).unwrap();
+}

@@ -80,16 +80,17 @@ impl Delta {
         let Some(kind) = kind else { return Err(UnknownType(response.type_url)) };
         let resources = response.resources.iter().map(|wrapped| resource::read_wrapped(kind, wrapped)).collect();
         drop(response.resources);
-        let (accepted, refused) = offer(kind, resources, sink);
-        let taken = accepted.len();
         let of_type = self.types.entry(kind).or_default();
-        for offered in accepted {
-            of_type.versions.insert(offered.name, offered.version);
-        }
+        // What is gone makes room for what is new.
         let removed_names = response.removed_resource_names.into_iter().map(|removed| removed.name);
         for name in response.removed_resources.into_iter().chain(removed_names) {
             of_type.versions.remove(&name);
             sink.remove(kind, &name);
+        }
+        let (accepted, refused) = offer(kind, resources, sink);
+        let taken = accepted.len();
+        for offered in accepted {
+            of_type.versions.insert(offered.name, offered.version);
         }
         let error_detail = error_detail(&refused);
         let reply = DeltaDiscoveryRequest { response_nonce: response.nonce, error_detail, ..self.request(kind) };

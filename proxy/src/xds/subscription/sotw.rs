@@ -75,18 +75,15 @@ impl Sotw {
         let Some(kind) = kind else { return Err(UnknownType(response.type_url)) };
         let resources: Vec<_> = response.resources.iter().map(|packed| resource::read(kind, packed, &response.version_info)).collect();
         drop(response.resources);
-        let (accepted, refused) = offer(kind, resources, sink);
-        let taken = accepted.len();
-        // What is refused without a name could be any: nothing is taken for gone then.
-        if kind.is_listed_whole() && refused.iter().all(|refusal| refusal.name.is_some()) {
-            let refused = refused.iter().filter_map(|refusal| refusal.name.as_deref());
-            let listed: BTreeSet<&str> = accepted.iter().map(|offered| offered.name.as_str()).chain(refused).collect();
-            for name in sink.names(kind) {
-                if !listed.contains(name.as_str()) {
-                    sink.remove(kind, &name);
-                }
+        // What is refused without a name could be any: nothing is taken for gone then. What is gone makes room for what is new.
+        if kind.is_listed_whole() {
+            let names: Option<BTreeSet<&str>> = resources.iter().map(resource::name).collect();
+            if let Some(listed) = names {
+                sink.names(kind).iter().filter(|name| !listed.contains(name.as_str())).for_each(|name| sink.remove(kind, name));
             }
         }
+        let (accepted, refused) = offer(kind, resources, sink);
+        let taken = accepted.len();
         let of_type = self.types.entry(kind).or_default();
         of_type.nonce = response.nonce;
         if refused.is_empty() {

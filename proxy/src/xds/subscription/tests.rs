@@ -294,3 +294,33 @@ fn a_type_of_which_nothing_is_wanted_was_not_asked_for() {
     delta.want(Kind::Cluster, Wanted::All);
     assert!(delta.received(answer, &mut Shelf::default()).is_ok());
 }
+
+#[test]
+fn what_is_gone_makes_room_for_what_is_new() {
+    /// Holds one resource at most.
+    #[derive(Default)]
+    struct Narrow(Shelf);
+
+    impl Sink for Narrow {
+        fn offer(&mut self, kind: Kind, offered: &Offered) -> Result<(), Faults> {
+            if self.0.0.is_empty() { self.0.offer(kind, offered) } else { Err(Faults::one("no room")) }
+        }
+
+        fn remove(&mut self, kind: Kind, name: &str) {
+            self.0.remove(kind, name);
+        }
+
+        fn names(&self, kind: Kind) -> Vec<String> {
+            self.0.names(kind)
+        }
+    }
+
+    let (mut sotw, mut shelf) = (Sotw::new(node()), Narrow::default());
+    sotw.want(Kind::Cluster, Wanted::All);
+    sotw.received(whole("1", "n1", vec![cluster("one")]), &mut shelf).unwrap();
+    assert!(sotw.received(whole("2", "n2", vec![cluster("two")]), &mut shelf).unwrap().refused.is_empty());
+    let (mut delta, mut shelf) = (Delta::new(node()), Narrow::default());
+    delta.want(Kind::Cluster, Wanted::All);
+    delta.received(changes("n1", vec![named("one", "1")], &[]), &mut shelf).unwrap();
+    assert!(delta.received(changes("n2", vec![named("two", "1")], &["one"]), &mut shelf).unwrap().refused.is_empty());
+}
