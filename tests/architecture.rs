@@ -35,7 +35,7 @@ const PROXY: &[(&str, &[&str])] = &[
     ("balance", &["config", "exchange", "stream", "task", "telemetry", "upstream"]),
     ("connect", &["codec", "config", "exchange", "stream", "task", "telemetry", "upstream"]),
     ("forward", &["codec", "config", "exchange", "stream", "task", "telemetry"]),
-    ("admin", &["config", "drain", "settings", "task", "telemetry", "upstream", "xds"]),
+    ("admin", &["config", "drain", "settings", "task", "telemetry", "tls", "upstream", "xds"]),
     // What all workers share, the stories, a worker, and the wiring.
     ("runtime", &["accept", "config", "drain", "telemetry", "tls", "upstream"]),
     ("request", ALL),

@@ -4,9 +4,11 @@
 //! Whoever reaches the admin page may stop the proxy. So it listens on loopback unless told otherwise, what changes something
 //! wants POST, and requests that a browser or another proxy was talked into sending are refused: see `guard`.
 
+mod certificates;
 mod clusters;
 mod guard;
 mod listeners;
+mod memory;
 mod pages;
 mod query;
 
@@ -33,6 +35,7 @@ use crate::telemetry::metrics::Registry;
 use crate::upstream::ClusterState;
 use crate::xds::dump::{DumpError, DumpRequest};
 
+pub use certificates::TlsView;
 pub use listeners::ListenerView;
 
 /// Connections at once. Operators and scrapers are few; more is a mistake or an attack.
@@ -140,6 +143,8 @@ pub struct AdminState {
     pub clusters: Box<dyn Fn() -> Vec<Arc<ClusterState>>>,
     /// Open listeners.
     pub listeners: Box<dyn Fn() -> Vec<ListenerView>>,
+    /// TLS settings in use.
+    pub tls: Box<dyn Fn() -> Vec<TlsView>>,
     /// Wishes of the operator.
     pub actions: mpsc::Sender<Action>,
 }

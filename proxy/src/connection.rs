@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::accept::chain::{self, Facts};
+use crate::accept::listeners::own_address;
 use crate::accept::original_dst::original_dst;
 use crate::config::address::Address;
 use crate::config::http::CodecChoice;
@@ -94,7 +95,10 @@ struct Place {
 /// Socket settings; returns where the connection arrived.
 fn prepare(listener: &ActiveListener, socket: &Socket) -> Place {
     let fallback = || listener.config.addresses.first().map_or_else(|| Address::Unix("".into()), |address| address.address.clone());
-    let Socket::Tcp(stream) = socket else { return Place { local: fallback(), redirected: false } };
+    let stream = match socket {
+        Socket::Tcp(stream) => stream,
+        Socket::Unix(stream) => return Place { local: own_address(stream).unwrap_or_else(fallback), redirected: false },
+    };
     // Refused only on a socket that has failed already; the first read will tell.
     let _failed = stream.set_nodelay(true).is_err();
     if let Some(keepalive) = listener.config.keepalive {
@@ -102,7 +106,7 @@ fn prepare(listener: &ActiveListener, socket: &Socket) -> Place {
     }
     let before = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
     let redirected = before.is_some();
-    Place { local: before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::Ip), redirected }
+    Place { local: before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::of_tcp), redirected }
 }
 
 fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use ninon_proxy::app::{self, Options};
-use ninon_proxy::settings::{Arguments, Command, Settings, load_file};
+use ninon_proxy::settings::{Arguments, Command, Settings, load_file, warned};
 use ninon_proxy::telemetry::logging::{self, LogStyle};
 
 fn main() -> ExitCode {
@@ -30,7 +30,11 @@ fn run(settings: &Settings) -> ExitCode {
     };
     let loaded = match load_file(&settings.config, settings.strict_xds) {
         Ok(loaded) => loaded,
-        Err(faults) => return refuse(&faults.to_string()),
+        Err(faults) => {
+            let refused = refuse(&faults.to_string());
+            say(&warned(faults.warnings()));
+            return refused;
+        }
     };
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");

@@ -152,15 +152,10 @@ impl Names {
     }
 
     fn publish(&self) {
-        if self.logical {
-            let member = self.slots.iter().find_map(|slot| slot.members().into_iter().next());
-            if let Some(member) = member {
-                self.cluster.replace_logical(member, self.overprovisioning);
-            }
-        } else {
-            let members = self.slots.iter().flat_map(Slot::members).collect();
-            self.cluster.replace(members, self.overprovisioning);
-        }
+        let members = self.slots.iter().flat_map(Slot::members);
+        // A logical cluster has one endpoint, the first address of the answer.
+        let members = members.take(if self.logical { 1 } else { usize::MAX }).collect();
+        self.cluster.replace(members, self.overprovisioning);
         if self.slots.iter().all(|slot| slot.answer.borrow().is_some()) {
             self.cluster.set_warm();
         }

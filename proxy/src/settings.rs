@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::xds::invalid::Invalid;
+
 pub use file::{Loaded, load, load_file};
 
 /// More workers than this are had by asking: a sidecar shares its machine with the workload.
@@ -121,13 +123,18 @@ impl Arguments {
     }
 }
 
+/// Warnings as lines.
+pub fn warned(warnings: &[Invalid]) -> String {
+    warnings.iter().map(|warning| format!("warning: {warning}\n")).collect()
+}
+
 impl Validate {
     /// What to print, and whether the file is good.
     pub fn report(&self) -> (String, bool) {
         let file = self.config.display();
         match load_file(&self.config, self.strict_xds) {
             Ok(loaded) => {
-                let mut report: String = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+                let mut report = warned(&loaded.warnings);
                 let (listeners, clusters) = (loaded.bootstrap.snapshot.listeners.len(), loaded.bootstrap.snapshot.clusters.len());
                 report.push_str(&format!("{file}: good; listeners: {listeners}, clusters: {clusters}\n"));
                 (report, true)
@@ -135,7 +142,7 @@ impl Validate {
             Err(faults) => {
                 let count = faults.list().len();
                 let noun = if count == 1 { "fault" } else { "faults" };
-                (format!("{faults}\n{file}: refused; {count} {noun}\n"), false)
+                (format!("{faults}\n{}{file}: refused; {count} {noun}\n", warned(faults.warnings())), false)
             }
         }
     }

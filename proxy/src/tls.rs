@@ -5,6 +5,8 @@
 
 /// To servers.
 pub mod client;
+/// What certificates say of themselves.
+pub mod describe;
 /// Why a handshake was not completed.
 pub mod handshake;
 mod names;

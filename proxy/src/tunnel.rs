@@ -108,7 +108,7 @@ async fn attempt(
         return Err(Final::Yes);
     };
     stream.upstream.attempts = stream.upstream.attempts.saturating_add(1);
-    stream.upstream.host = Some(picked.endpoint().current_address());
+    stream.upstream.host = Some(picked.endpoint().address().clone());
     match tcp::open(picked.endpoint(), cluster, Some(&worker.tls)).await {
         Ok(opened) => {
             stream.upstream.local = opened.local;

@@ -7,6 +7,7 @@ pub mod endpoint;
 /// What is in use of a cluster's limits.
 pub mod limits;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -84,21 +85,10 @@ impl ClusterState {
         if !old.same_endpoints(&new) {
             self.stats().membership_change.inc();
         }
-        for member in old.members() {
-            member.endpoint.set_removed(true);
-        }
-        for member in new.members() {
-            member.endpoint.set_removed(false);
-        }
+        let staying: HashSet<_> = new.members().iter().map(|member| member.endpoint.id()).collect();
         self.publish(new);
-    }
-
-    /// Publishes where a logical endpoint is now (`LOGICAL_DNS`): it stays the same endpoint and keeps its connections.
-    pub fn replace_logical(&self, member: Member, overprovisioning: u32) {
-        let current = self.endpoints.load_full();
-        match current.members().first() {
-            Some(known) => known.endpoint.move_to(member.endpoint.address().clone()),
-            None => self.replace(vec![member], overprovisioning),
+        for gone in old.members().iter().filter(|member| !staying.contains(&member.endpoint.id())) {
+            gone.endpoint.remove();
         }
     }
 

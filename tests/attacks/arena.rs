@@ -54,6 +54,8 @@ pub(crate) fn hostile(config: &'static str, handler: Handler) -> Setup {
 pub(crate) struct Arena {
     /// The listener under attack.
     pub(crate) port: u16,
+    /// The hostile server, or the good one where there is none.
+    pub(crate) upstream: u16,
     /// What the good server saw.
     pub(crate) seen: Seen,
     process: Process,
@@ -84,8 +86,9 @@ impl Arena {
         // The victim has a server of its own: only what the proxy does is to be measured.
         let mut servers = vec![Server::start(servers::good(seen.clone())), Server::start(servers::good(Seen::default()))];
         let quiet_server = servers[1].port;
-        servers.extend(setup.hostile.map(Server::start));
-        let hostile = servers.last().map_or(0, |server| server.port);
+        let hostile = setup.hostile.map(Server::start);
+        let upstream = hostile.as_ref().unwrap_or(&servers[0]).port;
+        servers.extend(hostile);
         let folder = Folder::new();
         let log = folder.path().join("access.log");
         let (port, quiet, admin) = (ports::free(), ports::free(), ports::free());
@@ -97,7 +100,7 @@ impl Arena {
             ("log".to_owned(), log.display().to_string()),
             ("upstream.good".to_owned(), servers[0].port.to_string()),
             ("upstream.quiet".to_owned(), quiet_server.to_string()),
-            ("upstream.hostile".to_owned(), hostile.to_string()),
+            ("upstream.hostile".to_owned(), upstream.to_string()),
         ]);
         let file = folder.path().join("bootstrap.json");
         std::fs::write(&file, bootstrap(setup.config, setup.hostile_http2, &places)).expect("the folder is writable");
@@ -105,7 +108,7 @@ impl Arena {
         process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{problem}"));
         let victim = Victim::start(quiet);
         eventually(LIMIT, || async { (victim.answered() > 20).then_some(()) }).await.expect("the victim is served");
-        Self { port, seen, process, victim, log, terminated: false, _servers: servers }
+        Self { port, seen, process, victim, log, terminated: false, upstream, _servers: servers }
     }
 
     /// Attacks again and again, in windows between quiet ones. Memory may grow by `bound` MiB.
@@ -174,11 +177,8 @@ impl Arena {
 
     /// Waits for the process to end by itself.
     pub(crate) async fn ended(&mut self) {
-        let end = Instant::now() + Duration::from_secs(15);
-        while self.process.is_running() {
-            assert!(Instant::now() < end, "it runs on after SIGTERM");
-            sleep(Duration::from_millis(5)).await;
-        }
+        let ended = eventually(Duration::from_secs(15), || std::future::ready((!self.process.is_running()).then_some(())));
+        assert!(ended.await.is_some(), "it runs on after SIGTERM");
     }
 
     /// Descriptors that the proxy holds.

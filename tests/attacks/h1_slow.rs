@@ -2,6 +2,8 @@
 
 use crate::arena::{arena, configured, http};
 use crate::raw::{LONG, ask, end, open, statuses};
+use crate::sockets::established;
+use ninon_tests::eventually::eventually;
 use ninon_tests::wire::Wire;
 use std::time::Duration;
 use tokio::time::{interval, timeout};
@@ -87,24 +89,12 @@ fn answers_that_are_not_read_are_given_up() {
                     deaf.push(wire);
                 }
                 let before = deaf.len();
-                let gone = async { while still_open(port).await >= before {} };
-                timeout(LONG, gone).await.expect("the proxy holds on to clients that do not read");
+                let gone = eventually(LONG, || async { (established(port).len() < before).then_some(()) });
+                assert!(gone.await.is_some(), "the proxy holds on to clients that do not read");
             })
             .await;
         arena.logged("200 SI ").await;
     });
-}
-
-/// Connections to `port` that this process's clients have established and the proxy has not closed, from the kernel's table.
-async fn still_open(port: u16) -> usize {
-    tokio::time::sleep(Duration::from_millis(5)).await;
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    let local = format!(":{port:04X}");
-    let established = |line: &&str| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        fields.get(1).is_some_and(|address| address.ends_with(&local)) && fields.get(3) == Some(&"01")
-    };
-    table.lines().filter(established).count()
 }
 
 #[test]

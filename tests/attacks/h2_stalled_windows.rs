@@ -3,6 +3,7 @@
 use crate::arena::{arena, configured, http};
 use crate::frames::{get, hello, window};
 use crate::raw::{LONG, flood, stream};
+use crate::sockets::full;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -67,12 +68,12 @@ fn small_answers_behind_shut_windows_end_too() {
 #[test]
 fn a_hundred_stalled_streams_cost_their_buffers_only() {
     arena(http(), async |arena| {
-        let port = arena.port;
+        let (port, upstream) = (arena.port, arena.upstream);
         // 64 KiB of each answer in the codec, as much in the socket's reader.
         arena
             .withstand(20, async || {
                 let client = stalled(port, SHUT, 100, "/bytes/1000000").await;
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                full(upstream, 100).await;
                 drop(client);
             })
             .await;
@@ -82,14 +83,14 @@ fn a_hundred_stalled_streams_cost_their_buffers_only() {
 #[test]
 fn stalled_connections_cost_their_buffers_only() {
     arena(http(), async |arena| {
-        let port = arena.port;
+        let (port, upstream) = (arena.port, arena.upstream);
         arena
             .withstand(64, async || {
                 let mut all = Vec::new();
                 for _ in 0..200 {
                     all.push(stalled(port, SHUT, 2, "/bytes/1000000").await);
                 }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                full(upstream, 2 * all.len()).await;
             })
             .await;
     });
@@ -111,11 +112,11 @@ fn windows_opened_a_byte_at_a_time() {
 #[test]
 fn sockets_that_are_not_read() {
     arena(http(), async |arena| {
-        let port = arena.port;
+        let (port, upstream) = (arena.port, arena.upstream);
         arena
             .withstand(24, async || {
                 let client = stalled(port, &[(4, 0x7fff_ffff)], 50, "/bytes/1000000").await;
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                full(upstream, 50).await;
                 drop(client);
             })
             .await;

@@ -12,6 +12,7 @@ mod frames;
 mod raw;
 /// The servers behind the proxy.
 mod servers;
+mod sockets;
 /// Whoever must not notice.
 mod victim;
 

@@ -28,6 +28,8 @@ impl Server {
     pub(crate) fn start(handler: Handler) -> Self {
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a listening socket");
+        // Attacks open hundreds of connections at once; the standard library's queue is of 128.
+        socket2::SockRef::from(&listener).listen(1024).expect("a listening socket");
         let port = listener.local_addr().expect("a listening socket").port();
         let (stop, stopped) = oneshot::channel::<()>();
         std::thread::spawn(move || {

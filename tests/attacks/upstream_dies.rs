@@ -1,36 +1,55 @@
 //! Servers that go away in the middle, and servers that do not wait for the end.
 
 use crate::arena::{arena, hostile};
-use crate::raw::{LONG, ask, end, open, statuses, stream};
+use crate::raw::{LONG, end, open, statuses, stream};
 use crate::servers::{Handler, handler};
-use ninon_tests::wire::{Ended, Wire};
+use ninon_tests::eventually::eventually;
+use ninon_tests::wire::{Ended, Wire, latin1};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 const ASK: &[u8] = b"GET /hostile HTTP/1.1\r\nhost: a\r\n\r\n";
 
-/// Answers with `text` and is gone, by FIN or by RST.
-fn dying(text: &'static str, by_reset: bool) -> Handler {
-    handler(move |stream| async move {
-        let mut wire = Wire::new(stream);
-        let _ = wire.head().await;
-        wire.send(text.as_bytes()).await;
-        if by_reset {
-            // What was sent must have been read before, or the reset takes it along.
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            wire.reset_on_drop();
+/// Answers with `text` and is gone, by FIN, or by RST once it is told to: a reset would take along what was not read before.
+fn dying(text: &'static str, reset: Option<Arc<Notify>>) -> Handler {
+    handler(move |stream| {
+        let reset = reset.clone();
+        async move {
+            let mut wire = Wire::new(stream);
+            let _ = wire.head().await;
+            wire.send(text.as_bytes()).await;
+            if let Some(told) = reset {
+                told.notified().await;
+                wire.reset_on_drop();
+            }
         }
     })
 }
 
 /// The client sees half an answer and the end of the connection.
 fn cut(text: &'static str) {
-    for by_reset in [false, true] {
-        arena(hostile("{}", dying(text, by_reset)), async |arena| {
+    for reset in [None, Some(Arc::new(Notify::new()))] {
+        arena(hostile("{}", dying(text, reset.clone())), async |arena| {
             let port = arena.port;
             arena
                 .withstand(16, async || {
-                    let answer = ask(port, ASK).await;
+                    let mut wire = open(port).await;
+                    wire.send(ASK).await;
+                    let mut answer = String::new();
+                    let half = async {
+                        while !answer.contains("half") && wire.fill().await {
+                            answer += &latin1(&wire.take());
+                        }
+                    };
+                    timeout(LONG, half).await.expect("half an answer does not arrive");
+                    if let Some(reset) = &reset {
+                        reset.notify_one();
+                    }
+                    let rest = timeout(LONG, wire.to_end()).await.expect("the proxy left the connection open");
+                    answer += &latin1(&rest);
                     assert!(answer.contains("half") && !answer.ends_with("0\r\n\r\n"), "{answer:?}");
                 })
                 .await;
@@ -51,7 +70,7 @@ fn in_the_middle_of_chunks() {
 
 #[test]
 fn in_the_middle_of_a_head() {
-    arena(hostile("{}", dying("HTTP/1.1 200 OK\r\ncontent-le", false)), async |arena| {
+    arena(hostile("{}", dying("HTTP/1.1 200 OK\r\ncontent-le", None)), async |arena| {
         let port = arena.port;
         arena
             .withstand(16, async || {
@@ -82,7 +101,7 @@ fn in_the_middle_of_a_request_body() {
                 let body = vec![b'x'; 5_000_000];
                 let both = async { tokio::join!(writer.write_all(&body), reader.read_to_end(&mut answer)) };
                 let _ended = timeout(LONG, both).await.expect("the proxy hangs");
-                let answer = ninon_tests::wire::latin1(&answer);
+                let answer = latin1(&answer);
                 assert!(matches!(statuses(&answer)[..], [] | [503]), "{answer:?}");
             })
             .await;
@@ -93,8 +112,8 @@ fn in_the_middle_of_a_request_body() {
 #[test]
 fn in_the_middle_of_a_tunnel() {
     let tunnel = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nfirst";
-    for by_reset in [false, true] {
-        arena(hostile("{hcm: {upgrade_configs: [{upgrade_type: websocket}]}}", dying(tunnel, by_reset)), async |arena| {
+    for reset in [None, Some(Arc::new(Notify::new()))] {
+        arena(hostile("{hcm: {upgrade_configs: [{upgrade_type: websocket}]}}", dying(tunnel, reset.clone())), async |arena| {
             let port = arena.port;
             arena
                 .withstand(16, async || {
@@ -103,7 +122,9 @@ fn in_the_middle_of_a_tunnel() {
                     let head = timeout(LONG, wire.head()).await.expect("no answer").expect("an answer");
                     assert_eq!(head.status(), Some(101));
                     assert_eq!(timeout(LONG, wire.exactly(5)).await.expect("the tunnel is silent"), b"first");
-                    if !by_reset {
+                    if let Some(reset) = &reset {
+                        reset.notify_one();
+                    } else {
                         // The client's direction ends as well, once it says so.
                         assert_eq!(timeout(LONG, wire.fill()).await, Ok(false));
                         wire.finish().await;
@@ -117,13 +138,18 @@ fn in_the_middle_of_a_tunnel() {
 
 #[test]
 fn an_answer_before_the_end_of_the_request_arrives_whole() {
-    // The server answers at once and reads no further.
-    let early = handler(|stream| async move {
-        let mut wire = Wire::new(stream);
-        let _ = wire.head().await;
-        wire.send(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 100000\r\n\r\n").await;
-        wire.send(&[b'y'; 100_000]).await;
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    // The server answers at once and reads no further; it stays until the answer has arrived.
+    let arrived = Arc::new(Notify::new());
+    let told = Arc::clone(&arrived);
+    let early = handler(move |stream| {
+        let told = Arc::clone(&told);
+        async move {
+            let mut wire = Wire::new(stream);
+            let _ = wire.head().await;
+            wire.send(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 100000\r\n\r\n").await;
+            wire.send(&[b'y'; 100_000]).await;
+            told.notified().await;
+        }
     });
     arena(hostile("{}", early), async |arena| {
         let port = arena.port;
@@ -141,11 +167,7 @@ fn an_answer_before_the_end_of_the_request_arrives_whole() {
                     while !answer.ends_with(b"yyyyyyyyyy") || answer.len() < 100_000 {
                         match reader.read_buf(&mut answer).await {
                             Ok(count) if count > 0 => {}
-                            ended => panic!(
-                                "{ended:?} after {} bytes: {:?}",
-                                answer.len(),
-                                ninon_tests::wire::latin1(&answer[..answer.len().min(500)])
-                            ),
+                            ended => panic!("{ended:?} after {} bytes: {:?}", answer.len(), latin1(&answer[..answer.len().min(500)])),
                         }
                     }
                 };
@@ -156,6 +178,7 @@ fn an_answer_before_the_end_of_the_request_arrives_whole() {
                     }
                 };
                 timeout(LONG, both).await.expect("the proxy hangs");
+                arrived.notify_one();
             })
             .await;
     });
@@ -163,14 +186,14 @@ fn an_answer_before_the_end_of_the_request_arrives_whole() {
 
 #[test]
 fn clients_that_vanish_are_told_to_the_server() {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    let told = std::sync::Arc::new(AtomicUsize::new(0));
-    let count = std::sync::Arc::clone(&told);
+    let (begun, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counts = (Arc::clone(&begun), Arc::clone(&told));
     let listening = handler(move |stream| {
-        let count = std::sync::Arc::clone(&count);
+        let (begun, count) = counts.clone();
         async move {
             let mut wire = Wire::new(stream);
             let _ = wire.head().await;
+            begun.fetch_add(1, Ordering::Relaxed);
             // The body is never whole: the end of the connection must say so.
             let body = wire.to_end().await;
             if body.len() < 1000 && matches!(wire.ended(), Some(Ended::Closed | Ended::Reset)) {
@@ -180,26 +203,26 @@ fn clients_that_vanish_are_told_to_the_server() {
     });
     arena(hostile("{}", listening), async |arena| {
         let port = arena.port;
-        let asked = AtomicUsize::new(0);
         arena
             .withstand(16, async || {
                 for by_reset in [false, true] {
+                    let before = (begun.load(Ordering::Relaxed), told.load(Ordering::Relaxed));
                     let mut wire = open(port).await;
                     wire.send(b"POST /hostile HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nhalf").await;
-                    let before = told.load(Ordering::Relaxed);
-                    // The server has the connection before the client goes.
-                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                    assert!(grows(&begun, before.0).await, "the server has no request");
                     if by_reset {
                         wire.reset_on_drop();
                     }
                     drop(wire);
-                    asked.fetch_add(1, Ordering::Relaxed);
-                    let heard =
-                        ninon_tests::eventually::eventually(LONG, || async { (told.load(Ordering::Relaxed) > before).then_some(()) });
-                    assert!(heard.await.is_some(), "the server was not told");
+                    assert!(grows(&told, before.1).await, "the server was not told");
                 }
             })
             .await;
         arena.logged("0 DC ").await;
     });
+}
+
+/// Waits until `count` is above `before`.
+async fn grows(count: &AtomicUsize, before: usize) -> bool {
+    eventually(LONG, || async { (count.load(Ordering::Relaxed) > before).then_some(()) }).await.is_some()
 }

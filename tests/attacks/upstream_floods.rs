@@ -3,6 +3,7 @@
 use crate::arena::{arena, hostile};
 use crate::raw::{LONG, ask, open, status, statuses};
 use crate::servers::{Handler, handler};
+use crate::sockets::full;
 use ninon_tests::wire::Wire;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -89,7 +90,7 @@ fn trailers_without_end() {
 #[test]
 fn a_body_without_end_for_a_client_that_does_not_read() {
     arena(hostile("{}", endless("HTTP/1.1 200 OK\r\n\r\n", "y".repeat(65_536))), async |arena| {
-        let port = arena.port;
+        let (port, upstream) = (arena.port, arena.upstream);
         arena
             .withstand(32, async || {
                 let mut deaf = Vec::new();
@@ -98,7 +99,7 @@ fn a_body_without_end_for_a_client_that_does_not_read() {
                     wire.send(ASK).await;
                     deaf.push(wire);
                 }
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                full(upstream, deaf.len()).await;
             })
             .await;
     });

@@ -1,8 +1,10 @@
+use std::path::Path;
 use std::process::Command;
 
 use ninon_tests::eventually::eventually;
-use ninon_tests::ports;
+use ninon_tests::process::{Folder, Process};
 use ninon_tests::wire::Wire;
+use ninon_tests::{envoy, ports, proxy};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -72,6 +74,76 @@ async fn the_configuration_in_use_is_shown() {
     assert_eq!(sidecar.page("/ready").await, "LIVE\n");
 }
 
+/// A page of a program that is started with a bootstrap.
+async fn page_of(program: fn(&Path) -> Command, bootstrap: impl Fn(u16) -> Value, target: &str) -> Value {
+    let folder = Folder::new();
+    let admin = ports::free();
+    let file = folder.path().join("bootstrap.json");
+    std::fs::write(&file, bootstrap(admin).to_string()).unwrap();
+    let mut process = Process::start(program(&file), folder).unwrap();
+    process.wait_until_ready(admin).await.unwrap();
+    let answer = request(admin, "GET", target, &[]).await.expect("the page is there");
+    assert_eq!(answer.status(), Some(200), "{}", process.log());
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+#[tokio::test]
+async fn memory_is_told_as_envoy_tells_it() {
+    let folder = Folder::new();
+    let bootstrap = |admin| crate::world::bootstrap(&Plan::default(), folder.path(), admin, ports::free(), 1);
+    let ours = page_of(proxy::command, bootstrap, "/memory").await;
+    let envoys = page_of(envoy::command, bootstrap, "/memory").await;
+    let number = |value: &Value| value.as_str().and_then(|text| text.parse::<u64>().ok());
+    for (name, value) in ours.as_object().unwrap() {
+        assert!(number(value).is_some() && number(&envoys[name]).is_some(), "{name}: {value}, Envoy: {}", envoys[name]);
+    }
+    assert!(number(&ours["total_physical_bytes"]).is_some_and(|bytes| bytes > 1 << 20), "{ours}");
+}
+
+#[tokio::test]
+async fn certificates_are_told_as_envoy_tells_them() {
+    let folder = Folder::new();
+    let mut names = rcgen::CertificateParams::new(vec!["www.test".to_owned(), "10.0.0.1".to_owned(), "b.test".to_owned()]).unwrap();
+    names.subject_alt_names.push(rcgen::SanType::URI("spiffe://cluster.local/ns/a/sa/b".try_into().unwrap()));
+    names.subject_alt_names.push(rcgen::SanType::Rfc822Name("someone@a.test".try_into().unwrap()));
+    let made_of = |params: rcgen::CertificateParams| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let (chain, key) = made_of(names);
+    let (trusted, _) = made_of(rcgen::CertificateParams::new(Vec::new()).unwrap());
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        json!({ "filename": path })
+    };
+    let shown = json!([{ "certificate_chain": file("chain.pem", &chain), "private_key": file("key.pem", &key) }]);
+    let socket = |context: &str, common: &Value| {
+        let kind = format!("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.{context}");
+        json!({ "name": "tls", "typed_config": { "@type": kind, "common_tls_context": common } })
+    };
+    let trusts = json!({ "validation_context": { "trusted_ca": { "inline_string": trusted } } });
+    let cluster =
+        |name: &str, common: &Value| json!({ "name": name, "type": "STATIC", "transport_socket": socket("UpstreamTlsContext", common) });
+    let bootstrap = |admin| {
+        let both = json!({ "tls_certificates": shown, "validation_context": { "trusted_ca": file("ca.pem", &trusted) } });
+        let clusters = vec![cluster("checked", &trusts), cluster("unchecked", &json!({}))];
+        let plan = Plan { clusters, ..Plan::default() };
+        let mut whole = crate::world::bootstrap(&plan, folder.path(), admin, ports::free(), 1);
+        whole["static_resources"]["listeners"][0]["filter_chains"][0]["transport_socket"] = socket("DownstreamTlsContext", &both);
+        whole
+    };
+    let in_order = |page: Value| {
+        let mut entries = page["certificates"].as_array().unwrap().clone();
+        entries.sort_by_key(ToString::to_string);
+        entries
+    };
+    let ours = in_order(page_of(proxy::command, bootstrap, "/certs").await);
+    assert_eq!(ours, in_order(page_of(envoy::command, bootstrap, "/certs").await));
+    let edge = ours.iter().find(|entry| entry["cert_chain"][0].is_object()).unwrap();
+    assert_eq!(edge["cert_chain"][0]["subject_alt_names"][2], json!({ "uri": "spiffe://cluster.local/ns/a/sa/b" }));
+}
+
 #[tokio::test]
 async fn what_changes_something_wants_post_and_no_other_site() {
     let service = Service::start().await;
@@ -137,11 +209,11 @@ async fn a_unix_socket_serves_the_pages_to_curl() {
         ..Plan::default()
     };
     let (admin, port) = (health, ports::free());
-    let folder = ninon_tests::process::Folder::new();
+    let folder = Folder::new();
     let bootstrap = crate::world::bootstrap(&plan, folder.path(), admin, port, service.port);
     let mut command = crate::world::command(&folder, &bootstrap);
     command.args(&plan.arguments);
-    let mut process = ninon_tests::process::Process::start(command, folder).unwrap();
+    let mut process = Process::start(command, folder).unwrap();
     process.wait_until_ready(health).await.unwrap();
     let curl = |words: &[&str]| {
         let output = Command::new("curl").args(["--silent", "--max-time", "10", "--unix-socket"]).arg(&path).args(words).output().unwrap();

@@ -57,6 +57,22 @@ fn every_fault_of_a_file_is_told_with_its_path() {
 }
 
 #[test]
+fn a_field_that_is_spelled_wrong_is_told_though_another_is_missing_for_it() {
+    let folder = Folder::new();
+    let mut wrong = bootstrap(&Plan::default(), folder.path(), ports::free(), ports::free(), 1);
+    let manager = &mut wrong["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"];
+    let prefix = manager.as_object_mut().unwrap().remove("stat_prefix").unwrap();
+    manager["stat_prefx"] = prefix;
+    let output = run(&wrong);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let (fault, warning) = text.split_once("stat_prefix: required\n").unwrap_or_else(|| panic!("{text}"));
+    assert!(fault.starts_with("ninon-proxy: static_resources.listeners[0]"), "{text}");
+    assert!(warning.starts_with("warning: static_resources.listeners[0]"), "{text}");
+    assert!(warning.contains("typed_config.stat_prefx: ignored: no such field; did you mean stat_prefix?\n"), "{text}");
+}
+
+#[test]
 fn wrong_usage_is_another_exit_code() {
     let status = Command::new(settings::ninon_binary()).args(["run", "--nonsense"]).output().unwrap().status;
     assert_eq!(status.code(), Some(2));

@@ -1,10 +1,12 @@
 //! A case: one small YAML file. `differential/README.md` describes every key for authors.
 
 use crate::bootstrap::Places;
+use crate::names::Answers;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// One file of the suite.
@@ -19,6 +21,9 @@ pub struct Case {
     /// Servers behind the proxy; each is a cluster of its name, too.
     #[serde(default)]
     pub upstreams: BTreeMap<String, Upstream>,
+    /// What the name server at `{{dns}}` answers.
+    #[serde(default)]
+    pub dns: Answers,
     /// What the client does.
     pub steps: Vec<Step>,
     /// What is left out of the comparison.
@@ -45,6 +50,12 @@ pub struct Upstream {
     pub respond: Vec<Respond>,
     /// TCP: sent as soon as a connection is accepted.
     pub greet: Option<String>,
+    /// It listens at this Unix socket, a path or `@` and a name; `{{upstream.<name>}}` is that.
+    pub unix: Option<String>,
+    /// Another address of this machine than 127.0.0.1.
+    pub address: Option<IpAddr>,
+    /// It has the port of this upstream, whose name comes earlier, at another address.
+    pub port_of: Option<String>,
 }
 
 /// What an upstream speaks.
@@ -124,6 +135,10 @@ pub struct Step {
     /// Which connection; opened when first named.
     #[serde(default = "main_connection")]
     pub conn: String,
+    /// Where the connection goes: `127.0.0.1:{{listener}}` unless another address, a path, or `@` and a name is given.
+    pub to: Option<String>,
+    /// Before the step: what the name server answers from now on; the proxy has asked twice when the step begins.
+    pub dns: Option<Answers>,
     /// `METHOD TARGET VERSION`; with `HTTP/2` the connection speaks HTTP/2.
     pub request: Option<String>,
     /// `name: value`; `host: example.com` is added unless there is a host, or `no-host`.
@@ -169,6 +184,7 @@ impl Step {
     pub fn with_places(&self, places: &Places) -> Self {
         let fill = |text: &String| places.iter().fold(text.clone(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value));
         Self {
+            to: self.to.as_ref().map(fill),
             request: self.request.as_ref().map(fill),
             raw: self.raw.as_ref().map(fill),
             headers: self.headers.iter().map(fill).collect(),

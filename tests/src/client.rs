@@ -9,10 +9,11 @@ pub(crate) use http2::{header_map, lines, read_body};
 
 use crate::bootstrap::Places;
 use crate::case::{Close, Step};
+use crate::names::Names;
 use crate::observe::{Connection, Event};
+use crate::socket::Socket;
 use crate::wire::{Ended, Wire, to_bytes};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 /// A proxy that has not answered after this time is not going to; no case waits for longer on purpose.
@@ -48,11 +49,17 @@ pub struct Seen {
 }
 
 /// Runs the script against the proxy's listener.
-pub async fn play(steps: &[Step], listener: u16, places: &Places, settle: Duration) -> Seen {
+///
+/// # Errors
+/// The proxy does not ask for names again whose addresses changed.
+pub async fn play(steps: &[Step], listener: u16, places: &Places, names: &Names, settle: Duration) -> Result<Seen, String> {
     let mut all: Vec<Conversation> = Vec::new();
     for step in &steps.iter().map(|step| step.with_places(places)).collect::<Vec<_>>() {
         for _ in 0..step.repeat.unwrap_or(1) {
             sleep(Duration::from_millis(step.wait)).await;
+            if let Some(answers) = &step.dns {
+                names.change(answers).await?;
+            }
             let index = match all.iter().position(|one| one.name == step.conn) {
                 Some(index) => index,
                 None => {
@@ -72,7 +79,7 @@ pub async fn play(steps: &[Step], listener: u16, places: &Places, settle: Durati
     settle_all(&mut all, settle).await;
     let ports = all.iter().map(|one| (one.local_port, format!("client {}", one.name))).collect();
     let (connections, open) = all.into_iter().map(|one| ((one.name, one.seen), one.speaks)).unzip();
-    Seen { connections, ports, _open: open }
+    Ok(Seen { connections, ports, _open: open })
 }
 
 /// Gives the proxy a moment to close what it is going to close, then notes how each connection was left.
@@ -91,13 +98,14 @@ impl Conversation {
     async fn open(step: &Step, listener: u16) -> Self {
         let mut seen = Connection::default();
         let mut local_port = 0;
-        let speaks = match TcpStream::connect(("127.0.0.1", listener)).await {
+        let to = step.to.clone().unwrap_or_else(|| format!("127.0.0.1:{listener}"));
+        let speaks = match Socket::connect(&to).await {
             Err(error) => {
                 seen.events.push(Event::Note(format!("connect: {}", error.kind())));
                 Speaks::Nothing
             }
             Ok(stream) => {
-                local_port = stream.local_addr().map(|address| address.port()).unwrap_or_default();
+                local_port = stream.local_port();
                 if step.request.as_deref().is_some_and(|line| line.ends_with(" HTTP/2")) {
                     http2::Client::connect(stream).await.map_or(Speaks::Nothing, Speaks::Http2)
                 } else {

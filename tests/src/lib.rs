@@ -26,6 +26,8 @@ pub mod example;
 pub mod fuzz;
 /// Cases with one field of their configuration taken away.
 pub mod mutate;
+/// A name server whose answers change.
+pub mod names;
 /// What a client or an upstream saw.
 pub mod observe;
 /// Ports that nobody else in this run is given.
@@ -38,6 +40,8 @@ pub mod proxy;
 pub mod run;
 /// The environment variables of the suites.
 pub mod settings;
+/// TCP and Unix sockets alike.
+pub mod socket;
 /// The differential suite as a program.
 pub mod suite;
 /// Counts how cases ended.

@@ -105,6 +105,8 @@ pub struct Observation {
     pub access_log: Option<Vec<String>>,
     /// What the ports of this run stand for.
     pub ports: Vec<(u16, String)>,
+    /// The folder of this run, shown as `<folder>`.
+    pub folder: String,
 }
 
 impl Observation {
@@ -129,6 +131,9 @@ impl Observation {
         for line in self.access_log.iter().flatten() {
             let _ = writeln!(out, "log: {line}");
         }
+        if !self.folder.is_empty() {
+            out = out.replace(&self.folder, "<folder>");
+        }
         name_ports(&out, &self.ports)
     }
 }
@@ -142,7 +147,7 @@ fn name_ports(text: &str, ports: &[(u16, String)]) -> String {
             digits.push(character);
             continue;
         }
-        let port = digits.parse().ok().and_then(|number: u16| ports.iter().find(|(port, _)| *port == number));
+        let port = digits.parse().ok().and_then(|number: u16| ports.iter().find(|(port, _)| *port == number && number != 0));
         match port {
             Some((_, name)) => drop(write!(out, "<{name}>")),
             None => out.push_str(&digits),

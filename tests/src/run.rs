@@ -4,6 +4,7 @@ use crate::bootstrap::{self, Places};
 use crate::case::{Case, Differs, Expect};
 use crate::compare::{Rules, difference};
 use crate::delivery::{Delivery, Served};
+use crate::names::Names;
 use crate::observe::Observation;
 use crate::process::{Folder, Process};
 use crate::settings::Mode;
@@ -31,10 +32,13 @@ pub enum Subject {
 /// Runs `case` with `config` in place of its own fragment.
 pub async fn run(case: &Case, config: &Value, subject: Subject, delivery: Delivery) -> Result<Observation, String> {
     let folder = Folder::new();
-    let upstreams = Upstreams::start(case).await?;
+    let upstreams = Upstreams::start(case, folder.path()).await?;
+    let names = Names::start(case.dns.clone()).await.map_err(|e| format!("the name server: {e}"))?;
     let (listener, admin) = (ports::free(), ports::free());
     let log = folder.path().join("access.log");
-    let places = places(&upstreams, listener, admin, &log);
+    let mut places = places(&upstreams, listener, admin, &folder);
+    places.insert("dns".to_owned(), names.port.to_string());
+    let path = folder.path().display().to_string();
     let file = folder.path().join("bootstrap.json");
     let mut text = bootstrap::render(case, config, &places);
     let mut served = None;
@@ -54,7 +58,7 @@ pub async fn run(case: &Case, config: &Value, subject: Subject, delivery: Delive
         served.is_taken().await.map_err(|problem| format!("{problem}; it wrote:\n{}", process.log()))?;
     }
     let settle = case.compare.settle.map_or(SETTLE, Duration::from_millis);
-    let seen = client::play(&case.steps, listener, &places, settle).await;
+    let seen = client::play(&case.steps, listener, &places, &names, settle).await?;
     if !process.is_running() {
         return Err(format!("the proxy died; it wrote:\n{}", process.log()));
     }
@@ -70,16 +74,17 @@ pub async fn run(case: &Case, config: &Value, subject: Subject, delivery: Delive
             seen_upstreams.push((name, connections.into_iter().map(|(_, connection)| connection).collect()));
         }
     }
-    Ok(Observation { clients: seen.connections, upstreams: seen_upstreams, access_log, ports })
+    Ok(Observation { clients: seen.connections, upstreams: seen_upstreams, access_log, ports, folder: path })
 }
 
-fn places(upstreams: &Upstreams, listener: u16, admin: u16, log: &Path) -> Places {
+fn places(upstreams: &Upstreams, listener: u16, admin: u16, folder: &Folder) -> Places {
     let mut places = Places::from([
         ("listener".to_owned(), listener.to_string()),
         ("admin".to_owned(), admin.to_string()),
-        ("log".to_owned(), log.display().to_string()),
+        ("folder".to_owned(), folder.path().display().to_string()),
+        ("log".to_owned(), folder.path().join("access.log").display().to_string()),
     ]);
-    places.extend(upstreams.ports().map(|(name, port)| (format!("upstream.{name}"), port.to_string())));
+    places.extend(upstreams.places().map(|(name, place)| (format!("upstream.{name}"), place)));
     places
 }
 

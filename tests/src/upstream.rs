@@ -7,17 +7,43 @@ mod tcp;
 use crate::case::{Case, Protocol, Respond, Upstream};
 use crate::observe::{Connection, Event};
 use crate::ports;
-use std::net::SocketAddr;
+use crate::socket::{self, Socket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener};
 use tokio::task::JoinSet;
 
 /// All upstreams of a case; they end when this is dropped.
 pub struct Upstreams {
-    running: Vec<(String, u16, Record)>,
+    running: Vec<Running>,
     _tasks: JoinSet<()>,
     _blackholes: Vec<Blackhole>,
+}
+
+struct Running {
+    name: String,
+    /// 0 where it listens at a Unix socket.
+    port: u16,
+    /// The port or the Unix socket, as a configuration names it.
+    place: String,
+    record: Record,
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// A connection and the peer's port; 0 where it has none.
+    async fn accept(&self) -> std::io::Result<(Socket, u16)> {
+        match self {
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, peer)| (stream.into(), peer.port())),
+            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| (stream.into(), 0)),
+        }
+    }
 }
 
 /// Never accepted from; open for as long as this lives.
@@ -81,52 +107,81 @@ impl Script {
 }
 
 impl Upstreams {
-    /// Starts all of them.
-    pub async fn start(case: &Case) -> Result<Self, String> {
+    /// Starts all of them; their Unix sockets are in `folder`.
+    pub async fn start(case: &Case, folder: &Path) -> Result<Self, String> {
         let mut all = Self { running: Vec::new(), _tasks: JoinSet::new(), _blackholes: Vec::new() };
         for (name, spec) in &case.upstreams {
-            let record = Record::default();
-            let port = all.start_one(name, spec, record.clone()).await.map_err(|e| format!("upstream {name}: {e}"))?;
-            all.running.push((name.clone(), port, record));
+            all.start_one(name, spec, folder).await.map_err(|e| format!("upstream {name}: {e}"))?;
         }
         Ok(all)
     }
 
-    async fn start_one(&mut self, name: &str, spec: &Upstream, record: Record) -> std::io::Result<u16> {
-        let (mut port, mut bound) = (ports::free(), None);
+    async fn start_one(&mut self, name: &str, spec: &Upstream, folder: &Path) -> std::io::Result<()> {
+        let record = Record::default();
+        let (port, place) = match &spec.unix {
+            Some(place) => {
+                let place = place.replace("{{folder}}", &folder.display().to_string());
+                self.serve(Listener::Unix(socket::listen_unix(&place)?), name, spec, &record);
+                (0, place)
+            }
+            None => {
+                let port = self.start_tcp(name, spec, &record).await?;
+                (port, port.to_string())
+            }
+        };
+        self.running.push(Running { name: name.to_owned(), port, place, record });
+        Ok(())
+    }
+
+    async fn start_tcp(&mut self, name: &str, spec: &Upstream, record: &Record) -> std::io::Result<u16> {
+        let address = spec.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let other = spec.port_of.as_ref().and_then(|other| self.running.iter().find(|running| running.name == *other));
+        let (mut port, mut bound) = (other.map_or_else(ports::free, |other| other.port), None);
         // Another program may take the port between the choice and here.
         while spec.protocol != Protocol::Refuse && bound.is_none() {
-            bound = bind(port).ok();
-            port = if bound.is_some() { port } else { ports::free() };
+            match bind(address, port) {
+                Err(error) if other.is_some() => return Err(error),
+                Err(_) => port = ports::free(),
+                Ok(socket) => bound = Some(socket),
+            }
         }
         match (spec.protocol, bound) {
             (Protocol::Refuse, _) | (_, None) => {}
             (Protocol::Blackhole, Some(socket)) => self._blackholes.push(blackhole(socket).await?),
             (Protocol::Http1 | Protocol::Http2 | Protocol::Tcp, Some(socket)) => {
-                let listener = socket.listen(1024)?;
-                let script = Script { name: name.to_owned(), spec: spec.clone(), next: AtomicUsize::new(0) };
-                self._tasks.spawn(serve(listener, Arc::new(script), record));
+                let listener = Listener::Tcp(socket.listen(1024)?);
+                self.serve(listener, name, spec, record);
             }
         }
         Ok(port)
     }
 
-    /// Name and port of each.
+    fn serve(&mut self, listener: Listener, name: &str, spec: &Upstream, record: &Record) {
+        let script = Script { name: name.to_owned(), spec: spec.clone(), next: AtomicUsize::new(0) };
+        self._tasks.spawn(serve(listener, Arc::new(script), record.clone()));
+    }
+
+    /// Name and port of each that has a port.
     pub fn ports(&self) -> impl Iterator<Item = (&str, u16)> {
-        self.running.iter().map(|(name, port, _)| (name.as_str(), *port))
+        self.running.iter().filter(|one| one.port != 0).map(|one| (one.name.as_str(), one.port))
+    }
+
+    /// Name of each and where it listens: a port, or a Unix socket.
+    pub fn places(&self) -> impl Iterator<Item = (&str, String)> {
+        self.running.iter().map(|one| (one.name.as_str(), one.place.clone()))
     }
 
     /// What each saw until now.
     pub fn seen(&self) -> Vec<(String, Vec<(u16, Connection)>)> {
         let copy = |record: &Record| record.0.lock().expect("no panic while locked").clone();
-        self.running.iter().map(|(name, _, record)| (name.clone(), copy(record))).collect()
+        self.running.iter().map(|one| (one.name.clone(), copy(&one.record))).collect()
     }
 }
 
-async fn serve(listener: TcpListener, script: Arc<Script>, record: Record) {
+async fn serve(listener: Listener, script: Arc<Script>, record: Record) {
     let mut connections = JoinSet::new();
     while let Ok((stream, peer)) = listener.accept().await {
-        let index = record.open(peer.port());
+        let index = record.open(peer);
         let (script, record) = (Arc::clone(&script), record.clone());
         connections.spawn(async move {
             match script.spec.protocol {
@@ -140,9 +195,9 @@ async fn serve(listener: TcpListener, script: Arc<Script>, record: Record) {
     }
 }
 
-fn bind(port: u16) -> std::io::Result<TcpSocket> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from(([127, 0, 0, 1], port)))?;
+fn bind(address: IpAddr, port: u16) -> std::io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::from((address, port)))?;
     Ok(socket)
 }
 

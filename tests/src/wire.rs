@@ -3,8 +3,8 @@
 //! A reader of its own rather than a library's: a suite about bytes must not have them tidied up before it looks.
 
 use crate::observe::Message;
+use crate::socket::Socket;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// How the other side ended its half of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +17,15 @@ pub enum Ended {
 
 /// A connection with what was read and not yet used.
 pub struct Wire {
-    stream: TcpStream,
+    stream: Socket,
     buffer: Vec<u8>,
     ended: Option<Ended>,
 }
 
 impl Wire {
     /// Takes over a connected socket.
-    pub fn new(stream: TcpStream) -> Self {
-        let _ = stream.set_nodelay(true);
-        Self { stream, buffer: Vec::new(), ended: None }
+    pub fn new(stream: impl Into<Socket>) -> Self {
+        Self { stream: stream.into(), buffer: Vec::new(), ended: None }
     }
 
     /// Sends; that the other side may be gone is seen by the reads.
@@ -41,7 +40,7 @@ impl Wire {
 
     /// Makes the coming drop send RST.
     pub fn reset_on_drop(&self) {
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(std::time::Duration::ZERO));
+        self.stream.reset_on_drop();
     }
 
     /// Waits for more bytes; false at the end of the stream.

@@ -19,25 +19,40 @@ use serde_json::Value as Json;
 use crate::Fault;
 use crate::unknown::Unknown;
 
+/// JSON that is not the message it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// All faults together; at least one.
+    pub faults: Vec<Fault>,
+    /// What lies outside the slice besides, as far as it was read: a field that is missing may be one that is spelled wrong.
+    pub unknown: Vec<Unknown>,
+}
+
+impl From<Fault> for Unreadable {
+    fn from(fault: Fault) -> Self {
+        Self { faults: vec![fault], unknown: Vec::new() }
+    }
+}
+
 /// Reads a message from its JSON form.
 ///
 /// # Errors
 /// All faults of the file together: a value of the wrong type, an enum value that does not exist, two members of one
 /// choice, nesting deeper than [`crate::MAX_DEPTH`].
-pub fn from_json<M>(pool: &DescriptorPool, json: &Json) -> Result<(M, Vec<Unknown>), Vec<Fault>>
+pub fn from_json<M>(pool: &DescriptorPool, json: &Json) -> Result<(M, Vec<Unknown>), Unreadable>
 where
     M: Message + Name + Default,
 {
-    let descriptor = descriptor::<M>(pool).map_err(|fault| vec![fault])?;
+    let descriptor = descriptor::<M>(pool)?;
     let mut reader = read::Reader::new(pool);
     let dynamic = reader.message(&descriptor, json, 0);
     let (unknown, faults) = reader.finish();
     match dynamic {
         Some(dynamic) if faults.is_empty() => match dynamic.transcode_to() {
             Ok(message) => Ok((message, unknown)),
-            Err(error) => Err(vec![whole(error.to_string())]),
+            Err(error) => Err(whole(error.to_string()).into()),
         },
-        _ => Err(faults),
+        _ => Err(Unreadable { faults, unknown }),
     }
 }
 

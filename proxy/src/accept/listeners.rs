@@ -145,6 +145,15 @@ pub fn open_unix(path: &Path, mode: u32) -> io::Result<std::os::unix::net::UnixL
     Ok(socket.into())
 }
 
+/// Where a connection to a Unix socket arrived.
+pub fn own_address(stream: &tokio::net::UnixStream) -> Option<Address> {
+    Address::of_unix(&stream.local_addr().ok()?.into())
+}
+
+fn unnamed() -> Address {
+    Address::Unix("".into())
+}
+
 fn share_unix(listener: std::os::unix::net::UnixListener, workers: usize) -> io::Result<Vec<Bound>> {
     let copies: io::Result<Vec<Bound>> = (1..workers).map(|_| listener.try_clone().map(Bound::Unix)).collect();
     let mut sockets = copies?;
@@ -165,7 +174,7 @@ impl Bound {
     pub fn local_address(&self) -> io::Result<Address> {
         Ok(match self {
             Self::Tcp(listener) => Address::Ip(listener.local_addr()?),
-            Self::Unix(listener) => Address::Unix(listener.local_addr()?.as_pathname().map(Path::to_owned).unwrap_or_default()),
+            Self::Unix(listener) => Address::of_unix(&listener.local_addr()?).unwrap_or_else(unnamed),
         })
     }
 
@@ -200,10 +209,11 @@ impl Acceptor {
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Address)>> {
         match self {
-            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| (Socket::Tcp(stream), Address::Ip(peer))),
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| (Socket::Tcp(stream), Address::of_tcp(peer))),
             Self::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
-                let peer = peer.as_pathname().map(Path::to_owned).unwrap_or_default();
-                (Socket::Unix(stream), Address::Unix(peer))
+                // As Envoy: a client without a name has the socket's.
+                let peer = Address::of_unix(&peer.into()).or_else(|| own_address(&stream));
+                (Socket::Unix(stream), peer.unwrap_or_else(unnamed))
             }),
         }
     }

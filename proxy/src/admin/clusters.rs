@@ -28,7 +28,7 @@ pub(super) fn text(clusters: &[Arc<ClusterState>]) -> String {
             line("eds_service_name", service_name);
         }
         for member in cluster.endpoints().members() {
-            let address = member.endpoint.current_address();
+            let address = member.endpoint.address().clone();
             for (what, value) in facts(member) {
                 line(&format!("{address}::{what}"), &value);
             }
@@ -96,7 +96,7 @@ fn facts(member: &Member) -> [(&'static str, String); 9] {
 fn host_status(member: &Member) -> Value {
     let endpoint = &member.endpoint;
     json!({
-        "address": address_json(&endpoint.current_address()),
+        "address": address_json(endpoint.address()),
         "stats": [{ "type": "GAUGE", "name": "rq_active", "value": endpoint.active_requests().to_string() }],
         "health_status": { "eds_health_status": eds_health(endpoint.health()) },
         "weight": member.weight,

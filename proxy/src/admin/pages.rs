@@ -6,7 +6,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::admin::query::Query;
-use crate::admin::{Access, Action, AdminState, ServerState, clusters, guard, listeners};
+use crate::admin::{Access, Action, AdminState, ServerState, certificates, clusters, guard, listeners, memory};
 use crate::telemetry::exposition::{Kind, PageFormat, Selection, render};
 use crate::xds::dump::{DumpError, DumpRequest};
 
@@ -26,8 +26,10 @@ enum Page {
     Prometheus,
     ResetCounters,
     ConfigDump,
+    Certificates,
     Clusters,
     Listeners,
+    Memory,
     ServerInfo,
     Warnings,
     Logging,
@@ -36,8 +38,9 @@ enum Page {
 }
 
 /// Path, page, and what it says in the list of pages.
-const PAGES: [(&str, Page, &str); 17] = [
+const PAGES: [(&str, Page, &str); 19] = [
     ("/", Page::Home, "the list of pages, to click on"),
+    ("/certs", Page::Certificates, "certificates in use, with names and days until they expire"),
     ("/clusters", Page::Clusters, "clusters and their endpoints (format=json)"),
     ("/config_dump", Page::ConfigDump, "the configuration in use (include_eds, resource=...)"),
     ("/drain_listeners", Page::DrainListeners, "take no more connections (POST; graceful, inboundonly)"),
@@ -46,6 +49,7 @@ const PAGES: [(&str, Page, &str); 17] = [
     ("/help", Page::Help, "this list"),
     ("/listeners", Page::Listeners, "listeners and their addresses (format=json)"),
     ("/logging", Page::Logging, "what is logged; change it (POST; level=debug, paths=xds:debug,tls:info)"),
+    ("/memory", Page::Memory, "what is allocated, and what the kernel counts"),
     ("/quitquitquit", Page::Quit, "end the process (POST)"),
     ("/ready", Page::Ready, "200 when requests are taken, else 503, and the state (verbose: the control plane, too)"),
     ("/reset_counters", Page::ResetCounters, "begin all counters at 0 (POST)"),
@@ -77,8 +81,10 @@ impl Page {
             | Self::Stats
             | Self::Prometheus
             | Self::ConfigDump
+            | Self::Certificates
             | Self::Clusters
             | Self::Listeners
+            | Self::Memory
             | Self::ServerInfo
             | Self::Warnings => false,
         }
@@ -171,10 +177,12 @@ fn show(state: &AdminState, access: Access, page: Page, query: &Query) -> Answer
             Answer::ok(TEXT, "OK\n")
         }
         Page::ConfigDump => config_dump(state, query),
+        Page::Certificates => Answer::json(&certificates::json(&(state.tls)(), std::time::SystemTime::now())),
         Page::Clusters if wants_json(query) => Answer::json(&clusters::json(&(state.clusters)())),
         Page::Clusters => Answer::ok(TEXT, clusters::text(&(state.clusters)())),
         Page::Listeners if wants_json(query) => Answer::json(&listeners::json(&(state.listeners)())),
         Page::Listeners => Answer::ok(TEXT, listeners::text(&(state.listeners)())),
+        Page::Memory => Answer::json(&memory::json()),
         Page::ServerInfo => Answer::json(&server_info(state)),
         Page::Warnings => Answer::ok(TEXT, state.warnings.iter().map(|warning| format!("{warning}\n")).collect::<String>()),
         Page::Logging => logging(state, query),
@@ -259,15 +267,9 @@ fn refresh(state: &AdminState) {
     server.state.set(now.number());
     server.total_connections.set(u64::try_from((state.connections)()).unwrap_or(u64::MAX));
     server.concurrency.set(u64::try_from(state.workers).unwrap_or(u64::MAX));
-    if let Some(kilobytes) = std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(resident_kilobytes) {
-        server.memory_physical_size.set(kilobytes.saturating_mul(1024));
+    if let Some(bytes) = memory::resident() {
+        server.memory_physical_size.set(bytes);
     }
-}
-
-/// Source: proc_pid_status(5), `VmRSS`.
-fn resident_kilobytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// `envoy.admin.v3.ServerInfo`.

@@ -44,6 +44,7 @@ impl Admin {
             control_plane: Box::new(|| Some("control plane: connected\n".into())),
             clusters: Box::new(Vec::new),
             listeners: Box::new(move || vec![ListenerView { name: "in".into(), addresses: vec![Address::Ip(address)] }]),
+            tls: Box::new(Vec::new),
             actions: wishes,
         };
         let server = OwnedTask::spawn(serve(AdminListener::Tcp(listener), Rc::new(admin), access));

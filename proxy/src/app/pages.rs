@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::accept::listeners::open_unix;
-use crate::admin::{self, Access, Action, AdminListener, AdminState, ListenerView, ServerState};
+use crate::admin::{self, Access, Action, AdminListener, AdminState, ListenerView, ServerState, TlsView};
 use crate::app::status::Following;
 use crate::app::{Options, StartError};
 use crate::config::address::Address;
@@ -87,7 +87,8 @@ fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
     let dump = Dump::new(told.source);
     let (for_dump, for_text, for_metrics) = (told.following.clone(), told.following.clone(), told.following);
     let registry = Arc::clone(&shared.registry);
-    let (for_clusters, for_listeners, spread) = (Arc::clone(shared), Arc::clone(shared), shared.spread.clone());
+    let (for_clusters, for_listeners, for_tls) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
+    let spread = shared.spread.clone();
     AdminState {
         registry: Arc::clone(&shared.registry),
         state: told.state,
@@ -110,8 +111,22 @@ fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
         control_plane: Box::new(move || for_text.as_ref().map(|following| following.borrow().text())),
         clusters: Box::new(move || for_clusters.current.load().clusters.values().cloned().collect()),
         listeners: Box::new(move || listeners(&for_listeners)),
+        tls: Box::new(move || tls(&for_tls)),
         actions: told.actions,
     }
+}
+
+/// Filter chains that end TLS, then clusters that begin it.
+fn tls(shared: &Shared) -> Vec<TlsView> {
+    let generation = shared.current.load();
+    let chains = generation.listeners.iter().flat_map(|listener| listener.config.chains.iter().chain(&listener.config.default_chain));
+    let servers = chains.filter_map(|chain| chain.tls.as_ref());
+    let mut views: Vec<TlsView> =
+        servers.map(|tls| TlsView { certificates: tls.certificates.clone(), validation: tls.validation.clone() }).collect();
+    let clients = generation.clusters.values().filter_map(|cluster| cluster.config().tls.as_ref());
+    views
+        .extend(clients.map(|tls| TlsView { certificates: tls.certificate.iter().cloned().collect(), validation: tls.validation.clone() }));
+    views
 }
 
 fn listeners(shared: &Shared) -> Vec<ListenerView> {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::os::linux::net::SocketAddrExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where a socket listens, or a peer is reached.
@@ -12,6 +13,22 @@ pub enum Address {
     Ip(SocketAddr),
     /// A Unix socket's path; a name that begins with `@` is in the abstract namespace.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// Of a TCP socket. What an IPv6 socket says of an IPv4 connection (`::ffff:a.b.c.d`) is the IPv4 address.
+    pub fn of_tcp(address: SocketAddr) -> Self {
+        match address.ip().to_canonical() {
+            IpAddr::V4(ip) => Self::Ip(SocketAddr::from((ip, address.port()))),
+            IpAddr::V6(_) => Self::Ip(address),
+        }
+    }
+
+    /// Of a Unix socket; `None` if it has no name.
+    pub fn of_unix(address: &std::os::unix::net::SocketAddr) -> Option<Self> {
+        let hidden = || address.as_abstract_name().map(|name| format!("@{}", String::from_utf8_lossy(name)).into());
+        address.as_pathname().map(Path::to_owned).or_else(hidden).map(Self::Unix)
+    }
 }
 
 impl fmt::Display for Address {

@@ -65,6 +65,8 @@ pub struct CertificatePem {
     pub chain: Vec<u8>,
     /// PKCS#8, SEC1 or PKCS#1.
     pub key: Vec<u8>,
+    /// The file of the chain; `None` if it is written in place.
+    pub file: Option<String>,
 }
 
 impl std::fmt::Debug for CertificatePem {
@@ -78,6 +80,8 @@ impl std::fmt::Debug for CertificatePem {
 pub struct Validation {
     /// Trusted roots, PEM.
     pub trusted_ca: Option<Arc<[u8]>>,
+    /// Their file; `None` if they are written in place.
+    pub trusted_ca_file: Option<Arc<str>>,
     /// Trusted roots served by SDS.
     pub secret: Option<SecretName>,
     /// One of these must fit a subject alternative name; empty: any name.

@@ -33,6 +33,8 @@ pub struct DialError {
 pub enum DialCause {
     /// Nobody listens there.
     Refused,
+    /// There is no such Unix socket.
+    Missing,
     /// It took longer than `connect_timeout`.
     TimedOut(Duration),
     /// No way there.
@@ -63,12 +65,15 @@ impl DialError {
             DialCause::Tls(why) => return Some(format!("TLS_error: {why}")),
             DialCause::Http(why) => return Some(why.clone()),
             DialCause::Refused => "Connection refused".to_owned(),
+            DialCause::Missing => "No such file or directory".to_owned(),
             DialCause::Unreachable => "Network is unreachable".to_owned(),
             DialCause::Io(kind) => kind.to_string(),
         };
-        // A Unix socket answers at once.
-        let when = if matches!(self.address, Address::Unix(_)) { "immediate" } else { "delayed" };
-        Some(format!("{when} connect error: {reason}"))
+        Some(match &self.address {
+            Address::Ip(_) => format!("delayed connect error: {reason}"),
+            // A Unix socket answers at once; Envoy names it then.
+            Address::Unix(path) => format!("immediate connect error: {reason}|remote_address:{}", path.display()),
+        })
     }
 
     /// Whether it took too long, rather than failed.
@@ -82,6 +87,7 @@ impl fmt::Display for DialError {
         let address = &self.address;
         match &self.cause {
             DialCause::Refused => write!(f, "connecting to {address}: connection refused"),
+            DialCause::Missing => write!(f, "connecting to {address}: no such socket"),
             DialCause::TimedOut(limit) => {
                 write!(f, "connecting to {address} took longer than {}", humantime::format_duration(*limit))
             }
@@ -102,7 +108,8 @@ impl From<&io::Error> for DialCause {
     fn from(error: &io::Error) -> Self {
         match (error.raw_os_error(), error.kind()) {
             (Some(EMFILE | ENFILE), _) => Self::NoFileDescriptors,
-            (_, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Self::Refused,
+            (_, io::ErrorKind::ConnectionRefused) => Self::Refused,
+            (_, io::ErrorKind::NotFound) => Self::Missing,
             (_, io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse) => Self::NoLocalAddress,
             (_, io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) => Self::Unreachable,
             (_, kind) => Self::Io(kind),
@@ -231,10 +238,10 @@ pub struct Opened {
 /// Connects for a TCP proxy: one attempt, counted against the cluster's limit.
 pub async fn open(endpoint: &EndpointState, cluster: &Arc<ClusterState>, tls: Option<&TlsSource>) -> Result<Opened, OpenError> {
     let guard = ConnectionGuard::acquire(cluster, Priority::Default).ok_or(OpenError::Overflow)?;
-    let address = endpoint.current_address();
+    let address = endpoint.address();
     let result = match tls_target(cluster.config(), tls, None) {
-        Ok(target) => dial(&address, cluster.config(), target).await,
-        Err(cause) => Err(DialError::new(&address, cause)),
+        Ok(target) => dial(address, cluster.config(), target).await,
+        Err(cause) => Err(DialError::new(address, cause)),
     };
     guard.count_dial(&result);
     let dialed = result.map_err(OpenError::Dial)?;

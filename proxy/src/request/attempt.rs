@@ -238,7 +238,7 @@ impl Attempts<'_> {
     /// What depends on the attempt and its endpoint.
     fn address(&self, live: &mut Live, picked: &Picked) {
         let endpoint = picked.endpoint();
-        live.info.upstream.host = Some(endpoint.current_address());
+        live.info.upstream.host = Some(endpoint.address().clone());
         let suppress = self.job.connection.0.manager.router.suppress_envoy_headers;
         route::action::rewrite_host(self.job.forward, endpoint.hostname(), suppress, &mut live.head);
         if !suppress {

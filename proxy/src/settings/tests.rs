@@ -208,3 +208,31 @@ fn validate_tells_every_fault_with_its_path() {
         format!("header_prefix: not supported\nadmin.address: one of socket_address, pipe must be set\n{file}: refused; 2 faults\n");
     assert_eq!((report, good), (expected, false));
 }
+
+#[test]
+fn what_is_spelled_wrong_is_told_though_the_file_is_refused() {
+    let folder = Folder::new("misspelled");
+    let report = |name: &str, text: &str| {
+        let config = folder.file(name, text);
+        let (report, good) = Validate { config: config.clone(), strict_xds: false }.report();
+        assert!(!good, "{report}");
+        report.replace(&config.display().to_string(), "FILE")
+    };
+    let missing = "static_resources: {clusters: [{nam: shop, type: STATIC}]}";
+    assert_eq!(
+        report("missing.yaml", missing),
+        "static_resources.clusters[0].name: must not be empty\n\
+         warning: static_resources.clusters[0].nam: ignored: no such field; did you mean name?\n\
+         FILE: refused; 1 fault\n"
+    );
+    // So it is where values have the wrong type and nothing is looked at any further.
+    let of_another_type = "static_resources: {clusters: [{nam: shop, connect_timeout: soon}]}";
+    let told = report("type.yaml", of_another_type);
+    let (faults, rest) = told.split_once("warning: ").unwrap();
+    assert!(faults.starts_with("static_resources.clusters[0].connect_timeout: "), "{told}");
+    assert_eq!(rest, "static_resources.clusters[0].nam: ignored: no such field; did you mean name?\nFILE: refused; 1 fault\n");
+    // Under --strict-xds it is a fault, and told once.
+    let config = folder.file("strict.yaml", missing);
+    let (told, _) = Validate { config, strict_xds: true }.report();
+    assert_eq!(told.matches("no such field").count(), 1, "{told}");
+}

@@ -128,7 +128,7 @@ fn told(names: &[(SanKind, Cow<'_, str>)]) -> String {
 }
 
 /// `None` where the extension is malformed or there twice.
-fn alternative_names<'a>(certificate: &'a X509Certificate<'a>) -> Option<Vec<(SanKind, Cow<'a, str>)>> {
+pub(super) fn alternative_names<'a>(certificate: &'a X509Certificate<'a>) -> Option<Vec<(SanKind, Cow<'a, str>)>> {
     let Some(extension) = certificate.subject_alternative_name().ok()? else { return Some(Vec::new()) };
     Some(extension.value.general_names.iter().filter_map(alternative_name).collect())
 }

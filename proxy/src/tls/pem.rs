@@ -17,7 +17,7 @@ pub(super) fn identity(source: &CertificateSource, provider: &CryptoProvider) ->
         CertificateSource::Pem(pem) => pem,
         CertificateSource::Secret(name) => return Err(TlsError::Secret(name.clone())),
     };
-    let CertificatePem { chain, key } = pem.as_ref();
+    let CertificatePem { chain, key, .. } = pem.as_ref();
     let chain: Vec<CertificateDer<'static>> = all("certificate_chain", "certificate", chain)?;
     let key = PrivateKeyDer::pem_slice_iter(key).next();
     // An encrypted key has a label of its own and is not found.

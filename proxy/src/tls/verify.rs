@@ -37,7 +37,7 @@ pub(super) fn of_servers(validation: &Validation, provider: &Arc<CryptoProvider>
         .enforce_revocation_expiration()
         .build()
         .map_err(|error| TlsError::library(&error))?;
-    Ok(Arc::new(KnownServers { chain, rules }))
+    Ok(Arc::new(Servers { accepted: Accepted::Known { chain, rules }, algorithms: provider.signature_verification_algorithms }))
 }
 
 fn rules(validation: &Validation, usage: Usage) -> Result<(Rules, Vec<CertificateRevocationListDer<'static>>), TlsError> {
@@ -80,7 +80,7 @@ impl Rules {
 
 /// Accepts every server: a cluster without validation context (as Envoy). The traffic is encrypted, to whoever is there.
 pub(super) fn of_nobody(provider: &CryptoProvider) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(AnyServer { algorithms: provider.signature_verification_algorithms })
+    Arc::new(Servers { accepted: Accepted::All, algorithms: provider.signature_verification_algorithms })
 }
 
 #[derive(Debug)]
@@ -136,13 +136,20 @@ impl ClientCertVerifier for KnownClients {
     }
 }
 
+/// Whoever answers must hold the key of the certificate that is shown: signatures are verified, whichever servers are accepted.
 #[derive(Debug)]
-struct KnownServers {
-    chain: Arc<WebPkiServerVerifier>,
-    rules: Rules,
+struct Servers {
+    accepted: Accepted,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for KnownServers {
+#[derive(Debug)]
+enum Accepted {
+    Known { chain: Arc<WebPkiServerVerifier>, rules: Rules },
+    All,
+}
+
+impl ServerCertVerifier for Servers {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -151,53 +158,13 @@ impl ServerCertVerifier for KnownServers {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let chain = match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let Accepted::Known { chain, rules } = &self.accepted else { return Ok(ServerCertVerified::assertion()) };
+        let chain = match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // The library compares the host last, after all that counts here; tests hold it to that.
             Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => Ok(()),
             other => other.map(|_| ()),
         };
-        self.rules.settle(chain, end_entity, now)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
-}
-
-/// Whoever answers must still hold the key of the certificate that is shown: signatures are verified.
-#[derive(Debug)]
-struct AnyServer {
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for AnyServer {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+        rules.settle(chain, end_entity, now)?;
         Ok(ServerCertVerified::assertion())
     }
 

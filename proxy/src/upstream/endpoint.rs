@@ -1,9 +1,8 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-
-use arc_swap::ArcSwapOption;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
 
 use crate::config::address::Address;
 use crate::config::endpoint::{Health, Locality};
@@ -17,7 +16,8 @@ pub struct EndpointState {
     active: AtomicU32,
     health: AtomicU8,
     removed: AtomicBool,
-    moved: ArcSwapOption<Address>,
+    /// Woken when it leaves its cluster: one task of each worker that has connections to it.
+    watchers: Mutex<Vec<Waker>>,
 }
 
 impl EndpointState {
@@ -29,22 +29,13 @@ impl EndpointState {
             active: AtomicU32::new(0),
             health: AtomicU8::new(encode(health)),
             removed: AtomicBool::new(false),
-            moved: ArcSwapOption::empty(),
+            watchers: Mutex::new(Vec::new()),
         })
     }
 
-    /// Where it is; of a logical endpoint, where it first was.
+    /// Where it is.
     pub fn address(&self) -> &Address {
         &self.address
-    }
-
-    /// Where to connect to now: a logical endpoint moves with its name, and keeps its connections.
-    pub fn current_address(&self) -> Address {
-        self.moved.load().as_ref().map_or_else(|| self.address.clone(), |moved| Address::clone(moved))
-    }
-
-    pub(super) fn move_to(&self, address: Address) {
-        self.moved.store(Some(Arc::new(address)));
     }
 
     /// Whether it has left its cluster: its connections end with their requests.
@@ -52,8 +43,22 @@ impl EndpointState {
         self.removed.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_removed(&self, removed: bool) {
-        self.removed.store(removed, Ordering::Relaxed);
+    /// Wakes a task when the endpoint leaves its cluster; at once if it has.
+    pub fn wake_when_removed(&self, waker: &Waker) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !watchers.iter().any(|known| known.will_wake(waker)) {
+            watchers.push(waker.clone());
+        }
+        drop(watchers);
+        if self.is_removed() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn remove(&self) {
+        self.removed.store(true, Ordering::Relaxed);
+        let watchers = std::mem::take(&mut *self.watchers.lock().unwrap_or_else(PoisonError::into_inner));
+        watchers.into_iter().for_each(Waker::wake);
     }
 
     /// The name to show as host where the cluster asks for it; empty for none.

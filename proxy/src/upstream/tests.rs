@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::{ClusterState, EndpointSet, EndpointState, LimitKind, Permit};
@@ -114,6 +115,28 @@ fn an_endpoint_that_stays_keeps_its_state() {
     assert!(leaver.is_removed() && !before.is_removed());
     assert_eq!(cluster.stats().membership_change.value(), 1);
     assert_eq!(cluster.stats().membership_total.value(), 2);
+}
+
+#[test]
+fn whoever_has_connections_hears_that_an_endpoint_leaves() {
+    struct Count(AtomicUsize);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let cluster = ClusterState::new(Arc::new(listed(vec![locality(0, vec![endpoint(1, 1), endpoint(2, 1)])])));
+    let count = Arc::new(Count(AtomicUsize::new(0)));
+    let waker = std::task::Waker::from(Arc::clone(&count));
+    for member in cluster.endpoints().members() {
+        member.endpoint.wake_when_removed(&waker);
+        member.endpoint.wake_when_removed(&waker);
+    }
+    let leaver = cluster.endpoints().members()[1].endpoint.clone();
+    cluster.replace_assignment(&assignment(vec![locality(0, vec![endpoint(1, 1)])]));
+    assert_eq!(count.0.load(Ordering::Relaxed), 1, "the one that stays wakes nobody, the other wakes a task once");
+    leaver.wake_when_removed(&waker);
+    assert_eq!(count.0.load(Ordering::Relaxed), 2, "who comes too late hears at once");
 }
 
 #[test]

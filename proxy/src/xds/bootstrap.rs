@@ -25,6 +25,7 @@ use xds_proto::envoy::config::cluster::v3::Cluster as WireCluster;
 use xds_proto::envoy::config::core::v3 as core;
 use xds_proto::envoy::config::listener::v3::Listener as WireListener;
 use xds_proto::json;
+use xds_proto::unknown::UnknownKind;
 
 use crate::config::ClusterName;
 use crate::config::address::Address;
@@ -43,10 +44,14 @@ pub fn parse(file: &Json, strict: bool) -> Result<(Bootstrap, Vec<Invalid>), Fau
     let mut parser = Parser::new();
     let (bootstrap, unknown) = match json::from_json::<wire::Bootstrap>(&pool, file) {
         Ok(read) => read,
-        Err(faults) => {
-            for fault in faults {
+        Err(unreadable) => {
+            for fault in unreadable.faults {
                 parser.refuse_below(&fault.path, fault.problem);
             }
+            // Which types are refused is for parsers to say, and they have not looked.
+            let fields: Vec<_> =
+                unreadable.unknown.into_iter().filter(|found| !matches!(found.kind, UnknownKind::AnyType { .. })).collect();
+            outside::apply(&fields, strict, &mut parser);
             return parser.finish(None);
         }
     };

@@ -131,7 +131,8 @@ impl Cascade {
         let clusters = inventory.clusters.values().map(|(_, cluster)| cluster).chain(serving);
         let endpoints = clusters.filter_map(|cluster| service_name(cluster)).map(str::to_owned).collect();
         let listeners = inventory.listeners.values().map(|(_, listener)| listener).chain(&self.serving.listeners);
-        let tables = listeners.flat_map(|listener| listener.route_tables()).map(|(name, _)| name.as_str().to_owned()).collect();
+        let tables = listeners.flat_map(|listener| listener.route_tables()).map(|(name, _)| name.as_str().to_owned());
+        let tables = tables.chain(inventory.listeners.tables_named().cloned()).collect();
         vec![
             (Kind::Cluster, all(self.scope.clusters)),
             (Kind::Endpoint, Wanted::Names(endpoints)),

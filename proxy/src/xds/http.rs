@@ -162,7 +162,9 @@ fn routes(specifier: Option<&RouteSpecifier>, parser: &mut Parser) -> Option<Rou
             let name = not_empty("route_config_name", &rds.route_config_name, parser);
             let source = parser.required("config_source", rds.config_source.as_ref())?;
             let fetch_timeout = parser.at("config_source", |parser| config_source::ads(source, parser))?;
-            Some(RouteSource::Named { name: RouteTableName::from(name?.as_str()), fetch_timeout })
+            let name = name?;
+            parser.served_table(name.as_str());
+            Some(RouteSource::Named { name: RouteTableName::from(name.as_str()), fetch_timeout })
         }),
         Some(RouteSpecifier::ScopedRoutes(_)) => parser.refuse_at("scoped_routes", "not supported"),
     }

@@ -63,7 +63,10 @@ impl std::error::Error for Invalid {}
 
 /// All that is wrong with a file or a resource; at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Faults(Vec<Invalid>);
+pub struct Faults {
+    list: Vec<Invalid>,
+    warnings: Vec<Invalid>,
+}
 
 /// More lines than this are not a list for a person any more.
 const SHOWN_FAULTS: usize = 100;
@@ -71,22 +74,28 @@ const SHOWN_FAULTS: usize = 100;
 impl Faults {
     /// One fault of the whole.
     pub fn one(problem: impl fmt::Display) -> Self {
-        Self(vec![Invalid { path: Vec::new(), problem: problem.to_string() }])
+        Self { list: vec![Invalid { path: Vec::new(), problem: problem.to_string() }], warnings: Vec::new() }
     }
 
     /// The faults, in the order of the file.
     pub fn list(&self) -> &[Invalid] {
-        &self.0
+        &self.list
+    }
+
+    /// What would be without effect, were nothing wrong. A field that is spelled wrong is here; that another is missing for it is
+    /// a fault.
+    pub fn warnings(&self) -> &[Invalid] {
+        &self.warnings
     }
 }
 
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, fault) in self.0.iter().take(SHOWN_FAULTS).enumerate() {
+        for (position, fault) in self.list.iter().take(SHOWN_FAULTS).enumerate() {
             let line_end = if position == 0 { "" } else { "\n" };
             write!(f, "{line_end}{fault}")?;
         }
-        match self.0.len().checked_sub(SHOWN_FAULTS) {
+        match self.list.len().checked_sub(SHOWN_FAULTS) {
             None | Some(0) => Ok(()),
             Some(more) => write!(f, "\n... and {more} more"),
         }
@@ -111,6 +120,8 @@ pub struct Parser {
 struct Served {
     known: HashMap<String, StaticSecret>,
     named: BTreeSet<String>,
+    /// Route tables that were named.
+    tables: BTreeSet<String>,
 }
 
 /// A secret that the bootstrap file holds.
@@ -145,7 +156,7 @@ impl Parser {
 
     /// From now on secrets may be named that a server has; these are here already.
     pub fn serve_secrets(&mut self, known: impl IntoIterator<Item = (String, StaticSecret)>) {
-        self.served = Some(Served { known: known.into_iter().collect(), named: BTreeSet::new() });
+        self.served = Some(Served { known: known.into_iter().collect(), ..Served::default() });
     }
 
     /// Whether there is a server to ask for resources.
@@ -166,6 +177,18 @@ impl Parser {
         (served.named.clone(), served.named.iter().all(|name| served.known.contains_key(name)))
     }
 
+    /// Routes of this name come from a server.
+    pub fn served_table(&mut self, name: &str) {
+        if let Some(served) = &mut self.served {
+            served.tables.insert(name.to_owned());
+        }
+    }
+
+    /// Names of the routes that come from a server; known even where the rest waits for secrets.
+    pub fn served_tables(&self) -> BTreeSet<String> {
+        self.served.as_ref().map(|served| served.tables.clone()).unwrap_or_default()
+    }
+
     /// Accepts any name of a cluster until [`Parser::recall_clusters`].
     pub fn forget_clusters(&mut self) -> Option<HashSet<String>> {
         self.clusters.take()
@@ -182,7 +205,7 @@ impl Parser {
             Some(value) if self.faults.is_empty() => Ok((value, self.warnings)),
             // A parser that returns nothing has said why; should one not have, the operator still learns that it was refused.
             _ if self.faults.is_empty() => Err(Faults::one("refused")),
-            _ => Err(Faults(self.faults)),
+            _ => Err(Faults { list: self.faults, warnings: self.warnings }),
         }
     }
 

@@ -253,10 +253,10 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
     let read = parse::read::<T>(body, context);
     let fits = |parsed: &Parsed<T>| parsed.value.as_ref().map_or(Ok(()), |value| value.fits_beside(name, table));
     match read.and_then(|parsed| fits(&parsed).map(|()| parsed)) {
-        Ok(Parsed { value, secrets, warnings }) => {
+        Ok(Parsed { value, secrets, tables, warnings }) => {
             tell(name, &warnings);
             let version = offered.version.clone();
-            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, value, secrets, warnings };
+            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, value, secrets, tables, warnings };
             table.accept(name, origin, known);
             Ok(())
         }

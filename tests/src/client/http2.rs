@@ -2,6 +2,7 @@
 
 use crate::case::Step;
 use crate::observe::{Event, Message};
+use crate::socket::Socket;
 use crate::wire::{latin1, to_bytes};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -10,7 +11,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -23,8 +23,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) async fn connect(stream: TcpStream) -> Option<Self> {
-        let _ = stream.set_nodelay(true);
+    pub(super) async fn connect(stream: Socket) -> Option<Self> {
         let (requests, connection) = h2::client::handshake(stream).await.ok()?;
         let end = Arc::new(Mutex::new(None));
         let mut driver = JoinSet::new();

@@ -3,12 +3,12 @@
 use super::{Record, Script, tcp};
 use crate::case::{Respond, Then};
 use crate::observe::Event;
+use crate::socket::Socket;
 use crate::wire::{Wire, to_bytes};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-pub(super) async fn serve(stream: TcpStream, script: &Script, record: &Record, index: usize) {
+pub(super) async fn serve(stream: Socket, script: &Script, record: &Record, index: usize) {
     let mut wire = Wire::new(stream);
     while let Some(mut request) = wire.head().await {
         let answer = script.next();

@@ -4,17 +4,16 @@ use super::{Record, Script};
 use crate::case::{Respond, Then};
 use crate::client::{header_map, lines, read_body};
 use crate::observe::{Event, Message};
+use crate::socket::Socket;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{Request, Response};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-pub(super) async fn serve(stream: TcpStream, script: &Script, record: &Record, index: usize) {
-    let _ = stream.set_nodelay(true);
+pub(super) async fn serve(stream: Socket, script: &Script, record: &Record, index: usize) {
     let mut builder = h2::server::Builder::new();
     builder.enable_connect_protocol();
     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else {

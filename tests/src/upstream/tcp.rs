@@ -2,10 +2,10 @@
 
 use super::{Record, Script};
 use crate::case::{Respond, Then};
+use crate::socket::Socket;
 use crate::wire::{Ended, Wire, to_bytes};
-use tokio::net::TcpStream;
 
-pub(super) async fn serve(stream: TcpStream, script: &Script, record: &Record, index: usize) {
+pub(super) async fn serve(stream: Socket, script: &Script, record: &Record, index: usize) {
     let mut wire = Wire::new(stream);
     if let Some(greeting) = &script.spec.greet {
         wire.send(&to_bytes(greeting)).await;

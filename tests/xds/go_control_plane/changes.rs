@@ -21,7 +21,9 @@ async fn each_type_changes_by_itself(dialect: Dialect) {
 }
 
 /// The type that changes, and how.
-const CHANGES: &[(&str, fn(&mut Mesh))] = &[
+type Change = (&'static str, fn(&mut Mesh));
+
+const CHANGES: &[Change] = &[
     ("routes", |mesh| {
         mesh.tables.get_mut("table").unwrap().routes.insert("/a".into(), "shop".into());
     }),

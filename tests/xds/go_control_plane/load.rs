@@ -40,7 +40,6 @@ struct State {
 }
 
 /// What the clients did.
-#[derive(Debug)]
 pub(super) struct Done {
     pub(super) requests: usize,
     pub(super) crossed: usize,

@@ -3,7 +3,7 @@ use ninon_tests::{ports, settings};
 use serde_json::Value;
 
 use super::certificates;
-use super::load::Load;
+use super::load::{Done, Load};
 use super::mesh::{Cluster, Listener, Mesh, Resources, Table};
 use super::upstreams;
 use super::world::{Dialect, World};
@@ -158,7 +158,8 @@ async fn no_change_fails_a_request(dialect: Dialect) {
             world.refuses(*port).await;
         }
     }
-    println!("{dialect:?}: {:?}", load.end().await);
+    let Done { requests, crossed } = load.end().await;
+    println!("{dialect:?}: {requests} requests; {crossed} crossed with the end of their connection");
     assert_eq!(world.server.journal().refusals, [], "all of it is good");
     let world = world.restart_proxy().await;
     world.server.settled().await;

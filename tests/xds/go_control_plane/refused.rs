@@ -6,9 +6,10 @@ use super::mesh::{Cluster, Resources};
 use super::server::LIMIT;
 use super::world::{Dialect, World};
 
-/// One resource of each type made bad, and what is to be said of it. Those of endpoints and secrets are good protobuf, so that the
-/// server sends them.
-const FAULTS: &[(&str, fn(&mut Resources), &str)] = &[
+/// One resource of a type made bad, and how the proxy's word for it begins. All are good protobuf, so the server sends them.
+type Fault = (&'static str, fn(&mut Resources), &'static str);
+
+const FAULTS: &[Fault] = &[
     ("cluster", |all| all.get_mut("cluster").unwrap()[0]["connect_timeout"] = json!("0s"), "shop: connect_timeout: must be above 0"),
     (
         "endpoints",

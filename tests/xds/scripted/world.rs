@@ -24,7 +24,8 @@ impl Services {
         let upstreams: Value = names.iter().map(|name| ((*name).to_owned(), json!({}))).collect::<serde_json::Map<_, _>>().into();
         let case = json!({ "description": "", "upstreams": upstreams, "steps": [], "expect": {} });
         let case: Case = serde_json::from_value(case).unwrap();
-        Self(Upstreams::start(&case).await.unwrap())
+        // None of them listens at a path.
+        Self(Upstreams::start(&case, Path::new("")).await.unwrap())
     }
 
     pub fn port(&self, name: &str) -> u16 {

@@ -10,7 +10,7 @@ use crate::unknown::UnknownKind;
 use crate::{any, descriptor_pool};
 
 fn read<M: Message + Name + Default>(json: &Json) -> Result<(M, Vec<Unknown>), Vec<Fault>> {
-    from_json(&descriptor_pool().unwrap(), json)
+    from_json(&descriptor_pool().unwrap(), json).map_err(|unreadable| unreadable.faults)
 }
 
 fn accepted<M: Message + Name + Default>(json: &Json) -> M {

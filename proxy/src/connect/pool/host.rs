@@ -47,6 +47,8 @@ pub(super) struct HostPool {
     waiters: RefCell<VecDeque<Waiter>>,
     dialing: Cell<usize>,
     retired: Cell<bool>,
+    /// The task hears when the endpoint leaves its cluster.
+    watched: Cell<bool>,
     /// TLS agreed on HTTP/2 last time.
     speaks_http2: Cell<bool>,
 }
@@ -86,6 +88,7 @@ impl HostPool {
             waiters: RefCell::default(),
             dialing: Cell::new(0),
             retired: Cell::new(false),
+            watched: Cell::new(keeper.watch(target.endpoint)),
             speaks_http2: Cell::new(key.wanted == Wanted::Http2),
         })
     }

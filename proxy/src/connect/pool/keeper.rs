@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::time::{Instant, sleep_until};
 
 use crate::connect::pool::Shared;
+use crate::upstream::EndpointState;
 
 /// How pools reach the task.
 #[derive(Default)]
@@ -23,6 +24,13 @@ impl Keeper {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Has the task look at all pools when the endpoint leaves its cluster; `false` if the task has not begun.
+    pub(super) fn watch(&self, endpoint: &EndpointState) -> bool {
+        let waker = self.waker.borrow();
+        waker.iter().for_each(|waker| endpoint.wake_when_removed(waker));
+        waker.is_some()
     }
 
     /// Looks at all pools at this time, or before.

@@ -74,7 +74,11 @@ fn of_info<'a>(command: &Command, info: &'a StreamInfo) -> Option<Value<'a>> {
         Command::ResponseFlagsLong => Some(Value::text(long_flags(info))),
         Command::UpstreamHost => info.upstream.host.as_ref().and_then(|host| address(host, AddressPart::Whole)),
         Command::UpstreamCluster => info.upstream.cluster.as_ref().map(|name| Value::text(name.as_str())),
-        Command::UpstreamLocal(part) => info.upstream.local.as_ref().and_then(|local| address(local, *part)),
+        Command::UpstreamLocal(part) => match info.upstream.local.as_ref()? {
+            // Our end of a Unix socket has no name.
+            Address::Unix(_) => None,
+            local @ Address::Ip(_) => address(local, *part),
+        },
         // Envoy: an endpoint that could not be reached has no remote address.
         Command::UpstreamRemote(part) => {
             info.upstream.local.as_ref().and(info.upstream.host.as_ref()).and_then(|host| address(host, *part))
@@ -187,7 +191,7 @@ fn address(address: &Address, part: AddressPart) -> Option<Value<'static>> {
         (Address::Ip(_), AddressPart::Whole) | (Address::Unix(_), AddressPart::Whole | AddressPart::Host) => {
             Some(Value::text(address.to_string()))
         }
-        (Address::Unix(_), AddressPart::Port) => None,
+        (Address::Unix(_), AddressPart::Port) => Some(Value::text("")),
     }
 }
 

@@ -129,7 +129,7 @@ fn own_authority(change: impl FnOnce(&mut CertificateParams)) -> (CertificateSou
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     let trusted_ca = Some(Arc::from(certificate.pem().into_bytes()));
-    let trust = Validation { trusted_ca, secret: None, subject_alt_names: Vec::new(), crl: None };
+    let trust = Validation { trusted_ca, trusted_ca_file: None, secret: None, subject_alt_names: Vec::new(), crl: None };
     (pem(&certificate.pem(), &key.serialize_pem()), trust)
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Parsed<T> {
     /// `None` while secrets are missing.
     pub(super) value: Option<Arc<T>>,
     pub(super) secrets: BTreeSet<String>,
+    pub(super) tables: BTreeSet<String>,
     pub(super) warnings: Vec<Invalid>,
 }
 
@@ -115,13 +116,13 @@ pub(super) fn read<T: Parse>(body: &Any, context: &mut Context<'_>) -> Result<Pa
         }
         value
     });
-    let (secrets, complete) = parser.served_secrets();
+    let ((secrets, complete), tables) = (parser.served_secrets(), parser.served_tables());
     if !complete && !parser.has_faults() {
         let ((), warnings) = parser.finish(Some(()))?;
-        return Ok(Parsed { value: None, secrets, warnings });
+        return Ok(Parsed { value: None, secrets, tables, warnings });
     }
     let (value, warnings) = parser.finish(value)?;
-    Ok(Parsed { value: Some(Arc::new(value)), secrets, warnings })
+    Ok(Parsed { value: Some(Arc::new(value)), secrets, tables, warnings })
 }
 
 fn look_outside<T: Parse>(body: &Any, context: &mut Context<'_>, parser: &mut Parser) {

@@ -50,6 +50,8 @@ pub struct Known<T> {
     pub value: Option<Arc<T>>,
     /// Secrets that it names.
     pub secrets: BTreeSet<String>,
+    /// Names of routes that it refers to.
+    pub tables: BTreeSet<String>,
     /// What is accepted without effect.
     pub warnings: Vec<Invalid>,
 }
@@ -120,6 +122,7 @@ impl<T> Table<T> {
             expires: None,
             value: Some(value),
             secrets: BTreeSet::new(),
+            tables: BTreeSet::new(),
             warnings: Vec::new(),
         };
         self.accept(&name, Origin::File, known);
@@ -169,6 +172,11 @@ impl<T> Table<T> {
 
     pub(super) fn secrets_named(&self) -> impl Iterator<Item = &String> {
         self.entries.values().filter_map(|entry| entry.known.as_ref()).flat_map(|known| &known.secrets)
+    }
+
+    /// Names of routes that resources refer to, those included that wait for secrets.
+    pub fn tables_named(&self) -> impl Iterator<Item = &String> {
+        self.entries.values().filter_map(|entry| entry.known.as_ref()).flat_map(|known| &known.tables)
     }
 
     pub(super) fn naming_secret(&self, secret: &str) -> Vec<(String, Any)> {

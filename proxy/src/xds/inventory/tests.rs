@@ -136,6 +136,7 @@ fn a_listener_waits_for_its_certificate() {
     offer(&mut inventory, "1", &tls_listener("identity")).unwrap();
     assert_eq!(inventory.secrets_named().into_iter().collect::<Vec<_>>(), ["identity"]);
     assert!(inventory.listeners.value("in").is_none(), "it is good, and not complete");
+    assert_eq!(inventory.listeners.tables_named().collect::<Vec<_>>(), ["table"], "routes are asked for in the meantime");
     offer(&mut inventory, "1", &certificate("another")).unwrap();
     assert!(inventory.listeners.value("in").is_none());
     offer(&mut inventory, "1", &certificate("identity")).unwrap();

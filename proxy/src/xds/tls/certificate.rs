@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys, RootCertStore};
 use xds_proto::envoy::config::core::v3::DataSource;
+use xds_proto::envoy::config::core::v3::data_source::Specifier;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3 as wire;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::certificate_validation_context::TrustChainVerification;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::CombinedCertificateValidationContext;
@@ -50,7 +51,7 @@ pub(super) fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Op
         Ok(_) => Some(()),
         Err(_) => parser.refuse("holds no private key in PEM (PKCS#8, SEC1 or PKCS#1, not encrypted)"),
     });
-    let pem = CertificatePem { chain: chain?, key: key? };
+    let pem = CertificatePem { chain: chain?, key: key?, file: file(certificate.certificate_chain.as_ref()).map(str::to_owned) };
     belong_together(&pem, parser)?;
     Some(Arc::new(pem))
 }
@@ -81,6 +82,14 @@ fn source(
         check(&bytes, parser)?;
         Some(bytes.to_vec())
     })
+}
+
+/// Where the bytes come from, if from a file.
+fn file(source: Option<&DataSource>) -> Option<&str> {
+    match source?.specifier.as_ref()? {
+        Specifier::Filename(path) => Some(path),
+        Specifier::InlineBytes(_) | Specifier::InlineString(_) | Specifier::EnvironmentVariable(_) => None,
+    }
 }
 
 fn certificates(pem: &[u8], parser: &mut Parser) -> Option<()> {
@@ -138,7 +147,14 @@ pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &
         }
         return Some(None);
     }
-    Some(Some(Validation { trusted_ca: trusted_ca.map(Arc::from), secret: None, subject_alt_names, crl: crl.map(Arc::from) }))
+    let trusted_ca_file = file(context.trusted_ca.as_ref()).map(Arc::from);
+    Some(Some(Validation {
+        trusted_ca: trusted_ca.map(Arc::from),
+        trusted_ca_file,
+        secret: None,
+        subject_alt_names,
+        crl: crl.map(Arc::from),
+    }))
 }
 
 fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut Parser) {

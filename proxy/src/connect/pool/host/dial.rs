@@ -62,7 +62,7 @@ impl HostPool {
 
     async fn establish(self: &Rc<Self>, mut guard: ConnectionGuard) -> Result<Established, DialError> {
         let config = self.cluster.config();
-        let remote = self.endpoint.current_address();
+        let remote = self.endpoint.address().clone();
         if self.wanted != Wanted::Negotiated {
             guard.set_version(self.version());
         }

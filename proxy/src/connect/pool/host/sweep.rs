@@ -13,6 +13,9 @@ use crate::connect::pool::http2::Multiplexed;
 impl HostPool {
     /// Closes what is over and serves who waits; returns when to look again.
     pub(in crate::connect::pool) fn sweep(self: &Rc<Self>, now: Instant, cx: &mut Context<'_>) -> Option<Instant> {
+        if !self.watched.get() {
+            self.watched.set(self.counts.keeper.watch(&self.endpoint));
+        }
         let idle = self.sweep_idle(now, cx);
         let shared = self.sweep_shared(now);
         self.serve_waiters();
