@@ -117,6 +117,11 @@ pub fn xds_seed() -> Option<u64> {
     variable("XDS_SEED").map(|text| text.parse().expect("XDS_SEED is a number"))
 }
 
+/// `XDS_CHANGES`: how many random changes are made; 100 when unset.
+pub fn xds_changes() -> u32 {
+    number("XDS_CHANGES").unwrap_or(100)
+}
+
 /// The folder `tests/` of the repository.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

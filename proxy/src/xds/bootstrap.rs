@@ -169,7 +169,7 @@ fn listeners(wire: &[WireListener], runtime: &Runtime, parser: &mut Parser) -> V
         if parsed.iter().any(|other| other.name == listener.name) {
             parser.refuse_at::<()>("name", format_args!("there is a listener {:?} already", listener.name.as_str()));
         }
-        let taken = parsed.iter().find_map(|other| Some((other, shared_address(other, &listener)?)));
+        let taken = parsed.iter().find_map(|other| Some((other, listener.shared_address(other)?)));
         if let Some((other, address)) = taken {
             let problem = format_args!("{address} is taken by listener {:?}", other.name.as_str());
             parser.refuse_at::<()>("address", problem);
@@ -178,17 +178,6 @@ fn listeners(wire: &[WireListener], runtime: &Runtime, parser: &mut Parser) -> V
         None
     });
     parsed
-}
-
-/// An address that both would open; port 0 is another one each time.
-fn shared_address<'a>(one: &Listener, other: &'a Listener) -> Option<&'a Address> {
-    let opened = one.bind_to_port && other.bind_to_port;
-    let mut candidates = other.addresses.iter().filter(|_| opened).filter(|candidate| match candidate.address {
-        Address::Ip(ip) => ip.port() != 0,
-        Address::Unix(_) => true,
-    });
-    let shared = |address: &Address| one.addresses.iter().any(|known| known.address == *address);
-    candidates.find(|candidate| shared(&candidate.address)).map(|candidate| &candidate.address)
 }
 
 #[cfg(test)]

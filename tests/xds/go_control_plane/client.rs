@@ -52,7 +52,9 @@ pub(super) struct Answer {
 pub(super) enum Failure {
     /// The connection had ended, and the request was not sent.
     Unsent,
-    /// The request crossed with the end of an idle HTTP/1 connection, which RFC 9112 (9.3.1) asks clients to reckon with.
+    /// The request crossed with the end of an idle connection, which clients have to reckon with: of HTTP/1 (RFC 9112, 9.3.1), or of
+    /// HTTP/2, where the server's last GOAWAY says that it has not taken the stream (RFC 9113, 8.7). h2 answers the ping before it
+    /// with priority over requests, so that one may come too late.
     Crossed,
     /// Anything else.
     Failed(String),
@@ -135,7 +137,10 @@ async fn ask_http2(sender: &mut h2::client::SendRequest<Bytes>, path: &str) -> R
     let request = Request::get(format!("https://localhost{path}")).body(()).expect("a request");
     let Ok((answer, _)) = sender.send_request(request, true) else { return Err(Failure::Unsent) };
     let failed = |error: h2::Error| Failure::Failed(format!("{error:?}"));
-    let (head, mut body) = answer.await.map_err(failed)?.into_parts();
+    // h2 gives up on a GOAWAY only those streams that it says were not taken.
+    let is_not_taken = |error: &h2::Error| error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+    let answer = answer.await.map_err(|error| if is_not_taken(&error) { Failure::Crossed } else { failed(error) })?;
+    let (head, mut body) = answer.into_parts();
     let mut whole = Vec::new();
     while let Some(data) = body.data().await {
         whole.extend_from_slice(&data.map_err(failed)?);

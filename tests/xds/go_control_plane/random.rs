@@ -8,10 +8,8 @@ use super::mesh::{Cluster, Listener, Mesh, Resources, Table};
 use super::upstreams;
 use super::world::{Dialect, World};
 
-/// How many changes are made.
-const CHANGES: usize = 100;
-/// As many may follow one another before all of them are waited for.
-const BURST: usize = 4;
+/// As many changes may follow one another before all of them are waited for.
+const BURST: u32 = 4;
 /// The listener that clients ask all the time; it changes and does not move.
 const EDGE: &str = "edge";
 const PATHS: [&str; 4] = ["/a", "/b", "/c", "/d"];
@@ -135,8 +133,8 @@ async fn no_change_fails_a_request(dialect: Dialect) {
     world.shows(&mesh).await;
     let load = Load::start(&world, EDGE, &mesh);
     let mut made = 0;
-    while made < CHANGES {
-        let burst = changes.random.usize(1..=BURST);
+    while made < settings::xds_changes() {
+        let burst = changes.random.u32(1..=BURST);
         for _ in 0..burst {
             let before = names(&world.resources(&mesh));
             changes.make(&mut mesh);
@@ -158,7 +156,7 @@ async fn no_change_fails_a_request(dialect: Dialect) {
             world.refuses(*port).await;
         }
     }
-    let Done { requests, crossed } = load.end().await;
+    let Done { requests, crossed } = load.end(&world).await;
     println!("{dialect:?}: {requests} requests; {crossed} crossed with the end of their connection");
     assert_eq!(world.server.journal().refusals, [], "all of it is good");
     let world = world.restart_proxy().await;

@@ -33,7 +33,7 @@ async fn requests_go_on_and_nothing_is_sent_again(dialect: Dialect) {
     mesh.tables.get_mut("table").unwrap().stamp = "two".into();
     load.may_see(&mesh);
     world.follow(&mesh).await;
-    load.end().await;
+    load.end(&world).await;
 }
 
 #[tokio::test]

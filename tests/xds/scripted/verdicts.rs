@@ -206,6 +206,10 @@ async fn envoy_refuses_what_is_refused_here() {
         }
     }
     assert!(wrong.is_empty(), "\n{wrong}");
+    for judge in [&mut ninon, &mut envoy] {
+        let twice = [first(judge), listener("probe", judge.proxy.port, "table")];
+        assert!(judge.verdict(LISTENER, &twice).await.is_some(), "two listeners of one address");
+    }
     // A field of a later day: servers may know more than proxies.
     for judge in [&mut ninon, &mut envoy] {
         assert_eq!(judge.verdict(CLUSTER, &[cluster("web"), of_a_later_day()]).await, None);

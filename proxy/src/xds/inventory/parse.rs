@@ -77,7 +77,7 @@ impl Parse for Listener {
     fn fits_beside(&self, name: &str, others: &Table<Self>) -> Result<(), Faults> {
         for (other, listener) in others.values().filter(|(other, _)| *other != name) {
             if let Some(address) = self.shared_address(listener) {
-                return Err(Faults::one(format_args!("address: {address} is that of the listener {other:?}")));
+                return Err(Faults::one(format_args!("address: {address} is taken by listener {other:?}")));
             }
         }
         Ok(())

@@ -162,7 +162,7 @@ fn two_listeners_of_one_address_are_not_taken() {
     let mut inventory = Inventory::new(Basis::default());
     offer(&mut inventory, "1", &listener("in", 8080, "table")).unwrap();
     let error = offer(&mut inventory, "1", &listener("other", 8080, "table")).unwrap_err();
-    assert_eq!(error, "address: 127.0.0.1:8080 is that of the listener \"in\"");
+    assert_eq!(error, "address: 127.0.0.1:8080 is taken by listener \"in\"");
     offer(&mut inventory, "2", &listener("in", 8081, "table")).unwrap();
     offer(&mut inventory, "1", &listener("other", 8080, "table")).unwrap();
     offer(&mut inventory, "1", &listener("any", 0, "table")).unwrap();
