@@ -165,6 +165,9 @@ class Stream:
         else:
             names = self.asked.setdefault(request.type_url, set())
             names.update(request.resource_names_subscribe)
+            # Who asks again wants it again.
+            for name in request.resource_names_subscribe:
+                self.given.get(request.type_url, {}).pop(name, None)
             names.difference_update(request.resource_names_unsubscribe)
 
     def serve(self, type_url):
