@@ -144,7 +144,7 @@ where
 {
     let traffic = Rc::new(Traffic::new(Budget::of_server()));
     let (sender, mut connection) = builder(&options)
-        .handshake::<_, Bytes>(Counted::new(io, Rc::clone(&traffic)))
+        .handshake::<_, Bytes>(Counted::of_client(io, Rc::clone(&traffic)))
         .await
         .map_err(|error| ConnectError::Io(error.get_io().map_or(io::ErrorKind::Other, io::Error::kind)))?;
     let state = Rc::new(State::default());

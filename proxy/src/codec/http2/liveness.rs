@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -54,16 +55,54 @@ fn count(total: &Cell<u64>, more: usize) {
     total.set(total.get().saturating_add(u64::try_from(more).unwrap_or(u64::MAX)));
 }
 
+/// How long, and how much, is read and forgotten behind our last word: what a client still sends must not take it from it, as
+/// closing over unread bytes would (RFC 9113, 5.4.1, and RFC 1122, 4.2.2.13).
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 512 * 1024;
+const LINGER_READ: usize = 16 * 1024;
+/// Reads in one turn.
+const LINGER_READS: usize = 8;
+
 /// A stream of bytes that is counted.
 #[derive(Debug)]
 pub(super) struct Counted<IO> {
     io: IO,
     traffic: Rc<Traffic>,
+    /// Of a server, whose last word has to arrive.
+    lingers: bool,
+    /// Our direction is shut; what is left of time and bytes.
+    linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl<IO> Counted<IO> {
-    pub(super) const fn new(io: IO, traffic: Rc<Traffic>) -> Self {
-        Self { io, traffic }
+    pub(super) const fn of_client(io: IO, traffic: Rc<Traffic>) -> Self {
+        Self { io, traffic, lingers: false, linger: None }
+    }
+
+    pub(super) const fn of_server(io: IO, traffic: Rc<Traffic>) -> Self {
+        Self { io, traffic, lingers: true, linger: None }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Counted<IO> {
+    /// Reads and forgets until the client has ended its direction, or enough was waited for.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (sleep, left) = self.linger.get_or_insert_with(|| (Box::pin(sleep(LINGER)), LINGER_BYTES));
+        for _ in 0..LINGER_READS {
+            let mut storage = [const { MaybeUninit::<u8>::uninit() }; LINGER_READ];
+            let mut scratch = ReadBuf::uninit(&mut storage);
+            match Pin::new(&mut self.io).poll_read(cx, &mut scratch) {
+                Poll::Pending => return sleep.as_mut().poll(cx),
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => {}
+            }
+            *left = left.saturating_sub(scratch.filled().len());
+            if scratch.filled().is_empty() || *left == 0 {
+                return Poll::Ready(());
+            }
+        }
+        yield_turn(cx);
+        sleep.as_mut().poll(cx)
     }
 }
 
@@ -96,7 +135,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Counted<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.io).poll_write(cx, buf))?;
@@ -120,7 +159,14 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Counted<IO> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+        }
+        if this.lingers {
+            ready!(this.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

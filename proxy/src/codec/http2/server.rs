@@ -83,7 +83,7 @@ where
     S: Service + Clone + 'static,
 {
     let traffic = Rc::new(Traffic::new(Budget::of_client()));
-    let handshake = builder(&options).handshake(Counted::new(io, Rc::clone(&traffic)));
+    let handshake = builder(&options).handshake(Counted::of_server(io, Rc::clone(&traffic)));
     let mut connection = timeout(PREFACE_LIMIT, handshake).await.map_err(|_| ServeError::PrefaceTimeout)??;
     let keep_alive = KeepAlive::new(&options, connection.ping_pong(), &traffic);
     let mut draining = drain.clone();
