@@ -5,7 +5,7 @@ CLIENTS := target/clients
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint fuzz mutants bench demo
+.PHONY: test lint fuzz mutants bench bench-xds demo
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-3
 	cargo build --workspace
@@ -54,3 +54,8 @@ mutants: $(VENV)/bin/envoy
 bench: $(VENV)/bin/envoy
 	cargo build --release -p ninon-proxy
 	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} cargo run -p ninon-tests --bin bench
+
+# A thousand clusters from a server, beside Envoy.
+bench-xds: $(VENV)/bin/envoy $(CLIENTS)/installed-3
+	cargo build --release -p ninon-proxy
+	$(CLIENTS_PYTHON) tests/xds/figures.py $(or $(NINON_PROXY_BIN),$(or $(CARGO_TARGET_DIR),target)/release/ninon-proxy) $(ENVOY_BIN)
