@@ -26,8 +26,11 @@ use crate::codec::{Drain, Http1Options, RequestFault, Service};
 const LINGER: Duration = Duration::from_secs(1);
 /// A client that was between two requests when draining began may have sent the next one: it is answered, and told to close.
 const LAST_REQUEST: Duration = Duration::from_secs(1);
-/// What is read and forgotten in that time.
-const LINGER_BYTES: usize = 256 * 1024;
+/// What is read and forgotten in that time behind an answer: a body that a fast client has on its way. Closing over unread bytes
+/// resets the connection, which takes with it whatever of the answer has not left our side (RFC 9112, 9.6).
+const LINGER_BYTES: usize = 16 * 1024 * 1024;
+/// The same behind bytes that could not be understood: there is no end of them to wait for.
+const LINGER_FAULT_BYTES: usize = 256 * 1024;
 
 /// Why a connection ended otherwise than between two requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,16 +96,19 @@ where
                 // Boxed: a connection between two requests does not hold the memory of one.
                 match Box::pin(exchange::serve(&link, &service, head, closing, &mut informer, &mut server.clock)).await? {
                     After::Next => link.settle(),
-                    After::Close => return close(&link, &mut server.clock, false).await,
-                    After::Linger => return close(&link, &mut server.clock, true).await,
+                    After::Close => return close(&link, &mut server.clock, 0).await,
+                    After::Linger => {
+                        let most = if link.is_broken() { LINGER_FAULT_BYTES } else { LINGER_BYTES };
+                        return close(&link, &mut server.clock, most).await;
+                    }
                 }
             }
             Next::Fault(fault) => {
                 exchange::reject(&link, service.reject(fault), &mut server.clock).await?;
-                close(&link, &mut server.clock, true).await?;
+                close(&link, &mut server.clock, LINGER_FAULT_BYTES).await?;
                 return Err(ServeError::client("the request could not be taken"));
             }
-            Next::Closed => return close(&link, &mut server.clock, false).await,
+            Next::Closed => return close(&link, &mut server.clock, 0).await,
         }
     }
 }
@@ -199,11 +205,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static, D: Future<Output = ()>> Serve
     }
 }
 
-/// Ends the connection: our direction first, then, where the client may still be sending, what it sends is read and
+/// Ends the connection: our direction first, then, where the client may still be sending, at most `left` bytes are read and
 /// forgotten for a while.
-async fn close<IO: AsyncRead + AsyncWrite + Unpin>(link: &Link<IO>, clock: &mut Clock, linger: bool) -> Result<(), ServeError> {
+async fn close<IO: AsyncRead + AsyncWrite + Unpin>(link: &Link<IO>, clock: &mut Clock, mut left: usize) -> Result<(), ServeError> {
     let deadline = Instant::now().checked_add(LINGER);
-    let mut left = LINGER_BYTES;
     let mut down = false;
     poll_fn(|cx| {
         let mut state = link.0.borrow_mut();
@@ -214,7 +219,7 @@ async fn close<IO: AsyncRead + AsyncWrite + Unpin>(link: &Link<IO>, clock: &mut 
                 Poll::Pending => return clock.poll(deadline, cx),
             }
         }
-        while linger && left > 0 {
+        while left > 0 {
             match state.wire.poll_discard(cx) {
                 Poll::Ready(Ok(Some(count))) => left = left.saturating_sub(count),
                 Poll::Ready(Ok(None) | Err(_)) => return Poll::Ready(()),

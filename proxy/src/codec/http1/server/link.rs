@@ -147,6 +147,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Link<IO> {
         state.decoder.is_ended() && state.wire.read.is_empty()
     }
 
+    /// Whether the request's body could not be understood.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.0.borrow().decoder, Decoder::Broken(_))
+    }
+
     /// Makes an idle connection small.
     pub(super) fn settle(&self) {
         self.0.borrow_mut().wire.settle();
