@@ -87,7 +87,7 @@ impl Cache {
     pub(super) fn write(&mut self, changes: u64, collected: Vec<u8>) {
         (self.saved, self.due, self.last) = (changes, None, Some(Instant::now()));
         let path = self.file();
-        self.writing = Some(OwnedTask::blocking(move || replace(&path, &cache::seal(&collected))));
+        self.writing = Some(OwnedTask::blocking(move || replace(&path, "new", &cache::seal(&collected))));
     }
 
     /// Writes, and waits for it: the process ends.
@@ -95,7 +95,7 @@ impl Cache {
         if changes == self.saved && self.writing.is_none() {
             return;
         }
-        if let Err(error) = replace(&self.file(), &cache::seal(&collect(&self.node))) {
+        if let Err(error) = replace(&self.file(), "last", &cache::seal(&collect(&self.node))) {
             tracing::warn!(folder = %self.folder.display(), %error, "the last good configuration cannot be written");
         }
     }
@@ -133,9 +133,10 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The old file or the new one, whole, whenever the machine stops.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
+/// The old file or the new one, whole, whenever the machine stops. Two writers at once, as when the process ends, have a
+/// file each to prepare.
+fn replace(path: &Path, extension: &str, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension(extension);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
