@@ -1,3 +1,4 @@
+use crate::raw::{LONG, ask};
 use crate::servers::{self, Handler, Seen, Server};
 use crate::victim::Victim;
 use ninon_tests::bootstrap::{self, Places};
@@ -21,6 +22,8 @@ const ATTACK: Duration = Duration::from_millis(120);
 const PAUSE: Duration = Duration::from_millis(15);
 /// A share below the bound counts when it is measured again and again.
 const MEASUREMENTS: usize = 5;
+/// Descriptors that come and go for other reasons: the victim's, the admin page's.
+const STRAY: usize = 4;
 
 /// What a test wants of its proxy.
 #[derive(Default)]
@@ -58,6 +61,7 @@ pub(crate) struct Arena {
     pub(crate) upstream: u16,
     /// What the good server saw.
     pub(crate) seen: Seen,
+    admin: u16,
     process: Process,
     victim: Victim,
     log: PathBuf,
@@ -108,7 +112,7 @@ impl Arena {
         process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{problem}"));
         let victim = Victim::start(quiet);
         eventually(LIMIT, || async { (victim.answered() > 20).then_some(()) }).await.expect("the victim is served");
-        Self { port, seen, process, victim, log, terminated: false, upstream, _servers: servers }
+        Self { port, seen, admin, process, victim, log, terminated: false, upstream, _servers: servers }
     }
 
     /// Attacks again and again, in windows between quiet ones. Memory may grow by `bound` MiB.
@@ -184,6 +188,33 @@ impl Arena {
     /// Descriptors that the proxy holds.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).map_or(0, Iterator::count)
+    }
+
+    /// A number of the admin page `/stats`; `None` of what was never used.
+    async fn stat(&self, name: &str) -> Option<usize> {
+        let page = ask(self.admin, b"GET /stats HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").await;
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))?;
+        line.parse().ok()
+    }
+
+    /// Waits until nothing is left of clients that have gone away, to whom so many descriptors do not belong. Connections
+    /// to the server that wait for the next request are no loss.
+    pub(crate) async fn frees_all_but(&self, descriptors: usize) {
+        let connections = format!("listener.127.0.0.1_{}.downstream_cx_active", self.port);
+        let held = || async {
+            let waiting = self.stat("cluster.good.upstream_cx_active").await.unwrap_or_default();
+            let requests = self.stat("cluster.good.upstream_rq_active").await.unwrap_or_default();
+            let connections = self.stat(&connections).await.expect("a listener");
+            (requests + connections, self.descriptors().saturating_sub(waiting))
+        };
+        let freed = eventually(LONG, || async {
+            let (active, held) = held().await;
+            (active == 0 && held <= descriptors + STRAY).then_some(())
+        });
+        if freed.await.is_none() {
+            let (active, held) = held().await;
+            panic!("{active} active, {held} descriptors, {descriptors} before");
+        }
     }
 
     /// Waits for a line of the access log with `piece` in it.
