@@ -26,6 +26,8 @@ const PREMATURE: Duration = Duration::from_secs(1);
 
 /// Streams that are begun in one turn of the connection's task before others have theirs.
 const TURN_STREAMS: u32 = 8;
+/// A connection with so many streams already begins but one in a turn: what they cause costs others more than the turn itself.
+const MANY_STREAMS: usize = 128;
 
 /// Why a connection did not end well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,7 +217,8 @@ where
     /// Takes the streams that have come; how the connection ended, if it has.
     fn accept(&mut self, cx: &mut Context<'_>) -> Option<Result<(), ServeError>> {
         let mut opened = None;
-        for _ in 0..TURN_STREAMS {
+        let turn = if self.shared.running.get() < MANY_STREAMS { TURN_STREAMS } else { 1 };
+        for _ in 0..turn {
             let (request, respond) = match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok(stream))) => stream,
                 Poll::Ready(Some(Err(error))) => return Some(Err(error.into())),

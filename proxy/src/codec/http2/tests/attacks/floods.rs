@@ -61,6 +61,33 @@ async fn answers_that_nobody_takes_end_the_connection() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_with_many_streams_lets_others_have_a_turn_before_each_next_one() {
+    local(async {
+        let begun = Rc::new(Cell::new(0_u32));
+        let count = Rc::clone(&begun);
+        let service = answer(move |_| {
+            count.set(count.get() + 1);
+            std::future::pending()
+        });
+        let (mut here, there) = tokio::io::duplex(65_536);
+        let mut bytes = hello();
+        (0..300).for_each(|number| bytes.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, REQUEST)));
+        here.write_all(&bytes).await.expect("room");
+        let _server = start(there, Http2Options { max_concurrent_streams: 300, ..options() }, service);
+        let (mut before, mut most) = (0, 0);
+        while begun.get() < 300 {
+            tokio::task::yield_now().await;
+            if before > 150 {
+                most = most.max(begun.get() - before);
+            }
+            before = begun.get();
+        }
+        assert_eq!(most, 1);
+    })
+    .await;
+}
+
 /// Frames that look like frames, with anything in them.
 fn noise(random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = if random.u8(..) < 230 { hello() } else { Vec::new() };
