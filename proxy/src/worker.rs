@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
-use crate::accept::listeners::{Acceptor, Bound};
+use crate::accept::listeners::{Acceptor, Bound, is_of_one_connection};
 use crate::accept::spread::Held;
 use crate::balance::Balancer;
 use crate::config::address::Address;
@@ -188,17 +188,8 @@ async fn accept(worker: Rc<Worker>, door: Arc<Door>, acceptor: Acceptor) {
             }
         }
     }
-    // The runtime hears of waiting connections when it looks for events next.
-    tokio::task::yield_now().await;
-    while let Some(Ok((socket, peer))) = acceptor.waiting() {
-        place(&worker, &door, socket, peer);
-    }
+    acceptor.close(|socket, peer| place(&worker, &door, socket, peer));
     door.socket_ended();
-}
-
-/// The connection failed before it was accepted; the listener is good.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
 }
 
 /// Serves the connection here, or hands it to the worker that has the fewest.

@@ -1,11 +1,11 @@
-use crate::raw::{LONG, ask};
+use crate::raw::LONG;
 use crate::servers::{self, Handler, Seen, Server};
 use crate::victim::Victim;
 use ninon_tests::bootstrap::{self, Places};
 use ninon_tests::case::Case;
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
-use ninon_tests::{ports, proxy, settings};
+use ninon_tests::{ports, proxy, settings, wire};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -160,10 +160,7 @@ impl Arena {
 
     /// Resident memory, KiB.
     pub(crate) fn rss(&self) -> u64 {
-        let path = format!("/proc/{}/smaps_rollup", self.process.id());
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
-        line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+        self.process.rss()
     }
 
     /// What the proxy said on its standard error.
@@ -192,7 +189,7 @@ impl Arena {
 
     /// A number of the admin page `/stats`; `None` of what was never used.
     async fn stat(&self, name: &str) -> Option<usize> {
-        let page = ask(self.admin, b"GET /stats HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n").await;
+        let (_, page) = wire::get(self.admin, "/stats").await.expect("a page");
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))?;
         line.parse().ok()
     }

@@ -55,6 +55,13 @@ impl Process {
         self.child.id()
     }
 
+    /// Resident memory, KiB; 0 when it has ended.
+    pub fn rss(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id())).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("Rss:"));
+        line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+    }
+
     /// Where its log and whatever else it writes is.
     pub fn folder(&self) -> &Path {
         self.folder.path()

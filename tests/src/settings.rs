@@ -122,6 +122,11 @@ pub fn xds_changes() -> u32 {
     number("XDS_CHANGES").unwrap_or(100)
 }
 
+/// `XDS_SOAK_SECONDS`: how long the soak lasts; 10 when unset.
+pub fn xds_soak() -> std::time::Duration {
+    std::time::Duration::from_secs(number("XDS_SOAK_SECONDS").unwrap_or(10).into())
+}
+
 /// The folder `tests/` of the repository.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

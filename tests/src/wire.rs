@@ -4,7 +4,10 @@
 
 use crate::observe::Message;
 use crate::socket::Socket;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// How the other side ended its half of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,27 @@ pub enum Ended {
     Closed,
     /// RST or another error.
     Reset,
+}
+
+/// Longer than any answer takes.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// One request on a connection of its own: status and body.
+///
+/// # Errors
+/// Why there is no whole answer.
+pub async fn get(port: u16, path: &str) -> Result<(u16, String), String> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| format!("connecting: {error}"))?;
+    let mut wire = Wire::new(stream);
+    wire.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes()).await;
+    let reading = async {
+        let mut answer = wire.head().await?;
+        wire.body(&mut answer, true).await;
+        answer.complete.then_some(answer)
+    };
+    let answer = timeout(LIMIT, reading).await.map_err(|_| "no answer in time".to_owned())?;
+    let answer = answer.ok_or_else(|| format!("no whole answer, the connection ended: {:?}", wire.ended))?;
+    Ok((answer.status().unwrap_or_default(), String::from_utf8_lossy(&answer.body).into_owned()))
 }
 
 /// A connection with what was read and not yet used.

@@ -27,3 +27,5 @@ mod random;
 mod refused;
 /// The server goes and comes back.
 mod restart;
+/// Fifty changes a second, bad ones among them.
+mod soak;

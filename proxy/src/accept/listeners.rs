@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::config::address::Address;
 use crate::config::listener::{ListenAddress, Listener};
@@ -146,7 +146,7 @@ pub fn open_unix(path: &Path, mode: u32) -> io::Result<std::os::unix::net::UnixL
 }
 
 /// Where a connection to a Unix socket arrived.
-pub fn own_address(stream: &tokio::net::UnixStream) -> Option<Address> {
+pub fn own_address(stream: &UnixStream) -> Option<Address> {
     Address::of_unix(&stream.local_addr().ok()?.into())
 }
 
@@ -199,11 +199,31 @@ impl Acceptor {
         poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    /// A connection that waits already, if there is one.
-    pub fn waiting(&self) -> Option<io::Result<(Socket, Address)>> {
-        match self.poll_accept(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(accepted) => Some(accepted),
-            Poll::Pending => None,
+    /// Closes the socket behind the last connection that waits: what comes after is reset by the kernel. The runtime is not asked,
+    /// which hears of connections later.
+    pub fn close(self, mut each: impl FnMut(Socket, Address)) {
+        match self {
+            Self::Tcp(listener) => {
+                let Ok(listener) = listener.into_std() else { return };
+                while let Some((stream, peer)) = next_waiting(|| listener.accept()) {
+                    if stream.set_nonblocking(true).is_ok()
+                        && let Ok(stream) = TcpStream::from_std(stream)
+                    {
+                        each(Socket::Tcp(stream), Address::of_tcp(peer));
+                    }
+                }
+            }
+            Self::Unix(listener) => {
+                let Ok(listener) = listener.into_std() else { return };
+                while let Some((stream, peer)) = next_waiting(|| listener.accept()) {
+                    if stream.set_nonblocking(true).is_ok()
+                        && let Ok(stream) = UnixStream::from_std(stream)
+                    {
+                        let peer = unix_peer(&peer, &stream);
+                        each(Socket::Unix(stream), peer);
+                    }
+                }
+            }
         }
     }
 
@@ -211,10 +231,30 @@ impl Acceptor {
         match self {
             Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| (Socket::Tcp(stream), Address::of_tcp(peer))),
             Self::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
-                // As Envoy: a client without a name has the socket's.
-                let peer = Address::of_unix(&peer.into()).or_else(|| own_address(&stream));
-                (Socket::Unix(stream), peer.unwrap_or_else(unnamed))
+                let peer = unix_peer(&peer.into(), &stream);
+                (Socket::Unix(stream), peer)
             }),
         }
     }
+}
+
+/// A connection that waits already, if there is one and the process can take it.
+fn next_waiting<T>(mut accept: impl FnMut() -> io::Result<T>) -> Option<T> {
+    loop {
+        match accept() {
+            Ok(accepted) => return Some(accepted),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Whether the connection failed before it was accepted; the listener is good.
+pub fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
+}
+
+/// As Envoy: a client without a name has the socket's.
+fn unix_peer(peer: &std::os::unix::net::SocketAddr, stream: &UnixStream) -> Address {
+    Address::of_unix(peer).or_else(|| own_address(stream)).unwrap_or_else(unnamed)
 }

@@ -105,11 +105,10 @@ impl Live {
 
     /// Listeners of a snapshot: those that have not changed go on, new ones are opened.
     async fn listeners(&self, snapshot: &Snapshot, before: &Generation) -> Listeners {
-        let mut next = Listeners { now: Vec::new(), changed: Vec::new(), gone: before.listeners.clone() };
+        let mut next = Listeners { now: Vec::new(), changed: Vec::new(), gone: Vec::new() };
         for config in &snapshot.listeners {
-            let before = before.listeners.iter().find(|known| known.config.name == config.name);
-            next.gone.retain(|known| known.config.name != config.name);
-            match self.listener(config, before) {
+            let named = before.listeners.iter().find(|known| known.config.name == config.name);
+            match self.listener(config, named, behind_which_door(config, named, before)) {
                 Change::None(listener) => next.now.push(listener),
                 Change::Never => {}
                 Change::Behind(listener, before) => {
@@ -117,18 +116,18 @@ impl Live {
                     next.now.push(listener);
                 }
                 Change::Open(listener) => match self.open(&listener).await {
-                    Ok(()) => {
-                        next.gone.extend(before.cloned());
-                        next.now.push(listener);
-                    }
+                    Ok(()) => next.now.push(listener),
                     Err(error) => {
                         self.shared.registry.listener_manager.listener_create_failure.inc();
                         tracing::error!(%error, "the listener stays as it was");
-                        next.now.extend(before.cloned());
+                        next.now.extend(named.cloned());
                     }
                 },
             }
         }
+        // What is behind a door in another's place has changed; what has lost its door is gone.
+        let keeps_door = |known: &Arc<ActiveListener>| next.now.iter().any(|listener| Arc::ptr_eq(&listener.door, &known.door));
+        next.gone = before.listeners.iter().filter(|known| !keeps_door(known)).cloned().collect();
         next
     }
 
@@ -167,15 +166,18 @@ impl Live {
         clusters
     }
 
-    fn listener(&self, config: &Arc<Listener>, before: Option<&Arc<ActiveListener>>) -> Change {
-        let made = match before {
-            Some(before) if Arc::ptr_eq(&before.config, config) => return Change::None(Arc::clone(before)),
-            Some(before) if before.config.same_sockets(config) => {
-                before.changed(Arc::clone(config), &self.shared.registry).map(|made| Change::Behind(Arc::new(made), Arc::clone(before)))
+    /// `named` is what had its name before, `seated` what had its sockets.
+    fn listener(&self, config: &Arc<Listener>, named: Option<&Arc<ActiveListener>>, seated: Option<&Arc<ActiveListener>>) -> Change {
+        if let Some(same) = named.filter(|named| Arc::ptr_eq(&named.config, config)) {
+            return Change::None(Arc::clone(same));
+        }
+        let made = match seated {
+            Some(seated) => {
+                seated.changed(Arc::clone(config), &self.shared.registry).map(|made| Change::Behind(Arc::new(made), Arc::clone(seated)))
             }
-            _ => ActiveListener::new(Arc::clone(config), &self.shared.registry).map(|made| Change::Open(Arc::new(made))),
+            None => ActiveListener::new(Arc::clone(config), &self.shared.registry).map(|made| Change::Open(Arc::new(made))),
         };
-        match (made, before) {
+        match (made, named) {
             (Ok(change), _) => change,
             (Err((chain, error)), Some(before)) => {
                 tracing::error!(listener = %config.name, chain, %error, "the listener stays as it was");
@@ -224,6 +226,17 @@ impl Live {
         });
         self.warming.insert(name, Warming { cluster, watch, _tells: tells });
     }
+}
+
+/// The listener whose sockets do for this one, whatever its name: to close some and open others at the same address would reset
+/// connections that the kernel completes in between.
+fn behind_which_door<'a>(
+    config: &Listener,
+    named: Option<&'a Arc<ActiveListener>>,
+    before: &'a Generation,
+) -> Option<&'a Arc<ActiveListener>> {
+    let mut others = before.listeners.iter().filter(|_| config.bind_to_port);
+    named.filter(|named| named.config.same_sockets(config)).or_else(|| others.find(|known| known.config.same_sockets(config)))
 }
 
 /// What becomes of all listeners.

@@ -10,8 +10,11 @@ use super::client::{Answer, Connection, Failure};
 use super::mesh::Mesh;
 use super::world::World;
 
-/// Between two requests of a client.
-const PACE: Duration = Duration::from_millis(4);
+/// Between two requests of a client, as long as nothing else is wanted.
+pub(super) const PACE: Duration = Duration::from_millis(4);
+
+/// Clients at a time.
+pub(super) const CLIENTS: u32 = 4;
 
 /// Clients that ask for one path of a listener after the other until this is ended: over kept connections and over new ones, in
 /// HTTP/1.1 and in HTTP/2. An answer that no configuration asked for is a failure.
@@ -46,7 +49,8 @@ pub(super) struct Done {
 }
 
 impl Load {
-    pub(super) fn start(world: &World, listener: &str, mesh: &Mesh) -> Self {
+    /// Each of the clients asks once in `pace`, if it can.
+    pub(super) fn start(world: &World, listener: &str, mesh: &Mesh, pace: Duration) -> Self {
         let Some(known) = mesh.listeners.get(listener) else { panic!("no listener {listener}") };
         let paths = mesh.tables[&known.table].routes.keys().cloned().collect();
         let state = Mutex::new(State { history: vec![mesh.clone()], ..State::default() });
@@ -54,7 +58,7 @@ impl Load {
         let mut clients = JoinSet::new();
         for config in world.clients() {
             for keeps in [true, false] {
-                clients.spawn(ask(Arc::clone(&shared), Arc::clone(&config), keeps));
+                clients.spawn(ask(Arc::clone(&shared), Arc::clone(&config), keeps, pace));
             }
         }
         Self { shared, clients }
@@ -84,8 +88,8 @@ impl Load {
     }
 }
 
-async fn ask(shared: Arc<Shared>, config: Arc<ClientConfig>, keeps: bool) {
-    let mut pace = tokio::time::interval(PACE);
+async fn ask(shared: Arc<Shared>, config: Arc<ClientConfig>, keeps: bool, pace: Duration) {
+    let mut pace = tokio::time::interval(pace);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut connection: Option<Connection> = None;
     for path in shared.paths.iter().cycle() {

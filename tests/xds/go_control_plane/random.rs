@@ -3,7 +3,7 @@ use ninon_tests::{ports, settings};
 use serde_json::Value;
 
 use super::certificates;
-use super::load::{Done, Load};
+use super::load::{Done, Load, PACE};
 use super::mesh::{Cluster, Listener, Mesh, Resources, Table};
 use super::upstreams;
 use super::world::{Dialect, World};
@@ -11,7 +11,7 @@ use super::world::{Dialect, World};
 /// As many changes may follow one another before all of them are waited for.
 const BURST: u32 = 4;
 /// The listener that clients ask all the time; it changes and does not move.
-const EDGE: &str = "edge";
+pub(super) const EDGE: &str = "edge";
 const PATHS: [&str; 4] = ["/a", "/b", "/c", "/d"];
 const TABLES: [&str; 3] = ["table-0", "table-1", "table-2"];
 const SECRETS: [&str; 2] = ["secret-0", "secret-1"];
@@ -19,14 +19,29 @@ const CLUSTERS: [&str; 6] = ["cluster-0", "cluster-1", "cluster-2", "cluster-3",
 const LISTENERS: [&str; 2] = ["more-0", "more-1"];
 
 /// Makes one change after the other; the same seed makes the same ones.
-struct Changes {
-    random: Rng,
+pub(super) struct Changes {
+    pub(super) random: Rng,
+    /// Where listeners other than the edge may be.
     ports: Vec<u16>,
     stamps: usize,
 }
 
 impl Changes {
-    fn first(&mut self) -> Mesh {
+    /// Prints the seed: `XDS_SEED`, or a random one.
+    pub(super) fn new() -> Self {
+        let seed = settings::xds_seed().unwrap_or_else(|| fastrand::u64(..));
+        println!("XDS_SEED={seed}");
+        Self { random: Rng::with_seed(seed), ports: (0..4).map(|_| ports::free()).collect(), stamps: 0 }
+    }
+
+    /// Ports that are in no listener of a mesh, but may be in the next one's.
+    pub(super) fn unused(&self, mesh: &Mesh) -> Vec<u16> {
+        let is_unused = |port: &u16| mesh.listeners.values().all(|listener| listener.port != *port);
+        self.ports.iter().copied().filter(is_unused).collect()
+    }
+
+    /// What all begins with.
+    pub(super) fn first(&mut self) -> Mesh {
         let mut mesh = Mesh::default();
         for name in &CLUSTERS[..3] {
             mesh.clusters.insert((*name).into(), self.cluster());
@@ -54,9 +69,8 @@ impl Changes {
 
     /// Of all, on a port that no other has.
     fn listener(&mut self, mesh: &Mesh) -> Listener {
-        let used: Vec<u16> = mesh.listeners.values().map(|listener| listener.port).collect();
-        let free: Vec<u16> = self.ports.iter().copied().filter(|port| !used.contains(port)).collect();
-        let port = *self.random.choice(&free).expect("there are more ports than listeners");
+        let unused = self.unused(mesh);
+        let port = *self.random.choice(&unused).expect("there are more ports than listeners");
         let (table, secret) = (*self.random.choice(&TABLES).unwrap(), *self.random.choice(&SECRETS).unwrap());
         Listener { port, table: table.into(), secret: secret.into(), server: self.stamp() }
     }
@@ -70,7 +84,8 @@ impl Changes {
         format!("state-{}", self.stamps)
     }
 
-    fn make(&mut self, mesh: &mut Mesh) {
+    /// One change.
+    pub(super) fn make(&mut self, mesh: &mut Mesh) {
         let (cluster, table, path) = (self.known(mesh), *self.random.choice(&TABLES).unwrap(), *self.random.choice(&PATHS).unwrap());
         let listener = self.random.choice(mesh.listeners.keys()).expect("one is always there").clone();
         match self.random.u8(0..12) {
@@ -119,19 +134,17 @@ impl Changes {
 }
 
 /// Of resources that are asked for by name.
-fn names(resources: &Resources) -> Vec<Value> {
+pub(super) fn names(resources: &Resources) -> Vec<Value> {
     let name = |resource: &Value| resource.get("cluster_name").unwrap_or(&resource["name"]).clone();
     ["endpoints", "routes", "secret"].iter().flat_map(|kind| resources[kind].iter().map(name)).collect()
 }
 
 async fn no_change_fails_a_request(dialect: Dialect) {
-    let seed = settings::xds_seed().unwrap_or_else(|| fastrand::u64(..));
-    println!("XDS_SEED={seed}");
-    let mut changes = Changes { random: Rng::with_seed(seed), ports: (0..4).map(|_| ports::free()).collect(), stamps: 0 };
+    let mut changes = Changes::new();
     let mut mesh = changes.first();
     let mut world = World::start(dialect, &mesh).await;
     world.shows(&mesh).await;
-    let load = Load::start(&world, EDGE, &mesh);
+    let load = Load::start(&world, EDGE, &mesh, PACE);
     let mut made = 0;
     while made < settings::xds_changes() {
         let burst = changes.random.u32(1..=BURST);
@@ -152,8 +165,8 @@ async fn no_change_fails_a_request(dialect: Dialect) {
         world.server.settled().await;
         world.shows(&mesh).await;
         load.settled();
-        for port in changes.ports.iter().filter(|port| mesh.listeners.values().all(|listener| listener.port != **port)) {
-            world.refuses(*port).await;
+        for port in changes.unused(&mesh) {
+            world.refuses(port).await;
         }
     }
     let Done { requests, crossed } = load.end(&world).await;

@@ -1,33 +1,33 @@
 use ninon_tests::eventually::eventually;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::first::small;
-use super::mesh::{Cluster, Resources};
+use super::mesh::Cluster;
 use super::server::LIMIT;
 use super::world::{Dialect, World};
 
 /// One resource of a type made bad, and how the proxy's word for it begins. All are good protobuf, so the server sends them.
-type Fault = (&'static str, fn(&mut Resources), &'static str);
+type Fault = (&'static str, fn(&mut Value), &'static str);
 
-const FAULTS: &[Fault] = &[
-    ("cluster", |all| all.get_mut("cluster").unwrap()[0]["connect_timeout"] = json!("0s"), "shop: connect_timeout: must be above 0"),
+pub(super) const FAULTS: &[Fault] = &[
+    ("cluster", |cluster| cluster["connect_timeout"] = json!("0s"), "shop: connect_timeout: must be above 0"),
     (
         "endpoints",
-        |all| {
-            let endpoint = &mut all.get_mut("endpoints").unwrap()[0]["endpoints"][0]["lb_endpoints"][0]["endpoint"];
+        |assignment| {
+            let endpoint = &mut assignment["endpoints"][0]["lb_endpoints"][0]["endpoint"];
             endpoint["address"]["socket_address"]["port_value"] = json!(70_000);
         },
         "shop: endpoints[0].lb_endpoints[0].endpoint.address.socket_address.port_value: ",
     ),
-    ("routes", |all| all.get_mut("routes").unwrap()[0]["virtual_hosts"][0]["domains"] = json!([]), "table: virtual_hosts[0].domains: "),
+    ("routes", |table| table["virtual_hosts"][0]["domains"] = json!([]), "table: virtual_hosts[0].domains: "),
     (
         "listener",
-        |all| all.get_mut("listener").unwrap()[0]["address"]["socket_address"]["port_value"] = json!(70_000),
+        |listener| listener["address"]["socket_address"]["port_value"] = json!(70_000),
         "edge: address.socket_address.port_value: ",
     ),
     (
         "secret",
-        |all| all.get_mut("secret").unwrap()[0]["tls_certificate"]["private_key"] = json!({ "inline_string": "none" }),
+        |secret| secret["tls_certificate"]["private_key"] = json!({ "inline_string": "none" }),
         "certificate: tls_certificate.private_key: ",
     ),
 ];
@@ -44,7 +44,7 @@ async fn a_bad_resource_holds_back_no_good_one(dialect: Dialect) {
             mesh.tables.get_mut("table").unwrap().routes.insert(format!("/new-{round}"), name);
         }
         let mut resources = world.resources(&mesh);
-        spoil(&mut resources);
+        spoil(&mut resources.get_mut(kind).unwrap()[0]);
         world.set(resources).await;
         world.shows(&mesh).await;
         let named = || async {

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use ninon_tests::eventually::eventually;
 
 use super::first::small;
-use super::load::Load;
+use super::load::{Load, PACE};
 use super::server::LIMIT;
 use super::world::{Dialect, World};
 
@@ -12,7 +12,7 @@ async fn requests_go_on_and_nothing_is_sent_again(dialect: Dialect) {
     let mut world = World::start(dialect, &mesh).await;
     world.server.settled().await;
     world.shows(&mesh).await;
-    let load = Load::start(&world, "edge", &mesh);
+    let load = Load::start(&world, "edge", &mesh, PACE);
     let gone = std::mem::replace(&mut world.server, super::server::Server::start(ninon_tests::ports::free()));
     gone.kill().await;
     world.log_holds("the stream of the control plane ended").await;

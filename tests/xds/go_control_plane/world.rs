@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
-use ninon_tests::{ports, proxy};
+use ninon_tests::{ports, proxy, wire};
 use rustls::ClientConfig;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::certificates::Certificates;
 use super::client::{Answer, Connection, protocol};
@@ -31,7 +31,10 @@ pub(super) struct World {
     upstreams: Upstreams,
     versioned: Versioned,
     dialect: Dialect,
+    /// The server's.
     port: u16,
+    /// The proxy's.
+    admin: u16,
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
 }
@@ -54,9 +57,9 @@ impl World {
         let mut server = Server::start(port);
         let mut versioned = Versioned::default();
         server.set(versioned.next(mesh.resources(&upstreams.ports, &certificates))).await;
-        let proxy = start_proxy(dialect, port).await;
+        let (proxy, admin) = start_proxy(dialect, port).await;
         let (http1, http2) = (certificates.client("http/1.1"), certificates.client("h2"));
-        Self { certificates, server, proxy, upstreams, versioned, dialect, port, http1, http2 }
+        Self { certificates, server, proxy, upstreams, versioned, dialect, port, admin, http1, http2 }
     }
 
     /// The resources of a mesh.
@@ -110,7 +113,18 @@ impl World {
     pub(super) async fn restart_proxy(self) -> Self {
         let Self { proxy, dialect, port, .. } = self;
         drop(proxy);
-        Self { proxy: start_proxy(dialect, port).await, ..self }
+        let (proxy, admin) = start_proxy(dialect, port).await;
+        Self { proxy, admin, ..self }
+    }
+
+    /// What `/config_dump` tells of what came from the server, but for times.
+    pub(super) async fn dump(&self) -> Value {
+        let answer = wire::get(self.admin, "/config_dump").await.expect("an answer").1;
+        let mut dump: Value = serde_json::from_str(&answer).expect("JSON");
+        let parts = dump["configs"].as_array_mut().expect("parts");
+        parts.retain(|part| part["@type"].as_str().is_some_and(|name| !name.contains("Bootstrap")));
+        without(&mut dump, &["last_updated"]);
+        dump
     }
 
     /// A new connection over which HTTP/1.1 is spoken.
@@ -158,7 +172,19 @@ fn expected(mesh: &Mesh, listener: &Listener) -> Seen {
     Seen { certificate: Some(mesh.secrets[&listener.secret]), answers }
 }
 
-async fn start_proxy(dialect: Dialect, port: u16) -> Process {
+/// An object without some fields, as deep as it goes.
+fn without(value: &mut Value, fields: &[&str]) {
+    match value {
+        Value::Object(object) => {
+            object.retain(|name, _| !fields.contains(&name.as_str()));
+            object.values_mut().for_each(|value| without(value, fields));
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| without(value, fields)),
+        _ => {}
+    }
+}
+
+async fn start_proxy(dialect: Dialect, port: u16) -> (Process, u16) {
     let (folder, admin) = (Folder::new(), ports::free());
     let http2 = json!({
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -191,5 +217,5 @@ async fn start_proxy(dialect: Dialect, port: u16) -> Process {
     std::fs::write(&file, bootstrap.to_string()).expect("the temporary folder is writable");
     let mut process = Process::start(proxy::command(&file), folder).expect("the proxy starts");
     process.wait_until_ready(admin).await.expect("it becomes ready");
-    process
+    (process, admin)
 }

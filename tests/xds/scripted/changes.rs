@@ -1,11 +1,11 @@
 use ninon_tests::control_plane::{ControlPlane, Dialect, LIMIT};
-use ninon_tests::wire::Wire;
+use ninon_tests::wire::{self, Wire};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use super::both;
 use super::world::{
-    CLUSTER, ENDPOINTS, LISTENER, Load, ROUTES, Services, Sidecar, cluster, endpoints, get, listener, routes, says, serving, static_cluster,
+    CLUSTER, ENDPOINTS, LISTENER, Load, ROUTES, Services, Sidecar, cluster, endpoints, listener, routes, says, serving, static_cluster,
 };
 
 both!(
@@ -182,7 +182,7 @@ async fn a_proxy_is_ready_once_all_serves(dialect: Dialect) {
     let services = Services::start(&["web"]).await;
     let control_plane = ControlPlane::new(dialect);
     let sidecar = Sidecar::start(&control_plane);
-    let ready = || async { get(sidecar.admin, "/ready").await.map(|(status, _)| status) };
+    let ready = || async { wire::get(sidecar.admin, "/ready").await.ok().map(|(status, _)| status) };
     control_plane.request_of(CLUSTER).await;
     assert_eq!(ready().await, Some(503), "nothing is known");
     control_plane.send(CLUSTER, "1", &[static_cluster("web", services.port("web"))]);

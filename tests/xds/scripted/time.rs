@@ -1,9 +1,9 @@
 use ninon_tests::control_plane::{ControlPlane, Dialect};
-use ninon_tests::ports;
+use ninon_tests::{ports, wire};
 use serde_json::{Value, json};
 
 use super::both;
-use super::world::{CLUSTER, ENDPOINTS, LISTENER, ROUTES, Services, Sidecar, cluster, get, listener_with, says, serving};
+use super::world::{CLUSTER, ENDPOINTS, LISTENER, ROUTES, Services, Sidecar, cluster, listener_with, says, serving};
 
 both!(a_resource_that_is_not_renewed_expires, routes_with_a_time_to_live_expire_and_come_back);
 
@@ -49,7 +49,7 @@ async fn a_resource_that_is_not_renewed_expires(dialect: Dialect) {
     control_plane.accepted("heartbeat").await;
     sidecar.is_closed().await;
     // Its first time to live was over at the latest with that of the other.
-    assert_eq!(get(renewed, "/").await, Some((200, "kept".to_owned())));
+    assert_eq!(wire::get(renewed, "/").await, Ok((200, "kept".to_owned())));
     sidecar.port = renewed;
     sidecar.answers("/", "kept").await;
     assert!(sidecar.process.log().contains("its time to live is over"), "{}", sidecar.process.log());

@@ -1,14 +1,14 @@
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use ninon_tests::case::Case;
 use ninon_tests::control_plane::{ControlPlane, Dialect, LIMIT};
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
 use ninon_tests::upstream::Upstreams;
-use ninon_tests::wire::Wire;
+use ninon_tests::wire;
 use ninon_tests::{ports, proxy};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -80,7 +80,7 @@ impl Sidecar {
 
     /// The body of a request's answer; `None` where there is none, or it is an error.
     pub async fn get(&self, path: &str) -> Option<String> {
-        match get(self.port, path).await? {
+        match wire::get(self.port, path).await.ok()? {
             (200, body) => Some(body),
             _ => None,
         }
@@ -90,15 +90,15 @@ impl Sidecar {
     pub async fn answers(&self, path: &str, body: &str) {
         let holds = || async { (self.get(path).await.as_deref() == Some(body)).then_some(()) };
         if eventually(LIMIT, holds).await.is_none() {
-            let last = get(self.port, path).await;
+            let last = wire::get(self.port, path).await;
             panic!("{path} is answered {last:?} instead of {body:?}; the proxy wrote:\n{}", self.process.log());
         }
     }
 
     /// Waits until requests are answered with this status.
     pub async fn is_answered_with(&self, path: &str, status: u16) {
-        let holds = || async { get(self.port, path).await.filter(|answer| answer.0 == status) };
-        assert!(eventually(LIMIT, holds).await.is_some(), "{path} is answered {:?}", get(self.port, path).await);
+        let holds = || async { wire::get(self.port, path).await.ok().filter(|answer| answer.0 == status) };
+        assert!(eventually(LIMIT, holds).await.is_some(), "{path} is answered {:?}", wire::get(self.port, path).await);
     }
 
     /// Waits until nothing listens.
@@ -114,7 +114,7 @@ impl Sidecar {
 
     /// A number of the admin page `/stats`.
     pub async fn stat(&self, name: &str) -> Option<u64> {
-        let (_, page) = get(self.admin, "/stats").await?;
+        let (_, page) = wire::get(self.admin, "/stats").await.ok()?;
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))?;
         line.parse().ok()
     }
@@ -133,36 +133,24 @@ impl Sidecar {
     }
 }
 
-/// One request on a connection of its own: status and body.
-pub async fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut wire = Wire::new(TcpStream::connect(("127.0.0.1", port)).await.ok()?);
-    wire.send(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").as_bytes()).await;
-    let reading = async {
-        let mut answer = wire.head().await?;
-        wire.body(&mut answer, true).await;
-        answer.complete.then_some(answer)
-    };
-    let answer = tokio::time::timeout(LIMIT, reading).await.ok()??;
-    Some((answer.status()?, String::from_utf8_lossy(&answer.body).into_owned()))
-}
-
 /// Requests one after the other until it is asked how they went.
 pub struct Load {
     _task: JoinSet<()>,
     done: Arc<AtomicUsize>,
-    failed: Arc<AtomicUsize>,
+    failed: Arc<Mutex<Vec<String>>>,
 }
 
 impl Load {
     /// Begins; everything but 200 counts as failed.
     pub fn start(port: u16) -> Self {
-        let (done, failed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (done, failed) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<Vec<String>>>::default());
         let counts = (Arc::clone(&done), Arc::clone(&failed));
         let mut task = JoinSet::new();
         task.spawn(async move {
             loop {
-                if !matches!(get(port, "/").await, Some((200, _))) {
-                    counts.1.fetch_add(1, Ordering::Relaxed);
+                let answer = wire::get(port, "/").await;
+                if !matches!(answer, Ok((200, _))) {
+                    counts.1.lock().unwrap().push(format!("{answer:?}"));
                 }
                 counts.0.fetch_add(1, Ordering::Relaxed);
             }
@@ -175,7 +163,8 @@ impl Load {
         let enough = self.done.load(Ordering::Relaxed) + 10;
         let more = || async { (self.done.load(Ordering::Relaxed) >= enough).then_some(()) };
         assert!(eventually(LIMIT, more).await.is_some(), "requests are answered");
-        assert_eq!(self.failed.load(Ordering::Relaxed), 0, "failed of {}", self.done.load(Ordering::Relaxed));
+        let failed: &[String] = &self.failed.lock().unwrap();
+        assert_eq!(failed, &[] as &[String], "of {}", self.done.load(Ordering::Relaxed));
     }
 }
 
