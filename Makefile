@@ -5,7 +5,7 @@ CLIENTS := target/clients
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint fuzz mutants bench bench-xds demo
+.PHONY: test lint fuzz mutants bench bench-xds soak demo
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-4
 	cargo build --workspace
@@ -26,7 +26,7 @@ $(VENV)/bin/envoy:
 # Real clients and servers for examples and scenarios: gRPC's own library, OpenTelemetry's and xDS's messages, a WebSocket library.
 # xDS's messages first: they bring an old copy of OpenTelemetry's, which the newer ones then replace.
 $(CLIENTS)/installed-4:
-	python3 -m venv $(CLIENTS)
+	python3 -m venv --clear $(CLIENTS)
 	$(CLIENTS)/bin/pip install --quiet xds-protos==1.85.0
 	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 opentelemetry-proto==1.45.2 websockets==17.4
 	touch $@
@@ -56,6 +56,12 @@ mutants: $(VENV)/bin/envoy
 bench: $(VENV)/bin/envoy
 	cargo build --release -p ninon-proxy
 	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} cargo run -p ninon-tests --bin bench
+
+# Fifty changes a second for a quarter of an hour, over each protocol.
+soak: $(CLIENTS)/installed-4
+	cargo build --release -p ninon-proxy
+	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} XDS_SOAK_SECONDS=$(or $(XDS_SOAK_SECONDS),900) \
+	  cargo test -p ninon-tests --test xds -- soak --nocapture --test-threads=1
 
 # A thousand clusters from a server, beside Envoy.
 bench-xds: $(VENV)/bin/envoy $(CLIENTS)/installed-4
