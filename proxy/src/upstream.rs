@@ -8,7 +8,7 @@ pub mod endpoint;
 pub mod limits;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, Guard};
@@ -29,6 +29,8 @@ pub struct ClusterState {
     config: Arc<Cluster>,
     endpoints: ArcSwap<EndpointSet>,
     stats: OnceLock<Arc<ClusterStats>>,
+    /// Changes of its endpoints before it had statistics: thousands of clusters are never used, and theirs are never made.
+    changes: AtomicU64,
     in_use: InUse,
     warm: AtomicBool,
     warmed: Notify,
@@ -47,6 +49,7 @@ impl ClusterState {
             endpoints: ArcSwap::from_pointee(EndpointSet::new(members, overprovisioning)),
             config,
             stats: OnceLock::new(),
+            changes: AtomicU64::new(0),
             in_use: InUse::default(),
             warm: AtomicBool::new(warm),
             warmed: Notify::new(),
@@ -67,6 +70,7 @@ impl ClusterState {
     pub fn stats(&self) -> &Arc<ClusterStats> {
         self.stats.get_or_init(|| {
             let stats = Arc::new(ClusterStats::default());
+            stats.membership_change.add(self.changes.swap(0, Ordering::Relaxed));
             self.endpoints.load().write_gauges(&stats);
             stats
         })
@@ -83,7 +87,10 @@ impl ClusterState {
         let new = EndpointSet::new(members, overprovisioning);
         let old = self.endpoints.load_full();
         if !old.same_endpoints(&new) {
-            self.stats().membership_change.inc();
+            match self.touched_stats() {
+                Some(stats) => stats.membership_change.inc(),
+                None => drop(self.changes.fetch_add(1, Ordering::Relaxed)),
+            }
         }
         let staying: HashSet<_> = new.members().iter().map(|member| member.endpoint.id()).collect();
         self.publish(new);
@@ -162,6 +169,7 @@ impl ClusterMetrics for ClusterState {
 
     fn go_on_with(&self, stats: &Arc<ClusterStats>) {
         if self.stats.set(Arc::clone(stats)).is_ok() {
+            stats.membership_change.add(self.changes.swap(0, Ordering::Relaxed));
             self.endpoints.load().write_gauges(stats);
         }
     }

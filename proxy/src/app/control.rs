@@ -23,6 +23,9 @@ use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Pings, Reque
 /// How long a control plane may take for its first answer before the last good configuration of an earlier run serves.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
+/// An answer of so many resources leaves room in the heap that is given back.
+const MANY_RESOURCES: u64 = 200;
+
 /// Keeps what serves as the control plane says it is to be.
 pub(super) struct Control {
     shared: Arc<Shared>,
@@ -242,6 +245,9 @@ impl Control {
         self.wake = outcome.step.wake;
         // What is there serves before the server hears that it was taken.
         self.live.apply(outcome.step).await;
+        if outcome.accepted >= MANY_RESOURCES {
+            super::give_back_memory();
+        }
         if let Some(cache) = &mut self.cache {
             cache.note(self.following.borrow().follower.inventory.changes());
         }

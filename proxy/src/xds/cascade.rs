@@ -68,6 +68,8 @@ pub struct Cascade {
     served: u64,
     /// The endpoints that serving clusters were given.
     given: HashMap<ClusterName, Arc<Assignment>>,
+    /// Changes of endpoints that were looked at for that.
+    given_until: u64,
     /// Clusters whose names have been resolved, or were found not to be.
     resolved: HashMap<ClusterName, Arc<Cluster>>,
     /// Since when something waits.
@@ -148,7 +150,7 @@ impl Cascade {
         let stepped = self.stepped.replace(known) == Some(known);
         if stepped && self.waiting.is_empty() {
             // At most endpoints have changed, of clusters that serve.
-            return Step { endpoints: self.give(inventory, None), ..Step::default() };
+            return Step { endpoints: self.give_changed(inventory), ..Step::default() };
         }
         let mut waits = Waits { since: &mut self.waiting, still: HashSet::new(), wake: None, now };
         let mut step = Step::default();
@@ -171,7 +173,7 @@ impl Cascade {
         step.wake = wake;
         self.resolved.retain(|name, cluster| inventory.clusters.value(name.as_str()).is_some_and(|known| Arc::ptr_eq(known, cluster)));
         self.given.retain(|name, _| next.clusters.get(name).is_some_and(|cluster| service_name(cluster).is_some()));
-        step.endpoints = self.give(inventory, Some(&next));
+        step.endpoints = self.give(inventory, &next);
         if !is_same(&next, &self.serving) {
             self.serving = next.clone();
             self.served = self.served.wrapping_add(1);
@@ -180,12 +182,29 @@ impl Cascade {
         step
     }
 
-    /// Endpoints that clusters of `next` have not been given yet; without it, of those that serve.
-    fn give(&mut self, inventory: &Inventory, next: Option<&Snapshot>) -> Vec<(ClusterName, Arc<Assignment>)> {
+    /// Endpoints of clusters that serve and go on, as far as they have changed: of many thousands it is mostly one.
+    fn give_changed(&mut self, inventory: &Inventory) -> Vec<(ClusterName, Arc<Assignment>)> {
+        let since = std::mem::replace(&mut self.given_until, inventory.endpoints.changes());
+        if since == self.given_until {
+            return Vec::new();
+        }
+        let changed: HashMap<&str, &Arc<Assignment>> = inventory.endpoints.changed_since(since).collect();
         let mut given = Vec::new();
-        for (name, cluster) in &next.unwrap_or(&self.serving).clusters {
+        for (name, cluster) in &self.serving.clusters {
+            let Some(assignment) = service_name(cluster).and_then(|service| changed.get(service)) else { continue };
+            self.given.insert(name.clone(), Arc::clone(assignment));
+            given.push((name.clone(), Arc::clone(assignment)));
+        }
+        given
+    }
+
+    /// Endpoints that clusters of `next` have not been given yet.
+    fn give(&mut self, inventory: &Inventory, next: &Snapshot) -> Vec<(ClusterName, Arc<Assignment>)> {
+        self.given_until = inventory.endpoints.changes();
+        let mut given = Vec::new();
+        for (name, cluster) in &next.clusters {
             let Some(assignment) = service_name(cluster).and_then(|service| inventory.endpoints.value(service)) else { continue };
-            let renewed = next.is_some() && self.serving.clusters.get(name).is_none_or(|serving| !Arc::ptr_eq(serving, cluster));
+            let renewed = self.serving.clusters.get(name).is_none_or(|serving| !Arc::ptr_eq(serving, cluster));
             if renewed || self.given.get(name).is_none_or(|given| !Arc::ptr_eq(given, assignment)) {
                 self.given.insert(name.clone(), Arc::clone(assignment));
                 given.push((name.clone(), Arc::clone(assignment)));

@@ -240,13 +240,14 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
     }
     let expires = offered.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
     let Some(body) = &offered.body else {
-        let Some(known) = table.known_mut(name) else { return Err(Faults::one("a heartbeat of a resource that is not known")) };
-        known.expires = expires;
+        if table.known_mut(name).is_none() {
+            return Err(Faults::one("a heartbeat of a resource that is not known"));
+        }
+        table.renew(name, None, expires);
         return Ok(());
     };
-    if let Some(known) = table.known_mut(name).filter(|known| known.body.as_ref() == Some(body)) {
-        known.version.clone_from(&offered.version);
-        known.expires = expires;
+    if table.known_mut(name).is_some_and(|known| known.body.as_ref() == Some(body)) {
+        table.renew(name, Some(&offered.version), expires);
         table.forgive(name);
         return Ok(());
     }
@@ -256,7 +257,7 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
         Ok(Parsed { value, secrets, tables, warnings }) => {
             tell(name, &warnings);
             let version = offered.version.clone();
-            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, value, secrets, tables, warnings };
+            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, change: 0, value, secrets, tables, warnings };
             table.accept(name, origin, known);
             Ok(())
         }

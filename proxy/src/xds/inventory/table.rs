@@ -13,6 +13,8 @@ pub struct Table<T> {
     entries: BTreeMap<String, Entry<T>>,
     /// Counts changes of what is known.
     pub(super) changes: u64,
+    /// There was a time to live, ever: most servers set none, and then nobody looks for those that are over.
+    has_limits: bool,
 }
 
 /// One name.
@@ -45,7 +47,9 @@ pub struct Known<T> {
     /// When it was accepted.
     pub since: SystemTime,
     /// When it outlives its time.
-    pub expires: Option<Instant>,
+    pub(super) expires: Option<Instant>,
+    /// The change of the table that it came with; the table sets it.
+    pub(super) change: u64,
     /// Made into the model; `None` while secrets are missing.
     pub value: Option<Arc<T>>,
     /// Secrets that it names.
@@ -71,7 +75,7 @@ pub struct Refused {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), changes: 0 }
+        Self { entries: BTreeMap::new(), changes: 0, has_limits: false }
     }
 }
 
@@ -110,6 +114,23 @@ impl<T> Table<T> {
         self.changes
     }
 
+    /// Good and complete resources that have come since the table had changed so often.
+    pub fn changed_since(&self, changes: u64) -> impl Iterator<Item = (&str, &Arc<T>)> {
+        let newer = self.iter().filter(move |(_, entry)| entry.known.as_ref().is_some_and(|known| known.change > changes));
+        newer.filter_map(|(name, entry)| Some((name, entry.known.as_ref()?.value.as_ref()?)))
+    }
+
+    /// The resource that is known is the one that was sent: only its version and its time are new.
+    pub(super) fn renew(&mut self, name: &str, version: Option<&str>, expires: Option<Instant>) {
+        self.has_limits |= expires.is_some();
+        if let Some(known) = self.known_mut(name) {
+            known.expires = expires;
+            if let Some(version) = version {
+                version.clone_into(&mut known.version);
+            }
+        }
+    }
+
     pub(super) fn known_mut(&mut self, name: &str) -> Option<&mut Known<T>> {
         self.entries.get_mut(name)?.known.as_mut()
     }
@@ -120,6 +141,7 @@ impl<T> Table<T> {
             body: None,
             since: SystemTime::now(),
             expires: None,
+            change: 0,
             value: Some(value),
             secrets: BTreeSet::new(),
             tables: BTreeSet::new(),
@@ -130,6 +152,8 @@ impl<T> Table<T> {
 
     pub(super) fn accept(&mut self, name: &str, origin: Origin, mut known: Known<T>) {
         self.changes = self.changes.wrapping_add(1);
+        self.has_limits |= known.expires.is_some();
+        known.change = self.changes;
         let before = self.entries.remove(name).and_then(|entry| entry.known);
         // Until its secrets are there, what serves stays.
         if known.value.is_none() {
@@ -188,6 +212,9 @@ impl<T> Table<T> {
     }
 
     pub(super) fn expire(&mut self, now: Instant) -> Vec<String> {
+        if !self.has_limits {
+            return Vec::new();
+        }
         let is_over = |entry: &Entry<T>| entry.known.as_ref().and_then(|known| known.expires).is_some_and(|expires| expires <= now);
         let names: Vec<String> = self.entries.iter().filter(|(_, entry)| is_over(entry)).map(|(name, _)| name.clone()).collect();
         for name in &names {
@@ -197,6 +224,7 @@ impl<T> Table<T> {
     }
 
     pub(super) fn next_expiry(&self) -> Option<Instant> {
-        self.entries.values().filter_map(|entry| entry.known.as_ref()?.expires).min()
+        let limits = self.entries.values().filter_map(|entry| entry.known.as_ref()?.expires);
+        self.has_limits.then(|| limits.min()).flatten()
     }
 }
