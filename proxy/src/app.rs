@@ -6,6 +6,10 @@ mod cache;
 mod channels;
 /// Follows the control plane.
 mod control;
+/// Files of resources, watched.
+mod files;
+/// The process's heap.
+mod heap;
 /// What workers serve from, changed while they serve.
 mod live;
 /// The admin page's view of the process, and what it may do to it.
@@ -49,12 +53,13 @@ use crate::telemetry::trace::export;
 use crate::upstream::ClusterState;
 use crate::worker::{self, Command, Start};
 use crate::xds::cascade::{Cascade, Scope};
-use crate::xds::follow::{Follower, Limits};
+use crate::xds::follow::{Follower, Sources};
 use crate::xds::invalid::Faults;
 use crate::xds::inventory::Inventory;
 
 use cache::Cache;
 use control::Control;
+use files::Files;
 use live::Live;
 use pages::{Pages, Told};
 use signals::Signals;
@@ -194,7 +199,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
         started,
         following: following.clone(),
     };
-    give_back_memory();
+    heap::give_back();
     let _pages = Pages::open(bootstrap.admin.as_ref(), options, told, &shared).await?;
     let spans = Spans::start(export, &shared);
     let watches = watch_names(&shared.current.load_full()).await;
@@ -227,8 +232,11 @@ fn start_control(
 ) -> Result<Option<Control>, StartError> {
     let (Some(following), Some(dynamic)) = (following, &bootstrap.dynamic) else { return Ok(None) };
     let cache = options.state_dir.as_ref().map(|folder| Cache::new(folder, &bootstrap.node.id)).transpose()?;
-    tracing::info!("waits for the control plane");
-    Ok(Some(Control::new(shared, live, following, cache, dynamic)))
+    if dynamic.server.is_some() {
+        tracing::info!("waits for the control plane");
+    }
+    let files = Files::new().map_err(system("watching files"))?;
+    Ok(Some(Control::new(shared, live, following, (cache, files), dynamic.server.as_ref())))
 }
 
 /// Everything serves that is to serve from the start.
@@ -285,19 +293,10 @@ fn follow(bootstrap: &Bootstrap, dynamic: &Dynamic, serving: &Snapshot, started:
     let (inventory, node) = Inventory::of_file(&bootstrap.source, &bootstrap.snapshot)?;
     let scope = Scope { clusters: dynamic.clusters.is_some(), listeners: dynamic.listeners.is_some() };
     let cascade = Cascade::new(scope, serving.clone());
-    let limits = Limits { clusters: dynamic.clusters.flatten(), listeners: dynamic.listeners.flatten() };
-    let follower = Follower::new(control::dialect(dynamic), node, inventory, cascade, limits);
-    Ok(Rc::new(RefCell::new(Following { follower, link: LinkStatus::new(), started, restored: false })))
-}
-
-/// Reading a configuration takes some times the memory that it leaves in use; the heap keeps it unless told.
-#[expect(unsafe_code, reason = "the C library's own call has no safe wrapper")]
-fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: no pointers are passed, and the heap's own lock guards it against other threads.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    let sources = Sources { clusters: dynamic.clusters.clone(), listeners: dynamic.listeners.clone() };
+    let follower = Follower::new(dynamic.server.as_ref().map(control::dialect), node, inventory, cascade, sources);
+    let link = dynamic.server.as_ref().map(|_| LinkStatus::new());
+    Ok(Rc::new(RefCell::new(Following { follower, link, started, restored: false })))
 }
 
 /// Clusters and listeners of a configuration, with their live state.

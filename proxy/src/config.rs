@@ -30,6 +30,8 @@ pub mod references;
 pub mod route;
 /// One immutable, self-consistent set of all of it.
 pub mod snapshot;
+/// Where resources come from.
+pub mod source;
 /// TCP proxy.
 pub mod tcp;
 /// Tracing.

@@ -41,6 +41,8 @@ pub mod matcher;
 pub mod outside;
 /// Types of resources.
 pub mod resource;
+/// Files of resources.
+pub mod resource_file;
 /// Virtual hosts and routes.
 pub mod route;
 /// The aggregated stream.

@@ -21,7 +21,7 @@ mod verdicts;
 /// Unix sockets, TLS, metadata.
 mod ways;
 /// A proxy that follows, services behind it, and resources.
-mod world;
+pub(crate) mod world;
 
 /// A test over both protocols: a function of the dialect.
 macro_rules! both {

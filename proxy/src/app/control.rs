@@ -8,11 +8,14 @@ use tokio::time::Instant;
 
 use crate::admin::ServerState;
 use crate::app::cache::Cache;
+use crate::app::files::Files;
+use crate::app::heap;
 use crate::app::live::Live;
 use crate::app::status::Following;
 use crate::config::ClusterName;
-use crate::config::bootstrap::Dynamic;
+use crate::config::bootstrap::Server;
 use crate::config::cluster::Cluster;
+use crate::config::source::ResourceFile;
 use crate::connect::{TlsSource, TlsTarget};
 use crate::runtime::Shared;
 use crate::xds::cache;
@@ -32,9 +35,9 @@ pub(super) struct Control {
     live: Live,
     warm: mpsc::Receiver<Arc<Cluster>>,
     following: Rc<RefCell<Following>>,
-    dialect: Dialect,
-    opener: Opener,
+    server: Option<(Dialect, Opener)>,
     link: Link,
+    files: Files,
     wake: Option<Instant>,
     /// The outage was told: one line for one. It ends with an answer.
     told: bool,
@@ -54,6 +57,8 @@ struct Earlier {
 enum Link {
     Opening(Attempt),
     Open(Box<Stream>),
+    /// There is no server.
+    None,
 }
 
 enum Event {
@@ -61,6 +66,7 @@ enum Event {
     Answer(Result<Answer, StreamError>),
     Warm(Arc<Cluster>),
     Cache(bool),
+    Files(Vec<(Kind, ResourceFile)>),
     Time,
 }
 
@@ -70,33 +76,32 @@ impl Control {
         shared: &Arc<Shared>,
         (live, warm): (Live, mpsc::Receiver<Arc<Cluster>>),
         following: Rc<RefCell<Following>>,
-        cache: Option<Cache>,
-        dynamic: &Dynamic,
+        (cache, files): (Option<Cache>, Files),
+        server: Option<&Server>,
     ) -> Self {
         let source = crate::tls::client::Source::new();
         let tls: TlsSource =
             Rc::new(move |cluster, asked| source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name }));
-        let dialect = dialect(dynamic);
-        let mut opener = Opener::new(dynamic.clone());
-        let link = Link::Opening(opener.open(dialect, |server| connect(Arc::clone(shared), server, Rc::clone(&tls))));
         let until = Instant::now().checked_add(FIRST_ANSWER);
         let resources = cache.as_ref().and_then(Cache::load);
         let earlier = resources.zip(until).map(|(resources, until)| Earlier { resources, until });
-        Self {
+        let mut control = Self {
             shared: Arc::clone(shared),
             live,
             warm,
             following,
-            dialect,
-            opener,
-            link,
+            server: server.map(|server| (dialect(server), Opener::new(server.clone()))),
+            link: Link::None,
+            files,
             wake: None,
             told: false,
             answered: false,
             cache,
             earlier,
             tls,
-        }
+        };
+        control.reopen();
+        control
     }
 
     /// Follows for ever. `state` hears when everything serves that was told at first.
@@ -133,6 +138,7 @@ impl Control {
             match &mut self.link {
                 Link::Opening(attempt) => Event::Opened(attempt.await),
                 Link::Open(stream) => Event::Answer(stream.receive().await),
+                Link::None => std::future::pending().await,
             }
         };
         let cache = async {
@@ -145,6 +151,7 @@ impl Control {
             event = link => event,
             Some(cluster) = self.warm.recv() => Event::Warm(cluster),
             due = cache => Event::Cache(due),
+            changed = self.files.changed() => Event::Files(changed),
             () = time => Event::Time,
         }
     }
@@ -158,8 +165,10 @@ impl Control {
                     tracing::warn!(%server, %error, "the control plane cannot be reached; what serves goes on");
                 }
                 self.shared.registry.control_plane.connect_fail.inc();
-                self.following.borrow_mut().link.failed(error.to_string());
-                self.opener.failed();
+                self.note_failure(&error);
+                if let Some((_, opener)) = &mut self.server {
+                    opener.failed();
+                }
                 self.reopen();
                 self.restore().await;
             }
@@ -190,6 +199,7 @@ impl Control {
                 }
             }
             Event::Cache(false) => {}
+            Event::Files(changed) => self.read(changed).await,
             Event::Time => {
                 if self.earlier.as_ref().is_some_and(|earlier| earlier.until <= begun) {
                     self.restore().await;
@@ -206,7 +216,9 @@ impl Control {
         stats.connected_state.set(1);
         let requests = {
             let mut following = self.following.borrow_mut();
-            following.link.connected(stream.server.clone());
+            if let Some(link) = &mut following.link {
+                link.connected(stream.server.clone());
+            }
             following.follower.opened()
         };
         self.answered = false;
@@ -235,7 +247,27 @@ impl Control {
         self.carry_out(outcome).await;
     }
 
-    async fn carry_out(&mut self, outcome: Outcome) {
+    /// Reads files, and those that they refer to.
+    async fn read(&mut self, mut files: Vec<(Kind, ResourceFile)>) {
+        while let Some((kind, file)) = files.pop() {
+            let Some(content) = self.files.read(kind, &file).await else { continue };
+            let mut outcome = self.following.borrow_mut().follower.read(kind, &file, content);
+            files.append(&mut outcome.read);
+            self.make_serve(outcome).await;
+        }
+        let following = self.following.borrow();
+        self.files.retain(|kind, file| following.follower.wants_file(kind, file));
+    }
+
+    async fn carry_out(&mut self, mut outcome: Outcome) {
+        let files = std::mem::take(&mut outcome.read);
+        self.make_serve(outcome).await;
+        if !files.is_empty() {
+            self.read(files).await;
+        }
+    }
+
+    async fn make_serve(&mut self, outcome: Outcome) {
         let stats = &self.shared.registry.control_plane;
         for (kind, refusal) in &outcome.refused {
             stats.update_rejected.inc();
@@ -246,7 +278,7 @@ impl Control {
         // What is there serves before the server hears that it was taken.
         self.live.apply(outcome.step).await;
         if outcome.accepted >= MANY_RESOURCES {
-            super::give_back_memory();
+            heap::give_back();
         }
         if let Some(cache) = &mut self.cache {
             cache.note(self.following.borrow().follower.inventory.changes());
@@ -267,9 +299,9 @@ impl Control {
         let stats = &self.shared.registry.control_plane;
         stats.disconnects.inc();
         stats.connected_state.set(0);
-        self.following.borrow_mut().link.failed(error.to_string());
-        if let Link::Open(stream) = &self.link {
-            let was_good = self.opener.lost(stream.lived());
+        self.note_failure(error);
+        if let (Link::Open(stream), Some((_, opener))) = (&self.link, &mut self.server) {
+            let was_good = opener.lost(stream.lived());
             let told = std::mem::replace(&mut self.told, true);
             if was_good || !told {
                 tracing::warn!(server = %stream.server, %error, "the stream of the control plane ended; what serves goes on");
@@ -278,15 +310,23 @@ impl Control {
         self.reopen();
     }
 
+    fn note_failure(&self, error: &StreamError) {
+        if let Some(link) = &mut self.following.borrow_mut().link {
+            link.failed(error.to_string());
+        }
+    }
+
     fn reopen(&mut self) {
         let (shared, tls) = (&self.shared, &self.tls);
-        self.link = Link::Opening(self.opener.open(self.dialect, |server| connect(Arc::clone(shared), server, Rc::clone(tls))));
+        if let Some((dialect, opener)) = &mut self.server {
+            self.link = Link::Opening(opener.open(*dialect, |server| connect(Arc::clone(shared), server, Rc::clone(tls))));
+        }
     }
 }
 
 /// Which protocol the bootstrap file asks for.
-pub(super) fn dialect(dynamic: &Dynamic) -> Dialect {
-    if dynamic.delta { Dialect::Delta } else { Dialect::Sotw }
+pub(super) fn dialect(server: &Server) -> Dialect {
+    if server.delta { Dialect::Delta } else { Dialect::Sotw }
 }
 
 /// A connection to one of a cluster's endpoints, TLS included where the cluster says so.

@@ -8,12 +8,12 @@ use crate::xds::follow::Follower;
 use crate::xds::resource::Kind;
 use crate::xds::view::{self, Count};
 
-/// What the control thread knows of the control plane, for the pages to tell.
+/// What the control thread knows of resources that come from elsewhere, for the pages to tell.
 pub(super) struct Following {
     /// What was said.
     pub(super) follower: Follower,
-    /// How it is reached.
-    pub(super) link: LinkStatus,
+    /// How the server is reached, if there is one.
+    pub(super) link: Option<LinkStatus>,
     /// When the process began.
     pub(super) started: Instant,
     /// What serves began with what an earlier run had left.
@@ -50,17 +50,21 @@ impl LinkStatus {
     }
 }
 
+impl LinkStatus {
+    fn text(&self) -> String {
+        let seconds = self.since.elapsed().as_secs();
+        match (&self.server, &self.error) {
+            (Some(server), _) => format!("control plane: connected to \"{server}\" for {seconds}s\n"),
+            (None, Some(error)) => format!("control plane: not connected for {seconds}s, {} attempts failed: {error}\n", self.attempts),
+            (None, None) => format!("control plane: connecting for {seconds}s\n"),
+        }
+    }
+}
+
 impl Following {
     /// Lines for people.
     pub(super) fn text(&self) -> String {
-        let seconds = self.link.since.elapsed().as_secs();
-        let mut text = match (&self.link.server, &self.link.error) {
-            (Some(server), _) => format!("control plane: connected to \"{server}\" for {seconds}s\n"),
-            (None, Some(error)) => {
-                format!("control plane: not connected for {seconds}s, {} attempts failed: {error}\n", self.link.attempts)
-            }
-            (None, None) => format!("control plane: connecting for {seconds}s\n"),
-        };
+        let mut text = self.link.as_ref().map_or_else(String::new, LinkStatus::text);
         if self.restored {
             text.push_str("configuration: began with the last good one of --state-dir\n");
         }

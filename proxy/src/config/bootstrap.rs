@@ -1,11 +1,10 @@
 //! What a proxy starts from.
 
-use std::time::Duration;
-
 use crate::config::ClusterName;
 use crate::config::address::Address;
 use crate::config::endpoint::Locality;
 use crate::config::snapshot::Snapshot;
+use crate::config::source::Whole;
 
 /// A bootstrap file, read and checked.
 #[derive(Clone, Debug)]
@@ -24,19 +23,26 @@ pub struct Bootstrap {
     pub source: Vec<u8>,
 }
 
-/// A control plane (`dynamic_resources`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where resources come from while the proxy serves (`dynamic_resources`, and what static resources refer to).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dynamic {
+    /// The aggregated stream.
+    pub server: Option<Server>,
+    /// Where all clusters are (`cds_config`), if there are more than the bootstrap file's.
+    pub clusters: Option<Whole>,
+    /// Likewise all listeners (`lds_config`).
+    pub listeners: Option<Whole>,
+}
+
+/// A control plane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Server {
     /// Incremental (`DELTA_GRPC`) rather than the state of the world.
     pub delta: bool,
     /// Its addresses, as clusters of the file, tried one after the other.
     pub servers: Vec<ClusterName>,
     /// Sent with every stream, in lower case.
     pub metadata: Vec<(String, String)>,
-    /// It tells all clusters (`cds_config`), and how long they are waited for; `None` inside is for ever.
-    pub clusters: Option<Option<Duration>>,
-    /// It tells all listeners (`lds_config`), likewise.
-    pub listeners: Option<Option<Duration>>,
 }
 
 /// Who a proxy is.

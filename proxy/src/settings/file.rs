@@ -1,4 +1,4 @@
-//! A bootstrap file: text to JSON to `Bootstrap`.
+//! Files of configuration: text to JSON, and a bootstrap file to `Bootstrap`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -32,6 +32,18 @@ pub struct Loaded {
 /// # Errors
 /// All its faults.
 pub fn load_file(path: &Path, strict: bool) -> Result<Loaded, Faults> {
+    load(&read(path)?, strict)
+}
+
+/// Reads a file of resources, YAML or JSON.
+///
+/// # Errors
+/// What the system said, or that it is neither.
+pub fn read_json(path: &Path) -> Result<Json, Faults> {
+    json(&read(path)?)
+}
+
+fn read(path: &Path) -> Result<String, Faults> {
     let fault = |error: std::io::Error| Faults::one(format_args!("reading {}: {error}", path.display()));
     let mut text = String::new();
     let limit = LARGEST_FILE.saturating_add(1);
@@ -39,7 +51,7 @@ pub fn load_file(path: &Path, strict: bool) -> Result<Loaded, Faults> {
     if u64::try_from(length).map_or(true, |length| length > LARGEST_FILE) {
         return Err(Faults::one(format_args!("{} is larger than {LARGEST_FILE} bytes", path.display())));
     }
-    load(&text, strict)
+    Ok(text)
 }
 
 /// Checks the text of a bootstrap file, YAML or JSON.

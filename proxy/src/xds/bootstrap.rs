@@ -69,7 +69,7 @@ fn parse_message(mut bootstrap: wire::Bootstrap, source: Vec<u8>, parser: &mut P
     let overload_limit =
         overload.and_then(|manager| parser.at("overload_manager", |parser| runtime::downstream_connections(manager, parser)));
     if bootstrap.dynamic_resources.as_ref().is_some_and(|dynamic| dynamic.ads_config.is_some()) {
-        parser.serve_secrets([]);
+        parser.know_server();
     }
     let admin = admin(bootstrap.admin.as_ref(), parser);
     let node = node(bootstrap.node.as_ref(), parser);

@@ -85,12 +85,11 @@ pub fn open(file: &[u8], node: &str) -> Result<Vec<(Kind, Offered)>, CacheError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xds::inventory::Basis;
-    use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes};
+    use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes, with_server};
     use crate::xds::resource::Sink as _;
 
     fn filled() -> Inventory {
-        let mut inventory = Inventory::new(Basis::default());
+        let mut inventory = Inventory::new(with_server());
         for resource in [cluster("web"), endpoints("web", 80), listener("in", 8080, "r"), routes("r", "web")] {
             offer(&mut inventory, "7", &resource).unwrap();
         }
@@ -101,7 +100,7 @@ mod tests {
     fn what_was_written_is_read() {
         let before = filled();
         let offered = open(&seal(&collect(&before, "me")), "me").unwrap();
-        let mut after = Inventory::new(Basis::default());
+        let mut after = Inventory::new(with_server());
         for (kind, offered) in &offered {
             after.offer(*kind, offered).unwrap();
         }

@@ -134,7 +134,7 @@ impl Cascade {
         let endpoints = clusters.filter_map(|cluster| service_name(cluster)).map(str::to_owned).collect();
         let listeners = inventory.listeners.values().map(|(_, listener)| listener).chain(&self.serving.listeners);
         let tables = listeners.flat_map(|listener| listener.route_tables()).map(|(name, _)| name.as_str().to_owned());
-        let tables = tables.chain(inventory.listeners.tables_named().cloned()).collect();
+        let tables = tables.chain(inventory.listeners.named().flat_map(|named| named.tables.iter().cloned())).collect();
         vec![
             (Kind::Cluster, all(self.scope.clusters)),
             (Kind::Endpoint, Wanted::Names(endpoints)),

@@ -3,18 +3,20 @@
 /// Refusals that only say again what was said.
 mod repeat;
 
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 use xds_proto::envoy::config::core::v3::Node;
 
+use crate::config::source::{ResourceFile, Whole};
 use crate::xds::cascade::{Cascade, Step};
-use crate::xds::inventory::Inventory;
-use crate::xds::resource::{Kind, Offered, Refusal, Sink as _};
+use crate::xds::inventory::{Inventory, Watched};
+use crate::xds::resource::{self, Kind, Offered, Refusal, Sink as _};
+use crate::xds::resource_file::Content;
 use crate::xds::stream::{Answer, Dialect, Request};
-use crate::xds::subscription::Wanted;
 use crate::xds::subscription::delta::Delta;
 use crate::xds::subscription::sotw::Sotw;
+use crate::xds::subscription::{self, Wanted};
 use crate::xds::view::{self, Seen};
 
 use repeat::Repeats;
@@ -29,9 +31,13 @@ pub struct Follower {
     protocol: Protocol,
     /// What was wanted when it was last looked at.
     wanted: Vec<(Kind, Wanted)>,
+    /// What of that is in files.
+    files: BTreeMap<(Kind, ResourceFile), Wanted>,
+    /// Files that are to be read.
+    unread: Vec<(Kind, ResourceFile)>,
     /// What the question of what is wanted depended on then.
     questions: Option<(u64, u64, bool)>,
-    limits: Limits,
+    sources: Sources,
     /// When clusters are given up waiting for.
     clusters_until: Option<Instant>,
     /// Likewise listeners; set when they are asked for.
@@ -39,19 +45,32 @@ pub struct Follower {
     repeats: Repeats,
 }
 
-/// How long to wait for the first word of a type; `None` is for ever.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+/// Where all clusters and listeners are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
     /// Clusters.
-    pub clusters: Option<Duration>,
+    pub clusters: Option<Whole>,
     /// Listeners.
-    pub listeners: Option<Duration>,
+    pub listeners: Option<Whole>,
+}
+
+impl Sources {
+    fn file(&self, kind: Kind) -> Option<&ResourceFile> {
+        let whole = match kind {
+            Kind::Cluster => &self.clusters,
+            Kind::Listener => &self.listeners,
+            Kind::Endpoint | Kind::Route | Kind::Secret => &None,
+        };
+        whole.as_ref()?.file.as_ref()
+    }
 }
 
 #[derive(Debug)]
 enum Protocol {
     Sotw(Sotw),
     Delta(Delta),
+    /// There is no server.
+    None,
 }
 
 /// What an event leads to.
@@ -61,6 +80,8 @@ pub struct Outcome {
     pub requests: Vec<Request>,
     /// To be made to serve.
     pub step: Step,
+    /// Files to be read, now and whenever they change.
+    pub read: Vec<(Kind, ResourceFile)>,
     /// How many resources were taken.
     pub accepted: u64,
     /// Resources that were not taken, and had not been refused for the same reason in the answer before.
@@ -68,16 +89,26 @@ pub struct Outcome {
 }
 
 impl Follower {
-    /// Nothing has been said yet.
-    pub fn new(dialect: Dialect, node: Node, inventory: Inventory, cascade: Cascade, limits: Limits) -> Self {
+    /// Nothing has been said yet. Without a dialect there is no server, and all there is comes from files.
+    pub fn new(dialect: Option<Dialect>, node: Node, inventory: Inventory, cascade: Cascade, sources: Sources) -> Self {
         let protocol = match dialect {
-            Dialect::Sotw => Protocol::Sotw(Sotw::new(node)),
-            Dialect::Delta => Protocol::Delta(Delta::new(node)),
+            Some(Dialect::Sotw) => Protocol::Sotw(Sotw::new(node)),
+            Some(Dialect::Delta) => Protocol::Delta(Delta::new(node)),
+            None => Protocol::None,
         };
-        let clusters_until = limits.clusters.and_then(|limit| Instant::now().checked_add(limit));
-        let (wanted, repeats) = (Vec::new(), Repeats::default());
-        let listeners_until = None;
-        let mut follower = Self { inventory, cascade, protocol, wanted, questions: None, limits, clusters_until, listeners_until, repeats };
+        let mut follower = Self {
+            inventory,
+            cascade,
+            protocol,
+            wanted: Vec::new(),
+            files: BTreeMap::new(),
+            unread: Vec::new(),
+            questions: None,
+            clusters_until: until(sources.clusters.as_ref(), Instant::now()),
+            listeners_until: None,
+            sources,
+            repeats: Repeats::default(),
+        };
         // Said when a stream is opened.
         let _unsaid = follower.want();
         follower
@@ -89,6 +120,7 @@ impl Follower {
         match &mut self.protocol {
             Protocol::Sotw(sotw) => sotw.opened().into_iter().map(Request::Sotw).collect(),
             Protocol::Delta(delta) => delta.opened().into_iter().map(Request::Delta).collect(),
+            Protocol::None => Vec::new(),
         }
     }
 
@@ -109,7 +141,7 @@ impl Follower {
                 let answered = delta.received(answer, &mut self.inventory);
                 answered.map(|answered| (kind, Request::Delta(answered.reply), answered.accepted, answered.refused))
             }
-            (Protocol::Sotw(_), Answer::Delta(_)) | (Protocol::Delta(_), Answer::Sotw(_)) => {
+            (Protocol::Sotw(_) | Protocol::None, Answer::Delta(_)) | (Protocol::Delta(_) | Protocol::None, Answer::Sotw(_)) => {
                 return self.look(Instant::now());
             }
         };
@@ -121,13 +153,8 @@ impl Follower {
                 return self.look(Instant::now());
             }
         };
-        self.inventory.rest();
-        match kind {
-            Kind::Cluster => self.cascade.clusters_told(),
-            Kind::Listener => self.cascade.listeners_told(),
-            Kind::Endpoint | Kind::Route | Kind::Secret => {}
-        }
         let now = Instant::now();
+        self.told(kind);
         let (reply, refused) = self.repeats.answered(kind, &version, refused, reply, now);
         let mut outcome = self.look(now);
         // What the answer refers to is asked for first: servers know then what an acknowledged cluster still needs.
@@ -135,6 +162,37 @@ impl Follower {
         outcome.accepted = u64::try_from(accepted).unwrap_or(u64::MAX);
         outcome.refused = refused.into_iter().map(|refusal| (kind, refusal)).collect();
         outcome
+    }
+
+    /// A file was read. What it has and nothing refers to there is left alone.
+    pub fn read(&mut self, kind: Kind, file: &ResourceFile, content: Content) -> Outcome {
+        let Content { mut resources, version } = content;
+        match self.files.get(&(kind, file.clone())) {
+            None | Some(Wanted::Nothing) => return self.look(Instant::now()),
+            Some(Wanted::All) => {}
+            Some(Wanted::Names(names)) => {
+                resources.retain(|packed| resource::name(&resource::read(kind, packed, &version)).is_none_or(|name| names.contains(name)));
+            }
+        }
+        let (accepted, refused) = subscription::take(kind, resources, &version, &mut Watched(&mut self.inventory));
+        self.told(kind);
+        let refused = refused.into_iter().map(|refusal| (kind, refusal)).collect();
+        Outcome { accepted: u64::try_from(accepted).unwrap_or(u64::MAX), refused, ..self.look(Instant::now()) }
+    }
+
+    /// Whether a file is still referred to.
+    pub fn wants_file(&self, kind: Kind, file: &ResourceFile) -> bool {
+        self.files.contains_key(&(kind, file.clone()))
+    }
+
+    /// Resources of a type were taken, or refused.
+    fn told(&mut self, kind: Kind) {
+        self.inventory.rest();
+        match kind {
+            Kind::Cluster => self.cascade.clusters_told(),
+            Kind::Listener => self.cascade.listeners_told(),
+            Kind::Endpoint | Kind::Route | Kind::Secret => {}
+        }
     }
 
     /// Takes what a server had sent in an earlier run, as if it were sent now: no server can be reached.
@@ -180,14 +238,14 @@ impl Follower {
         let wanted_before = self.cascade.wants_listeners();
         let mut step = self.cascade.step(&self.inventory, now);
         if self.cascade.wants_listeners() && !wanted_before {
-            self.listeners_until = self.limits.listeners.and_then(|limit| now.checked_add(limit));
+            self.listeners_until = until(self.sources.listeners.as_ref(), now);
         }
         let mut requests = self.want();
         requests.extend(self.repeats.due(now));
         for next in [self.inventory.next_expiry(), self.clusters_until, self.listeners_until, self.repeats.next()] {
             step.wake = [step.wake, next].into_iter().flatten().min();
         }
-        Outcome { requests, step, ..Outcome::default() }
+        Outcome { requests, step, read: std::mem::take(&mut self.unread), ..Outcome::default() }
     }
 
     /// Asks for what is wanted now and was not before.
@@ -197,22 +255,61 @@ impl Follower {
             return Vec::new();
         }
         let wanted = self.cascade.wanted(&self.inventory);
-        if wanted == self.wanted {
-            return Vec::new();
-        }
+        let named = self.inventory.files_named();
         let mut requests = Vec::new();
+        let mut files = BTreeMap::new();
         for (kind, wanted) in &wanted {
             if let Wanted::Names(names) = wanted {
                 self.inventory.retain(*kind, names);
             }
+            let of_server = split(*kind, wanted, self.sources.file(*kind), &named, &mut files);
             requests.extend(match &mut self.protocol {
-                Protocol::Sotw(sotw) => sotw.want(*kind, wanted.clone()).map(Request::Sotw),
-                Protocol::Delta(delta) => delta.want(*kind, wanted.clone()).map(Request::Delta),
+                Protocol::Sotw(sotw) => sotw.want(*kind, of_server).map(Request::Sotw),
+                Protocol::Delta(delta) => delta.want(*kind, of_server).map(Request::Delta),
+                Protocol::None => None,
             });
         }
-        self.wanted = wanted;
+        // A file of which more is wanted is read again for that.
+        let news = files.iter().filter(|(file, wanted)| self.files.get(file) != Some(wanted));
+        self.unread.extend(news.map(|(file, _)| file.clone()));
+        (self.wanted, self.files) = (wanted, files);
         requests
     }
+}
+
+fn until(whole: Option<&Whole>, now: Instant) -> Option<Instant> {
+    now.checked_add(whole?.limit?)
+}
+
+/// What of a type is to be asked of the server; the rest is in files.
+fn split(
+    kind: Kind,
+    wanted: &Wanted,
+    whole: Option<&ResourceFile>,
+    named: &BTreeMap<(Kind, String), ResourceFile>,
+    files: &mut BTreeMap<(Kind, ResourceFile), Wanted>,
+) -> Wanted {
+    let names = match (wanted, whole) {
+        (Wanted::Nothing, _) | (Wanted::All, None) => return wanted.clone(),
+        (Wanted::All, Some(file)) => {
+            files.insert((kind, file.clone()), Wanted::All);
+            return Wanted::Nothing;
+        }
+        (Wanted::Names(names), _) => names,
+    };
+    let mut of_server = BTreeSet::new();
+    for name in names {
+        match named.get(&(kind, name.clone())) {
+            None => drop(of_server.insert(name.clone())),
+            Some(file) => {
+                let of_file = files.entry((kind, file.clone())).or_insert_with(|| Wanted::Names(BTreeSet::new()));
+                if let Wanted::Names(of_file) = of_file {
+                    of_file.insert(name.clone());
+                }
+            }
+        }
+    }
+    Wanted::Names(of_server)
 }
 
 #[cfg(test)]

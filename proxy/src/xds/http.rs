@@ -27,6 +27,7 @@ use crate::config::RouteTableName;
 use crate::config::http::{CodecChoice, HttpConnectionManager, HttpTimeouts, RouteSource, ServerHeader, UnderscoreAction};
 use crate::xds::invalid::Parser;
 use crate::xds::matcher::not_empty;
+use crate::xds::resource::Kind;
 use crate::xds::{access_log, config_source, headers, route, trace};
 
 /// As Envoy.
@@ -161,8 +162,8 @@ fn routes(specifier: Option<&RouteSpecifier>, parser: &mut Parser) -> Option<Rou
         Some(RouteSpecifier::Rds(rds)) => parser.at("rds", |parser| {
             let name = not_empty("route_config_name", &rds.route_config_name, parser);
             let source = parser.required("config_source", rds.config_source.as_ref())?;
-            let fetch_timeout = parser.at("config_source", |parser| config_source::ads(source, parser))?;
             let name = name?;
+            let fetch_timeout = parser.at("config_source", |parser| config_source::of_one(source, Kind::Route, name.as_str(), parser))?;
             parser.served_table(name.as_str());
             Some(RouteSource::Named { name: RouteTableName::from(name.as_str()), fetch_timeout })
         }),

@@ -4,7 +4,7 @@
 //! an operator sees all faults of a file at once: a parser that cannot build its value says why and returns `None`.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use prost_types::{Any, Duration as WireDuration};
 use xds_proto::any::{self, UnpackError};
 
 use crate::config::identity::{CertificatePem, Validation};
+use crate::config::source::ResourceFile;
+use crate::xds::resource::Kind;
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,16 +114,20 @@ pub struct Parser {
     warnings: Vec<Invalid>,
     clusters: Option<HashSet<String>>,
     secrets: HashMap<String, StaticSecret>,
-    served: Option<Served>,
+    server: bool,
+    served: HashMap<String, StaticSecret>,
+    named: Named,
 }
 
-/// Secrets that come from a server.
-#[derive(Debug, Default)]
-struct Served {
-    known: HashMap<String, StaticSecret>,
-    named: BTreeSet<String>,
-    /// Route tables that were named.
-    tables: BTreeSet<String>,
+/// Resources that come from elsewhere: from a server, unless from a file.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// Secrets.
+    pub secrets: BTreeSet<String>,
+    /// Route tables; known even where the rest waits for secrets.
+    pub tables: BTreeSet<String>,
+    /// Those of any type that come from a file, and which.
+    pub files: BTreeMap<(Kind, String), ResourceFile>,
 }
 
 /// A secret that the bootstrap file holds.
@@ -154,39 +160,45 @@ impl Parser {
         self.secrets.get(name).cloned()
     }
 
-    /// From now on secrets may be named that a server has; these are here already.
-    pub fn serve_secrets(&mut self, known: impl IntoIterator<Item = (String, StaticSecret)>) {
-        self.served = Some(Served { known: known.into_iter().collect(), ..Served::default() });
+    /// There is a server to ask for resources.
+    pub fn know_server(&mut self) {
+        self.server = true;
     }
 
     /// Whether there is a server to ask for resources.
     pub fn has_server(&self) -> bool {
-        self.served.is_some()
+        self.server
     }
 
-    /// A secret that a server has; `None` if it is not here yet, which is no fault.
+    /// Secrets from elsewhere that are here already.
+    pub fn serve_secrets(&mut self, known: impl IntoIterator<Item = (String, StaticSecret)>) {
+        self.served = known.into_iter().collect();
+    }
+
+    /// A secret from elsewhere; `None` if it is not here yet, which is no fault.
     pub fn served_secret(&mut self, name: &str) -> Option<StaticSecret> {
-        let served = self.served.as_mut()?;
-        served.named.insert(name.to_owned());
-        served.known.get(name).cloned()
+        self.named.secrets.insert(name.to_owned());
+        self.served.get(name).cloned()
     }
 
-    /// Names of the secrets that a server has and that were asked for, and whether all of them are here.
-    pub fn served_secrets(&self) -> (BTreeSet<String>, bool) {
-        let Some(served) = &self.served else { return (BTreeSet::new(), true) };
-        (served.named.clone(), served.named.iter().all(|name| served.known.contains_key(name)))
-    }
-
-    /// Routes of this name come from a server.
+    /// Routes of this name come from elsewhere.
     pub fn served_table(&mut self, name: &str) {
-        if let Some(served) = &mut self.served {
-            served.tables.insert(name.to_owned());
-        }
+        self.named.tables.insert(name.to_owned());
     }
 
-    /// Names of the routes that come from a server; known even where the rest waits for secrets.
-    pub fn served_tables(&self) -> BTreeSet<String> {
-        self.served.as_ref().map(|served| served.tables.clone()).unwrap_or_default()
+    /// A resource comes from a file.
+    pub fn refer(&mut self, kind: Kind, name: &str, file: ResourceFile) {
+        self.named.files.insert((kind, name.to_owned()), file);
+    }
+
+    /// Whether resources come from files.
+    pub fn has_files(&self) -> bool {
+        !self.named.files.is_empty()
+    }
+
+    /// What comes from elsewhere, and whether all of its secrets are here.
+    pub fn named(&self) -> (Named, bool) {
+        (self.named.clone(), self.named.secrets.iter().all(|name| self.served.contains_key(name)))
     }
 
     /// Accepts any name of a cluster until [`Parser::recall_clusters`].

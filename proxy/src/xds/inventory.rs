@@ -6,7 +6,7 @@ mod parse;
 /// One type of resources.
 mod table;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -23,8 +23,9 @@ use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
 use crate::config::route::RouteTable;
 use crate::config::snapshot::Snapshot;
+use crate::config::source::ResourceFile;
 use crate::xds::bootstrap::Runtime;
-use crate::xds::invalid::{Faults, Invalid, Parser, StaticSecret};
+use crate::xds::invalid::{Faults, Invalid, Named, Parser, StaticSecret};
 use crate::xds::resource::{Kind, Offered, Sink};
 use crate::xds::tls;
 
@@ -41,6 +42,8 @@ pub struct Basis {
     pub secrets: HashMap<String, StaticSecret>,
     /// Fields outside of the slice are faults wherever they stand.
     pub strict: bool,
+    /// There is a server to ask.
+    pub server: bool,
 }
 
 /// All resources that are known.
@@ -77,15 +80,24 @@ impl Inventory {
         let runtime = Runtime::parse(bootstrap.layered_runtime.as_ref(), &mut parser);
         let resources = bootstrap.static_resources.unwrap_or_default();
         let secrets = resources.secrets.iter().filter_map(|secret| tls::secret(secret, &mut parser)).collect();
-        let mut inventory = Self::new(Basis { runtime, secrets, strict: false });
+        let server = bootstrap.dynamic_resources.is_some_and(|dynamic| dynamic.ads_config.is_some());
+        let mut inventory = Self::new(Basis { runtime, secrets, strict: false, server });
         for cluster in &resources.clusters {
             match snapshot.clusters.get(cluster.name.as_str()) {
-                Some(known) => inventory.adopt_cluster(Arc::clone(known)),
+                Some(known) => {
+                    let named = inventory.named_in::<Cluster>(&any::pack(cluster));
+                    inventory.clusters.adopt(known.name.as_str().to_owned(), Arc::clone(known), named);
+                }
                 None => inventory.adopt(Kind::Cluster, &cluster.name, any::pack(cluster))?,
             }
         }
-        let unnamed = snapshot.listeners.iter().cloned();
-        unnamed.for_each(|listener| inventory.adopt_listener(listener));
+        for known in &snapshot.listeners {
+            let name = known.name.as_str();
+            // One without a name was given one, and refers to nothing that its name would be needed for.
+            let wire = resources.listeners.iter().find(|listener| listener.name == name).map(any::pack);
+            let named = wire.map(|wire| inventory.named_in::<Listener>(&wire)).unwrap_or_default();
+            inventory.listeners.adopt(name.to_owned(), Arc::clone(known), named);
+        }
         for listener in &resources.listeners {
             if inventory.listeners.get(&listener.name).is_none() && !listener.name.is_empty() {
                 inventory.adopt(Kind::Listener, &listener.name, any::pack(listener))?;
@@ -95,14 +107,10 @@ impl Inventory {
         Ok((inventory, introduced(bootstrap.node.unwrap_or_default())))
     }
 
-    /// A cluster of the bootstrap file.
-    pub fn adopt_cluster(&mut self, cluster: Arc<Cluster>) {
-        self.clusters.adopt(cluster.name.as_str().to_owned(), cluster);
-    }
-
-    /// A listener of the bootstrap file.
-    pub fn adopt_listener(&mut self, listener: Arc<Listener>) {
-        self.listeners.adopt(listener.name.as_str().to_owned(), listener);
+    /// What a good resource of the bootstrap file refers to.
+    fn named_in<T: Parse>(&mut self, body: &Any) -> Named {
+        let mut context = Context { basis: &self.basis, served: &self.secrets, descriptors: &mut self.descriptors };
+        parse::read::<T>(body, &mut context).map(|parsed| parsed.named).unwrap_or_default()
     }
 
     /// A resource of the bootstrap file that refers to secrets which a server has.
@@ -143,7 +151,14 @@ impl Inventory {
 
     /// Names of secrets that resources refer to.
     pub fn secrets_named(&self) -> BTreeSet<String> {
-        self.clusters.secrets_named().chain(self.listeners.secrets_named()).cloned().collect()
+        let named = self.clusters.named().chain(self.listeners.named());
+        named.flat_map(|named| &named.secrets).cloned().collect()
+    }
+
+    /// Resources that are in files, by name, and which files.
+    pub fn files_named(&self) -> BTreeMap<(Kind, String), ResourceFile> {
+        let named = self.clusters.named().chain(self.listeners.named());
+        named.flat_map(|named| &named.files).map(|(resource, file)| (resource.clone(), file.clone())).collect()
     }
 
     /// Takes out what has outlived its time; what it was.
@@ -171,6 +186,16 @@ impl Inventory {
             self.secrets.next_expiry(),
         ];
         of_types.into_iter().flatten().min()
+    }
+
+    fn names_from(&self, kind: Kind, origin: Origin) -> Vec<String> {
+        match kind {
+            Kind::Cluster => self.clusters.names_from(origin),
+            Kind::Endpoint => self.endpoints.names_from(origin),
+            Kind::Listener => self.listeners.names_from(origin),
+            Kind::Route => self.routes.names_from(origin),
+            Kind::Secret => self.secrets.names_from(origin),
+        }
     }
 
     fn take(&mut self, kind: Kind, offered: &Offered, origin: Origin) -> Result<(), Faults> {
@@ -213,13 +238,25 @@ impl Sink for Inventory {
     }
 
     fn names(&self, kind: Kind) -> Vec<String> {
-        match kind {
-            Kind::Cluster => self.clusters.served(),
-            Kind::Endpoint => self.endpoints.served(),
-            Kind::Listener => self.listeners.served(),
-            Kind::Route => self.routes.served(),
-            Kind::Secret => self.secrets.served(),
-        }
+        self.names_from(kind, Origin::Server)
+    }
+}
+
+/// Where resources of watched files go.
+#[derive(Debug)]
+pub struct Watched<'a>(pub &'a mut Inventory);
+
+impl Sink for Watched<'_> {
+    fn offer(&mut self, kind: Kind, offered: &Offered) -> Result<(), Faults> {
+        self.0.take(kind, offered, Origin::Watched)
+    }
+
+    fn remove(&mut self, kind: Kind, name: &str) {
+        self.0.remove(kind, name);
+    }
+
+    fn names(&self, kind: Kind) -> Vec<String> {
+        self.0.names_from(kind, Origin::Watched)
     }
 }
 
@@ -235,8 +272,13 @@ fn introduced(node: Node) -> Node {
 
 fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, context: &mut Context<'_>) -> Result<(), Faults> {
     let name = &offered.name;
-    if origin == Origin::Server && table.get(name).is_some_and(|entry| entry.origin == Origin::File) {
-        return Err(Faults::one("static_resources has one of this name, which stays"));
+    match (table.get(name).map(|entry| entry.origin), origin) {
+        (Some(Origin::File), Origin::Server | Origin::Watched) => {
+            return Err(Faults::one("static_resources has one of this name, which stays"));
+        }
+        // What refers to it says where it comes from; nobody has asked the server.
+        (Some(Origin::Watched), Origin::Server) => return Err(Faults::one("a file has one of this name, which stays")),
+        _ => {}
     }
     let expires = offered.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
     let Some(body) = &offered.body else {
@@ -254,10 +296,10 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
     let read = parse::read::<T>(body, context);
     let fits = |parsed: &Parsed<T>| parsed.value.as_ref().map_or(Ok(()), |value| value.fits_beside(name, table));
     match read.and_then(|parsed| fits(&parsed).map(|()| parsed)) {
-        Ok(Parsed { value, secrets, tables, warnings }) => {
+        Ok(Parsed { value, named, warnings }) => {
             tell(name, &warnings);
             let version = offered.version.clone();
-            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, change: 0, value, secrets, tables, warnings };
+            let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, change: 0, value, named, warnings };
             table.accept(name, origin, known);
             Ok(())
         }

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::config::ClusterName;
-use crate::config::bootstrap::Dynamic;
+use crate::config::bootstrap::Server;
 
 pub use dialect::{Answer, Dialect, Request};
 
@@ -117,7 +117,7 @@ impl Stream {
 /// Opens streams, one server after the other, less and less often while none can be reached.
 #[derive(Debug)]
 pub struct Opener {
-    dynamic: Dynamic,
+    server: Server,
     next: usize,
     back_off: Duration,
     not_before: Instant,
@@ -125,8 +125,8 @@ pub struct Opener {
 
 impl Opener {
     /// The first attempt is made at once.
-    pub fn new(dynamic: Dynamic) -> Self {
-        Self { dynamic, next: 0, back_off: BACK_OFF.0, not_before: Instant::now() }
+    pub fn new(server: Server) -> Self {
+        Self { server, next: 0, back_off: BACK_OFF.0, not_before: Instant::now() }
     }
 
     /// A stream was lost after so long: how soon the next may be opened depends on it. Whether it was a good one, so that this is
@@ -152,10 +152,10 @@ impl Opener {
     /// # Errors
     /// Which server cannot be reached, and why.
     pub fn open(&mut self, dialect: Dialect, connect: impl Fn(ClusterName) -> Opening) -> Attempt {
-        let servers = self.dynamic.servers.len().max(1);
-        let server = self.dynamic.servers.get(self.next % servers).cloned().unwrap_or_else(|| ClusterName::from(""));
+        let servers = self.server.servers.len().max(1);
+        let server = self.server.servers.get(self.next % servers).cloned().unwrap_or_else(|| ClusterName::from(""));
         self.next = self.next.wrapping_add(1);
-        let (not_before, metadata) = (self.not_before, self.dynamic.metadata.clone());
+        let (not_before, metadata) = (self.not_before, self.server.metadata.clone());
         let connecting = connect(server.clone());
         Box::pin(async move {
             tokio::time::sleep_until(not_before).await;

@@ -9,9 +9,10 @@ pub mod sotw;
 
 use std::collections::BTreeSet;
 
+use prost_types::Any;
 use xds_proto::google::rpc::Status;
 
-use crate::xds::resource::{Kind, Offered, Refusal, Sink};
+use crate::xds::resource::{self, Kind, Offered, Refusal, Sink};
 
 /// Which resources of a type are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,22 @@ fn offer(kind: Kind, resources: Vec<Result<Offered, Refusal>>, sink: &mut impl S
         }
     }
     (accepted, refused)
+}
+
+/// Takes all resources of an answer of the state of the world: how many were good, and those that were not. Of a type that is
+/// listed whole, those that are not listed are gone.
+pub fn take(kind: Kind, resources: Vec<Any>, version: &str, sink: &mut impl Sink) -> (usize, Vec<Refusal>) {
+    let read: Vec<_> = resources.iter().map(|packed| resource::read(kind, packed, version)).collect();
+    drop(resources);
+    // What is refused without a name could be any: nothing is taken for gone then. What is gone makes room for what is new.
+    if kind.is_listed_whole() {
+        let names: Option<BTreeSet<&str>> = read.iter().map(resource::name).collect();
+        if let Some(listed) = names {
+            sink.names(kind).iter().filter(|name| !listed.contains(name.as_str())).for_each(|name| sink.remove(kind, name));
+        }
+    }
+    let (accepted, refused) = offer(kind, read, sink);
+    (accepted.len(), refused)
 }
 
 fn named_twice(resources: &[Result<Offered, Refusal>]) -> BTreeSet<String> {

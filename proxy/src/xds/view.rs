@@ -1,4 +1,4 @@
-//! What a server has sent, resource by resource, as operators see it: what serves, what waits, what was refused and why.
+//! What a server or a watched file has told, resource by resource, as operators see it: what serves, what waits, what was refused and why.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub struct Count {
     pub refused: u64,
 }
 
-/// Every resource that a server has sent or was asked for by name, type by type, in the order of names.
+/// Every resource that a server has sent, or a file has, or that was asked for by name, type by type, in the order of names.
 pub fn all<'a>(inventory: &'a Inventory, serving: &'a Snapshot, wanted: &'a [(Kind, Wanted)]) -> Vec<Seen<'a>> {
     let listeners: HashMap<&str, _> = serving.listeners.iter().map(|listener| (listener.name.as_str(), listener)).collect();
     let mut seen = Vec::new();
@@ -103,7 +103,7 @@ fn is<T>(serving: Option<&Arc<T>>, value: &Arc<T>) -> bool {
 }
 
 fn table<'a, T>(kind: Kind, table: &'a Table<T>, serves: impl Fn(&str, &Arc<T>) -> bool, seen: &mut Vec<Seen<'a>>) {
-    for (name, entry) in table.iter().filter(|(_, entry)| entry.origin == Origin::Server) {
+    for (name, entry) in table.iter().filter(|(_, entry)| entry.origin != Origin::File) {
         let state = match &entry.known {
             None => State::Refused,
             Some(known) if known.value.as_ref().is_some_and(|value| serves(name, value)) => State::Active,

@@ -26,12 +26,18 @@ const NOISE: u64 = 1024;
 
 /// Makes one of the resources bad that the proxy has had in a good state: it is to keep that.
 fn spoiled(mut resources: Resources, known: &Resources, changes: &mut Changes) -> Option<Resources> {
-    let (kind, spoil, _) = changes.random.choice(FAULTS)?;
     let name = |resource: &Value| resource.get("cluster_name").unwrap_or(&resource["name"]).clone();
-    let had: Vec<Value> = known[kind].iter().map(name).collect();
-    let candidates: Vec<&mut Value> = resources.get_mut(kind)?.iter_mut().filter(|resource| had.contains(&name(resource))).collect();
-    spoil(changes.random.choice(candidates)?);
-    Some(resources)
+    let mut faults: Vec<_> = FAULTS.iter().collect();
+    changes.random.shuffle(&mut faults);
+    for (kind, spoil, _) in faults {
+        let had: Vec<Value> = known[kind].iter().map(name).collect();
+        let candidates: Vec<&mut Value> = resources.get_mut(kind)?.iter_mut().filter(|resource| had.contains(&name(resource))).collect();
+        if let Some(chosen) = changes.random.choice(candidates) {
+            spoil(chosen);
+            return Some(resources);
+        }
+    }
+    None
 }
 
 /// Resident memory while it goes on.

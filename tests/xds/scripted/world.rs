@@ -69,9 +69,15 @@ impl Sidecar {
         change: impl FnOnce(&mut Value),
         program: impl FnOnce(&Path) -> Command,
     ) -> Self {
-        let (folder, admin) = (Folder::new(), ports::free());
+        let admin = ports::free();
         let mut bootstrap = bootstrap(&control_plane.node, control_plane.dialect, servers, admin);
         change(&mut bootstrap);
+        Self::of(&bootstrap, admin, program)
+    }
+
+    /// Starts a program on a bootstrap with this port for the admin page.
+    pub fn of(bootstrap: &Value, admin: u16, program: impl FnOnce(&Path) -> Command) -> Self {
+        let folder = Folder::new();
         let file = folder.path().join("bootstrap.json");
         std::fs::write(&file, bootstrap.to_string()).unwrap();
         let process = Process::start(program(&file), folder).unwrap();
@@ -110,6 +116,11 @@ impl Sidecar {
     /// Whether something listens.
     pub async fn is_open(&self) -> bool {
         TcpStream::connect(("127.0.0.1", self.port)).await.is_ok()
+    }
+
+    /// A page of the admin port.
+    pub async fn page(&self, path: &str) -> String {
+        wire::get(self.admin, path).await.unwrap().1
     }
 
     /// A number of the admin page `/stats`.

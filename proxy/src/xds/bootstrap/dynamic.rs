@@ -6,36 +6,38 @@ use xds_proto::envoy::config::core::v3::grpc_service::TargetSpecifier;
 use xds_proto::envoy::config::core::v3::{ApiConfigSource, ApiVersion, ConfigSource, GrpcService, HeaderValue};
 
 use crate::config::ClusterName;
-use crate::config::bootstrap::Dynamic;
+use crate::config::bootstrap::{Dynamic, Server};
+use crate::config::source::Whole;
 use crate::xds::config_source;
 use crate::xds::invalid::Parser;
 
 /// `None` inside: all there is stands in the file.
 pub(super) fn parse(dynamic: Option<&DynamicResources>, parser: &mut Parser) -> Option<Option<Dynamic>> {
-    let Some(dynamic) = dynamic else { return Some(None) };
+    let more = dynamic.map_or(Some(Dynamic::default()), |dynamic| resources(dynamic, parser))?;
+    Some((more != Dynamic::default() || parser.has_files()).then_some(more))
+}
+
+fn resources(dynamic: &DynamicResources, parser: &mut Parser) -> Option<Dynamic> {
     parser.at("dynamic_resources", |parser| {
         parser.unsupported("lds_resources_locator", !dynamic.lds_resources_locator.is_empty());
         parser.unsupported("cds_resources_locator", !dynamic.cds_resources_locator.is_empty());
         let clusters = whole("cds_config", dynamic.cds_config.as_ref(), parser);
         let listeners = whole("lds_config", dynamic.lds_config.as_ref(), parser);
-        let Some(source) = &dynamic.ads_config else { return Some(None) };
-        let parsed = parser.at("ads_config", |parser| ads(source, parser));
-        let (delta, servers, metadata) = parsed?;
-        Some(Some(Dynamic { delta, servers, metadata, clusters: clusters?, listeners: listeners? }))
+        let server = dynamic.ads_config.as_ref().map(|source| parser.at("ads_config", |parser| ads(source, parser)));
+        let server = server.map_or(Some(None), |server| server.map(Some));
+        Some(Dynamic { server: server?, clusters: clusters?, listeners: listeners? })
     })
 }
 
-/// All resources of a type from the aggregated stream.
-fn whole(field: &'static str, source: Option<&ConfigSource>, parser: &mut Parser) -> Option<Option<Option<std::time::Duration>>> {
+/// All resources of a type.
+fn whole(field: &'static str, source: Option<&ConfigSource>, parser: &mut Parser) -> Option<Option<Whole>> {
     match source {
         None => Some(None),
-        Some(source) => parser.at(field, |parser| config_source::ads(source, parser)).map(Some),
+        Some(source) => parser.at(field, |parser| config_source::of_all(source, parser)).map(Some),
     }
 }
 
-type Ads = (bool, Vec<ClusterName>, Vec<(String, String)>);
-
-fn ads(source: &ApiConfigSource, parser: &mut Parser) -> Option<Ads> {
+fn ads(source: &ApiConfigSource, parser: &mut Parser) -> Option<Server> {
     let delta = match parser.choice("api_type", source.api_type)? {
         ApiType::Grpc | ApiType::AggregatedGrpc => false,
         ApiType::DeltaGrpc | ApiType::AggregatedDeltaGrpc => true,
@@ -61,7 +63,7 @@ fn ads(source: &ApiConfigSource, parser: &mut Parser) -> Option<Ads> {
         metadata.extend(parser.each("initial_metadata", &service.initial_metadata, header));
         server(service, parser)
     });
-    (servers.len() == source.grpc_services.len()).then_some((delta, servers, metadata))
+    (servers.len() == source.grpc_services.len()).then_some(Server { delta, servers, metadata })
 }
 
 fn server(service: &GrpcService, parser: &mut Parser) -> Option<ClusterName> {

@@ -92,10 +92,11 @@ fn a_control_plane_is_named_by_its_clusters() {
     let dynamic = |kind: &str| json!({"ads_config": ads(kind), "cds_config": {"ads": {}}});
     let (bootstrap, warnings) = with("dynamic_resources", dynamic("DELTA_GRPC")).unwrap();
     let found = bootstrap.dynamic.expect("there is one");
-    assert!(found.delta && found.clusters.is_some() && found.listeners.is_none());
-    assert_eq!(found.servers, ["a".into()]);
+    let follows = found.server.unwrap();
+    assert!(follows.delta && found.clusters.is_some() && found.listeners.is_none());
+    assert_eq!(follows.servers, ["a".into()]);
     assert!(warnings.is_empty());
-    assert!(!with("dynamic_resources", dynamic("GRPC")).unwrap().0.dynamic.unwrap().delta);
+    assert!(!with("dynamic_resources", dynamic("GRPC")).unwrap().0.dynamic.unwrap().server.unwrap().delta);
     assert!(with("dynamic_resources", json!({})).unwrap().0.dynamic.is_none());
 
     let fault = |dynamic: Value| with("dynamic_resources", dynamic).unwrap_err();

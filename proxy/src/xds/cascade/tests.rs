@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::config::snapshot::Snapshot;
 use crate::xds::cascade::named::UNKNOWN;
 use crate::xds::cascade::{Cascade, FAREWELL, Scope, Step};
-use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes};
-use crate::xds::inventory::{Basis, Inventory};
+use crate::xds::inventory::Inventory;
+use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes, with_server};
 use crate::xds::resource::{Kind, Sink as _};
 use crate::xds::subscription::Wanted;
 
@@ -21,7 +21,7 @@ struct Mesh {
 impl Mesh {
     fn new() -> Self {
         let scope = Scope { clusters: true, listeners: true };
-        Self { inventory: Inventory::new(Basis::default()), cascade: Cascade::new(scope, Snapshot::default()) }
+        Self { inventory: Inventory::new(with_server()), cascade: Cascade::new(scope, Snapshot::default()) }
     }
 
     fn tell(&mut self, resource: &(Kind, Json)) -> Step {

@@ -10,6 +10,7 @@ use crate::config::cluster::{Discovery, OriginalDst};
 use crate::config::endpoint::Assignment;
 use crate::xds::endpoint::{self, Addresses};
 use crate::xds::invalid::Parser;
+use crate::xds::resource::Kind;
 use crate::xds::{config_source, headers};
 
 /// Envoy's default for `cleanup_interval`.
@@ -58,8 +59,8 @@ fn eds(cluster: &wire::Cluster, parser: &mut Parser) -> Option<Discovery> {
     let config = parser.required("eds_cluster_config", cluster.eds_cluster_config.as_ref())?;
     parser.at("eds_cluster_config", |parser| {
         let source = parser.required("eds_config", config.eds_config.as_ref())?;
-        let fetch_timeout = parser.at("eds_config", |parser| config_source::ads(source, parser))?;
         let name = if config.service_name.is_empty() { &cluster.name } else { &config.service_name };
+        let fetch_timeout = parser.at("eds_config", |parser| config_source::of_one(source, Kind::Endpoint, name, parser))?;
         Some(Discovery::Eds { service_name: name.clone(), fetch_timeout })
     })
 }

@@ -112,7 +112,7 @@ fn an_eds_cluster_asks_for_its_service() {
     let of = |config: Value| {
         let wire = message::<wire::Cluster>(&with(&eds(config)));
         let served = parsed(|parser| {
-            parser.serve_secrets([]);
+            parser.know_server();
             parse(&wire, parser)
         });
         let Discovery::Eds { service_name, fetch_timeout } = served.unwrap().0.discovery else { panic!("of another kind") };
@@ -127,7 +127,7 @@ fn an_eds_cluster_asks_for_its_service() {
     refused(&eds(json!({"eds_config": {"ads": {}}})), problem);
     refused(
         &eds(json!({"eds_config": {"path_config_source": {"path": "/x"}}})),
-        "eds_cluster_config.eds_config: only ads and self are supported",
+        "eds_cluster_config.eds_config.path_config_source.path: \"/x\": No such file or directory (os error 2)",
     );
 }
 

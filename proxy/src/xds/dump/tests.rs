@@ -76,11 +76,11 @@ fn one_part_is_shown_alone_with_its_type() {
 async fn what_a_server_has_sent_is_shown_with_what_became_of_it() {
     use crate::config::snapshot::Snapshot;
     use crate::xds::cascade::{Cascade, Scope};
-    use crate::xds::inventory::tests::{cluster, listener, offer};
-    use crate::xds::inventory::{Basis, Inventory};
+    use crate::xds::inventory::Inventory;
+    use crate::xds::inventory::tests::{cluster, listener, offer, with_server};
     use crate::xds::resource::Kind;
 
-    let mut inventory = Inventory::new(Basis::default());
+    let mut inventory = Inventory::new(with_server());
     let key = |key: &str| (Kind::Secret, json!({"name": "own", "tls_certificate": {"private_key": {"inline_string": key}}}));
     offer(&mut inventory, "1", &key("VERY-SECRET")).unwrap_err();
     let (kind, mut fixed) = cluster("fixed");

@@ -1,15 +1,16 @@
+use std::time::Duration;
+
 use serde_json::json;
 use xds_proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 
 use super::*;
 use crate::config::snapshot::Snapshot;
 use crate::xds::cascade::Scope;
-use crate::xds::inventory::Basis;
-use crate::xds::inventory::tests::{cluster, packed};
+use crate::xds::inventory::tests::{cluster, packed, with_server};
 
 fn follower() -> Follower {
     let cascade = Cascade::new(Scope { clusters: true, listeners: true }, Snapshot::default());
-    Follower::new(Dialect::Sotw, Node::default(), Inventory::new(Basis::default()), cascade, Limits::default())
+    Follower::new(Some(Dialect::Sotw), Node::default(), Inventory::new(with_server()), cascade, Sources::default())
 }
 
 /// A cluster that cannot be, and one that can.

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use prost_types::Any;
@@ -13,14 +12,14 @@ use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
 use crate::config::route::RouteTable;
-use crate::xds::invalid::{Faults, Invalid, Parser, StaticSecret};
+use crate::xds::invalid::{Faults, Invalid, Named, Parser, StaticSecret};
 use crate::xds::inventory::{Basis, Table};
 use crate::xds::{cluster, endpoint, listener, outside, route, tls};
 
 /// What is known while a resource is read.
 pub(super) struct Context<'a> {
     pub(super) basis: &'a Basis,
-    /// Secrets that a server has sent.
+    /// Secrets that have come from elsewhere.
     pub(super) served: &'a Table<StaticSecret>,
     pub(super) descriptors: &'a mut Option<xds_proto::DescriptorPool>,
 }
@@ -29,8 +28,7 @@ pub(super) struct Context<'a> {
 pub(super) struct Parsed<T> {
     /// `None` while secrets are missing.
     pub(super) value: Option<Arc<T>>,
-    pub(super) secrets: BTreeSet<String>,
-    pub(super) tables: BTreeSet<String>,
+    pub(super) named: Named,
     pub(super) warnings: Vec<Invalid>,
 }
 
@@ -108,6 +106,9 @@ pub(super) fn read<T: Parse>(body: &Any, context: &mut Context<'_>) -> Result<Pa
     for (name, secret) in &context.basis.secrets {
         parser.know_secret(name.clone(), secret.clone());
     }
+    if context.basis.server {
+        parser.know_server();
+    }
     parser.serve_secrets(context.served.values().map(|(name, secret)| (name.to_owned(), StaticSecret::clone(secret))));
     let value = parser.unpack::<T::Wire>(body).and_then(|wire| {
         let value = T::parse(&wire, context.basis, &mut parser);
@@ -116,13 +117,13 @@ pub(super) fn read<T: Parse>(body: &Any, context: &mut Context<'_>) -> Result<Pa
         }
         value
     });
-    let ((secrets, complete), tables) = (parser.served_secrets(), parser.served_tables());
+    let (named, complete) = parser.named();
     if !complete && !parser.has_faults() {
         let ((), warnings) = parser.finish(Some(()))?;
-        return Ok(Parsed { value: None, secrets, tables, warnings });
+        return Ok(Parsed { value: None, named, warnings });
     }
     let (value, warnings) = parser.finish(value)?;
-    Ok(Parsed { value: Some(Arc::new(value)), secrets, tables, warnings })
+    Ok(Parsed { value: Some(Arc::new(value)), named, warnings })
 }
 
 fn look_outside<T: Parse>(body: &Any, context: &mut Context<'_>, parser: &mut Parser) {

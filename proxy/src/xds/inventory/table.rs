@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use prost_types::Any;
 use tokio::time::Instant;
 
-use crate::xds::invalid::{Faults, Invalid};
+use crate::xds::invalid::{Faults, Invalid, Named};
 
 /// Resources of one type, by name.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub enum Origin {
     File,
     /// A control plane.
     Server,
+    /// A file that is watched.
+    Watched,
 }
 
 /// A good resource.
@@ -52,10 +54,8 @@ pub struct Known<T> {
     pub(super) change: u64,
     /// Made into the model; `None` while secrets are missing.
     pub value: Option<Arc<T>>,
-    /// Secrets that it names.
-    pub secrets: BTreeSet<String>,
-    /// Names of routes that it refers to.
-    pub tables: BTreeSet<String>,
+    /// What it refers to.
+    pub named: Named,
     /// What is accepted without effect.
     pub warnings: Vec<Invalid>,
 }
@@ -135,7 +135,7 @@ impl<T> Table<T> {
         self.entries.get_mut(name)?.known.as_mut()
     }
 
-    pub(super) fn adopt(&mut self, name: String, value: Arc<T>) {
+    pub(super) fn adopt(&mut self, name: String, value: Arc<T>, named: Named) {
         let known = Known {
             version: String::new(),
             body: None,
@@ -143,8 +143,7 @@ impl<T> Table<T> {
             expires: None,
             change: 0,
             value: Some(value),
-            secrets: BTreeSet::new(),
-            tables: BTreeSet::new(),
+            named,
             warnings: Vec::new(),
         };
         self.accept(&name, Origin::File, known);
@@ -175,7 +174,7 @@ impl<T> Table<T> {
     }
 
     pub(super) fn remove(&mut self, name: &str) {
-        if self.entries.get(name).is_some_and(|entry| entry.origin == Origin::Server) {
+        if self.entries.get(name).is_some_and(|entry| entry.origin != Origin::File) {
             self.entries.remove(name);
             self.changes = self.changes.wrapping_add(1);
         }
@@ -189,23 +188,19 @@ impl<T> Table<T> {
         }
     }
 
-    /// Names that a server has sent.
-    pub(super) fn served(&self) -> Vec<String> {
-        self.entries.iter().filter(|(_, entry)| entry.origin == Origin::Server).map(|(name, _)| name.clone()).collect()
+    /// Names of what comes from somewhere.
+    pub(super) fn names_from(&self, origin: Origin) -> Vec<String> {
+        self.entries.iter().filter(|(_, entry)| entry.origin == origin).map(|(name, _)| name.clone()).collect()
     }
 
-    pub(super) fn secrets_named(&self) -> impl Iterator<Item = &String> {
-        self.entries.values().filter_map(|entry| entry.known.as_ref()).flat_map(|known| &known.secrets)
-    }
-
-    /// Names of routes that resources refer to, those included that wait for secrets.
-    pub fn tables_named(&self) -> impl Iterator<Item = &String> {
-        self.entries.values().filter_map(|entry| entry.known.as_ref()).flat_map(|known| &known.tables)
+    /// What resources refer to, those included that wait for secrets.
+    pub fn named(&self) -> impl Iterator<Item = &Named> {
+        self.entries.values().filter_map(|entry| entry.known.as_ref()).map(|known| &known.named)
     }
 
     pub(super) fn naming_secret(&self, secret: &str) -> Vec<(String, Any)> {
         let naming = self.entries.iter().filter_map(|(name, entry)| {
-            let known = entry.known.as_ref().filter(|known| known.secrets.contains(secret))?;
+            let known = entry.known.as_ref().filter(|known| known.named.secrets.contains(secret))?;
             Some((name.clone(), known.body.clone()?))
         });
         naming.collect()

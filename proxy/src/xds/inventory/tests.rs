@@ -12,6 +12,11 @@ use xds_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 use crate::xds::inventory::{Basis, Inventory};
 use crate::xds::resource::{Kind, Offered, Sink as _};
 
+/// Of a proxy that follows a server.
+pub(crate) fn with_server() -> Basis {
+    Basis { server: true, ..Basis::default() }
+}
+
 /// A resource in JSON, as a server would send it.
 pub(crate) fn packed(kind: Kind, resource: &Json) -> Any {
     static POOL: LazyLock<xds_proto::DescriptorPool> = LazyLock::new(|| xds_proto::descriptor_pool().unwrap());
@@ -64,7 +69,7 @@ pub(crate) fn offer(inventory: &mut Inventory, version: &str, (kind, resource): 
 
 #[test]
 fn the_last_good_one_stays() {
-    let mut inventory = Inventory::new(Basis::default());
+    let mut inventory = Inventory::new(with_server());
     offer(&mut inventory, "1", &cluster("web")).unwrap();
     let good = inventory.clusters.value("web").unwrap().clone();
     let (kind, mut bad) = cluster("web");
@@ -79,7 +84,7 @@ fn the_last_good_one_stays() {
 
 #[test]
 fn what_has_not_changed_is_not_made_anew() {
-    let mut inventory = Inventory::new(Basis::default());
+    let mut inventory = Inventory::new(with_server());
     offer(&mut inventory, "1", &cluster("web")).unwrap();
     let (first, changes) = (inventory.clusters.value("web").unwrap().clone(), inventory.changes());
     offer(&mut inventory, "2", &cluster("web")).unwrap();
@@ -89,7 +94,7 @@ fn what_has_not_changed_is_not_made_anew() {
 
 #[test]
 fn a_field_that_is_not_known_is_told() {
-    let mut inventory = Inventory::new(Basis::default());
+    let mut inventory = Inventory::new(with_server());
     let (kind, mut resource) = listener("in", 80, "r");
     resource["filter_chains"][0]["filter_chain_match"] = json!({"prefix_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]});
     let mut body = packed(kind, &resource);
@@ -102,7 +107,7 @@ fn a_field_that_is_not_known_is_told() {
 
 #[test]
 fn endpoints_stay_when_a_server_takes_them_back() {
-    let mut inventory = Inventory::new(Basis::default());
+    let mut inventory = Inventory::new(with_server());
     offer(&mut inventory, "1", &endpoints("web", 80)).unwrap();
     inventory.remove(Kind::Endpoint, "web");
     assert!(inventory.endpoints.value("web").is_some());
@@ -132,11 +137,15 @@ fn certificate(name: &str) -> (Kind, Json) {
 
 #[test]
 fn a_listener_waits_for_its_certificate() {
-    let mut inventory = Inventory::new(Basis::default());
+    let mut inventory = Inventory::new(with_server());
     offer(&mut inventory, "1", &tls_listener("identity")).unwrap();
     assert_eq!(inventory.secrets_named().into_iter().collect::<Vec<_>>(), ["identity"]);
     assert!(inventory.listeners.value("in").is_none(), "it is good, and not complete");
-    assert_eq!(inventory.listeners.tables_named().collect::<Vec<_>>(), ["table"], "routes are asked for in the meantime");
+    assert_eq!(
+        inventory.listeners.named().flat_map(|named| &named.tables).collect::<Vec<_>>(),
+        ["table"],
+        "routes are asked for in the meantime"
+    );
     offer(&mut inventory, "1", &certificate("another")).unwrap();
     assert!(inventory.listeners.value("in").is_none());
     offer(&mut inventory, "1", &certificate("identity")).unwrap();
@@ -147,7 +156,7 @@ fn a_listener_waits_for_its_certificate() {
 
 #[test]
 fn a_listener_stays_until_its_next_certificate_is_there() {
-    let mut inventory = Inventory::new(Basis::default());
+    let mut inventory = Inventory::new(with_server());
     offer(&mut inventory, "1", &tls_listener("first")).unwrap();
     offer(&mut inventory, "1", &certificate("first")).unwrap();
     let before = inventory.listeners.value("in").unwrap().clone();
@@ -159,7 +168,7 @@ fn a_listener_stays_until_its_next_certificate_is_there() {
 
 #[test]
 fn two_listeners_of_one_address_are_not_taken() {
-    let mut inventory = Inventory::new(Basis::default());
+    let mut inventory = Inventory::new(with_server());
     offer(&mut inventory, "1", &listener("in", 8080, "table")).unwrap();
     let error = offer(&mut inventory, "1", &listener("other", 8080, "table")).unwrap_err();
     assert_eq!(error, "address: 127.0.0.1:8080 is taken by listener \"in\"");

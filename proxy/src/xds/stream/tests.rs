@@ -3,12 +3,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::config::ClusterName;
-use crate::config::bootstrap::Dynamic;
+use crate::config::bootstrap::Server;
 use crate::xds::stream::{BACK_OFF, Dialect, GOOD_STREAM, Opener, Opening, StreamError};
 
 fn opener(servers: &[&str]) -> Opener {
     let servers = servers.iter().map(|name| ClusterName::from(*name)).collect();
-    Opener::new(Dynamic { delta: false, servers, metadata: Vec::new(), clusters: None, listeners: None })
+    Opener::new(Server { delta: false, servers, metadata: Vec::new() })
 }
 
 fn refused(_: ClusterName) -> Opening {

@@ -1,10 +1,10 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use xds_proto::envoy::config::core::v3::Node;
 use xds_proto::envoy::service::discovery::v3::{DiscoveryRequest, DiscoveryResponse};
 
-use crate::xds::resource::{self, Kind, Refusal, Sink};
-use crate::xds::subscription::{Wanted, error_detail, offer};
+use crate::xds::resource::{Kind, Refusal, Sink};
+use crate::xds::subscription::{self, Wanted, error_detail};
 
 /// The state-of-the-world side of one aggregated stream after the other.
 #[derive(Debug)]
@@ -73,23 +73,13 @@ impl Sotw {
     pub fn received(&mut self, response: DiscoveryResponse, sink: &mut impl Sink) -> Result<Answered<DiscoveryRequest>, UnknownType> {
         let kind = Kind::from_type_url(&response.type_url).filter(|kind| self.types.get(kind).is_some_and(|of_type| of_type.asked));
         let Some(kind) = kind else { return Err(UnknownType(response.type_url)) };
-        let resources: Vec<_> = response.resources.iter().map(|packed| resource::read(kind, packed, &response.version_info)).collect();
-        drop(response.resources);
-        // What is refused without a name could be any: nothing is taken for gone then. What is gone makes room for what is new.
-        if kind.is_listed_whole() {
-            let names: Option<BTreeSet<&str>> = resources.iter().map(resource::name).collect();
-            if let Some(listed) = names {
-                sink.names(kind).iter().filter(|name| !listed.contains(name.as_str())).for_each(|name| sink.remove(kind, name));
-            }
-        }
-        let (accepted, refused) = offer(kind, resources, sink);
-        let taken = accepted.len();
+        let (accepted, refused) = subscription::take(kind, response.resources, &response.version_info, sink);
         let of_type = self.types.entry(kind).or_default();
         of_type.nonce = response.nonce;
         if refused.is_empty() {
             of_type.version = response.version_info;
         }
-        Ok(Answered { reply: self.request(kind, &refused), accepted: taken, refused })
+        Ok(Answered { reply: self.request(kind, &refused), accepted, refused })
     }
 
     fn request(&mut self, kind: Kind, refused: &[Refusal]) -> DiscoveryRequest {

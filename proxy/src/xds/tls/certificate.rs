@@ -16,6 +16,7 @@ use xds_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_m
 
 use crate::config::identity::{CertificatePem, CertificateSource, SanKind, SanMatch, Validation};
 use crate::xds::invalid::{Parser, StaticSecret};
+use crate::xds::resource::Kind;
 use crate::xds::{config_source, data_source, matcher};
 
 /// A secret of the bootstrap file, by its name.
@@ -213,7 +214,7 @@ fn named(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<StaticSe
     }
     if let Some(source) = &config.sds_config {
         return parser.at("sds_config", |parser| {
-            config_source::ads(source, parser)?;
+            config_source::of_one(source, Kind::Secret, &config.name, parser)?;
             // Not here yet is no fault: whoever reads the resource waits for it.
             parser.served_secret(&config.name)
         });

@@ -3,14 +3,14 @@ use tokio::time::Instant;
 
 use crate::config::snapshot::Snapshot;
 use crate::xds::cascade::{Cascade, Scope};
-use crate::xds::inventory::tests::{cluster, endpoints, listener, offer};
-use crate::xds::inventory::{Basis, Inventory};
+use crate::xds::inventory::Inventory;
+use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, with_server};
 use crate::xds::resource::Kind;
 use crate::xds::view::{Count, State, all, count};
 
 #[tokio::test(start_paused = true)]
 async fn each_resource_is_shown_with_what_became_of_it() {
-    let mut inventory = Inventory::new(Basis::default());
+    let mut inventory = Inventory::new(with_server());
     let mut cascade = Cascade::new(Scope { clusters: true, listeners: true }, Snapshot::default());
     for resource in [cluster("cold"), cluster("web"), endpoints("web", 80), listener("in", 8080, "r")] {
         offer(&mut inventory, "7", &resource).unwrap();
