@@ -5,6 +5,7 @@
 //! wants POST, and requests that a browser or another proxy was talked into sending are refused: see `guard`.
 
 mod certificates;
+mod client_status;
 mod clusters;
 mod guard;
 mod listeners;
@@ -16,13 +17,15 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use http_body_util::Either;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -33,7 +36,7 @@ use crate::task::spawn_bounded_by_connection;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::Registry;
 use crate::upstream::ClusterState;
-use crate::xds::dump::{DumpError, DumpRequest};
+use crate::xds::dump::{ClientStatusError, DumpError, DumpRequest};
 
 pub use certificates::TlsView;
 pub use listeners::ListenerView;
@@ -44,6 +47,10 @@ const MAX_CONNECTIONS: usize = 64;
 const MAX_HEAD: usize = 16 * 1024;
 /// Fields of a request.
 const MAX_FIELDS: usize = 64;
+/// Likewise of HTTP/2.
+const MAX_HEAD_LIST: u32 = 16 * 1024;
+/// Requests at once on a connection of HTTP/2.
+const MAX_STREAMS: u32 = 8;
 /// How long a head may take, or a connection be without a request.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
 /// How long a connection may live: longer than any page takes, shorter than a client that reads nothing is a nuisance.
@@ -113,6 +120,9 @@ pub enum Access {
 /// Makes `/config_dump`.
 pub type Dump = Box<dyn Fn(&DumpRequest) -> Result<Value, DumpError>>;
 
+/// Answers a `ClientStatusRequest`.
+pub type ClientStatus = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, ClientStatusError>>;
+
 /// What the pages are made of. Lives on the control thread.
 pub struct AdminState {
     /// All metrics.
@@ -135,6 +145,8 @@ pub struct AdminState {
     pub connections: Box<dyn Fn() -> usize>,
     /// The current configuration.
     pub config_dump: Dump,
+    /// The same for tools (CSDS).
+    pub client_status: ClientStatus,
     /// Brings metrics up to date that are counted only when somebody asks.
     pub refresh: Box<dyn Fn()>,
     /// How the control plane is reached and what it has sent, for people; `None` where there is none.
@@ -190,23 +202,45 @@ fn start(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, open: &Rc<Cell<u
     let Some(slot) = Slot::take(open) else { return };
     let state = Rc::clone(state);
     spawn_bounded_by_connection(async move {
+        let asked = Cell::new(false);
         let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
-            // Bodies are not read: no page wants one.
-            let answer = pages::answer(&state, access, &request.into_parts().0);
+            asked.set(true);
+            let (head, body) = request.into_parts();
+            let answer = if client_status::is_asked(access, &head) {
+                client_status::answer(&state, body).map(Either::Left)
+            } else {
+                // Bodies are not read: no page wants one.
+                pages::answer(&state, access, &head).map(Either::Right)
+            };
             async move { Ok::<_, Infallible>(answer) }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_LIMIT)
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_FIELDS)
-            .serve_connection(TokioIo::new(stream), service);
-        match tokio::time::timeout(CONNECTION_LIMIT, connection).await {
-            Ok(Ok(())) | Err(_) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "a connection to the admin page failed"),
+        let mut server = auto::Builder::new(Here);
+        server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT).max_buf_size(MAX_HEAD).max_headers(MAX_FIELDS);
+        // For gRPC, which needs no more.
+        server.http2().max_concurrent_streams(MAX_STREAMS).max_header_list_size(MAX_HEAD_LIST);
+        let connection = server.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        // Which protocol it is is not known yet, nor whose limit holds.
+        let ended = match tokio::time::timeout(HEAD_LIMIT, connection.as_mut()).await {
+            Ok(ended) => ended,
+            Err(_) if asked.get() => tokio::time::timeout(CONNECTION_LIMIT, connection).await.unwrap_or(Ok(())),
+            Err(_) => Ok(()),
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection to the admin page failed");
         }
         drop(slot);
     });
+}
+
+/// Streams of a connection are served on its thread.
+#[derive(Clone, Copy, Debug)]
+struct Here;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, stream: F) {
+        spawn_bounded_by_connection(stream);
+    }
 }
 
 /// One of the connections at once; free again when dropped.

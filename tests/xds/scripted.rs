@@ -1,5 +1,7 @@
 /// What becomes of connections, and of what is taken back.
 mod changes;
+/// What tools are told over the admin port.
+mod client_status;
 /// What an earlier run has left.
 mod earlier;
 /// Streams that end with an error.

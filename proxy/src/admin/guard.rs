@@ -36,6 +36,7 @@ pub(super) fn refusal(request: &Parts) -> Option<&'static str> {
 fn host_is_this_machine(request: &Parts) -> bool {
     let mut hosts = request.headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
+        (None, _) if request.version == Version::HTTP_2 => request.uri.authority().is_some_and(|host| is_address(host.as_str())),
         (None, _) => request.version < Version::HTTP_11,
         (Some(host), None) => host.to_str().is_ok_and(is_address) && request.uri.host().is_none_or(is_address),
         (Some(_), Some(_)) => false,

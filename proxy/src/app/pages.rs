@@ -84,8 +84,9 @@ async fn open(address: &Address) -> io::Result<AdminListener> {
 }
 
 fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
-    let dump = Dump::new(told.source);
-    let (for_dump, for_text, for_metrics) = (told.following.clone(), told.following.clone(), told.following);
+    let dump = Rc::new(Dump::new(told.source));
+    let (for_dump, for_text, for_metrics) = (told.following.clone(), told.following.clone(), told.following.clone());
+    let (for_tools, dump_for_tools) = (told.following, Rc::clone(&dump));
     let registry = Arc::clone(&shared.registry);
     let (for_clusters, for_listeners, for_tls) = (Arc::clone(shared), Arc::clone(shared), Arc::clone(shared));
     let spread = shared.spread.clone();
@@ -102,6 +103,10 @@ fn state(told: Told, options: &Options, shared: &Arc<Shared>) -> AdminState {
         config_dump: Box::new(move |request| match &for_dump {
             Some(following) => dump.page(request, &following.borrow().follower.seen()),
             None => dump.page(request, &[]),
+        }),
+        client_status: Box::new(move |request| match &for_tools {
+            Some(following) => dump_for_tools.client_status(request, &following.borrow().follower.seen()),
+            None => dump_for_tools.client_status(request, &[]),
         }),
         refresh: Box::new(move || {
             if let Some(following) = &for_metrics {

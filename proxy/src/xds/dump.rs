@@ -2,6 +2,8 @@
 //!
 //! Resources are kept in protobuf's wire format, and made JSON when somebody asks: descriptors and JSON trees take megabytes.
 
+/// For tools, in protobuf.
+mod client_status;
 /// What the file says.
 mod resources;
 /// What a server has sent.
@@ -19,6 +21,8 @@ use xds_proto::envoy::config::bootstrap::v3::Bootstrap;
 use xds_proto::json::{self, Secrets};
 
 use crate::xds::view::Seen;
+
+pub use client_status::ClientStatusError;
 
 /// What `/config_dump` is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

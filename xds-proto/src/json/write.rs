@@ -96,9 +96,8 @@ impl<'a> Writer<'a> {
     }
 
     fn bytes(&self, bytes: Vec<u8>, hidden: bool) -> Result<Json, Fault> {
-        if hidden {
-            return Ok(redacted());
-        }
+        // As Envoy: base64 again, so that what was written can be read.
+        let bytes = if hidden { REDACTED.as_bytes().to_vec() } else { bytes };
         let Some(wrapper) = self.pool.get_message_by_name("google.protobuf.BytesValue") else {
             return Err(super::whole("google.protobuf.BytesValue is missing".to_owned()));
         };
@@ -111,8 +110,11 @@ impl<'a> Writer<'a> {
 /// Where a secret comes from is what an operator looks for, and gives nothing away.
 const PUBLIC_IN_A_SECRET: [&str; 3] = ["filename", "environment_variable", "watched_directory"];
 
+/// In place of key material.
+const REDACTED: &str = "[redacted]";
+
 fn redacted() -> Json {
-    Json::String("[redacted]".to_owned())
+    Json::String(REDACTED.to_owned())
 }
 
 /// Types with a JSON form of their own.

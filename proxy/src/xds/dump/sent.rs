@@ -11,15 +11,15 @@ use crate::xds::resource::Kind;
 use crate::xds::view::{Seen, State};
 
 /// What all types tell of a resource.
-struct Told {
-    version: String,
-    body: Option<Any>,
-    since: Option<Timestamp>,
-    error: Option<wire::UpdateFailureState>,
-    status: i32,
+pub(super) struct Told {
+    pub(super) version: String,
+    pub(super) body: Option<Any>,
+    pub(super) since: Option<Timestamp>,
+    pub(super) error: Option<wire::UpdateFailureState>,
+    pub(super) status: i32,
 }
 
-fn told(seen: &Seen<'_>) -> Told {
+pub(super) fn told(seen: &Seen<'_>) -> Told {
     let error = seen.refused.map(|refused| wire::UpdateFailureState {
         failed_configuration: Some(refused.body.clone()),
         last_update_attempt: Some(Timestamp::from(refused.at)),

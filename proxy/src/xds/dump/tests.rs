@@ -32,8 +32,11 @@ static_resources:
 "#;
 
 fn dump() -> Dump {
-    let file: Json = serde_saphyr::from_str(FILE).unwrap();
-    let (bootstrap, _unknown) = json::from_json::<Bootstrap>(&xds_proto::descriptor_pool().unwrap(), &file).unwrap();
+    dump_of(&serde_saphyr::from_str(FILE).unwrap())
+}
+
+fn dump_of(file: &Json) -> Dump {
+    let (bootstrap, _unknown) = json::from_json::<Bootstrap>(&xds_proto::descriptor_pool().unwrap(), file).unwrap();
     Dump::new(bootstrap.encode_to_vec())
 }
 
@@ -106,4 +109,35 @@ async fn what_a_server_has_sent_is_shown_with_what_became_of_it() {
     assert_eq!(secret["client_status"], "NACKED");
     assert!(secret["error_state"]["details"].as_str().unwrap().contains("certificate_chain"), "{secret}");
     assert!(!secret.to_string().contains("VERY-SECRET"), "{secret}");
+}
+
+#[test]
+fn tools_are_told_the_same_in_protobuf() {
+    use xds_proto::envoy::service::status::v3::{ClientStatusRequest, ClientStatusResponse};
+
+    let mut file: Json = serde_saphyr::from_str(FILE).unwrap();
+    file["static_resources"]["clusters"][0]["transport_socket"] = json!({"name": "tls", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "common_tls_context": {"tls_certificates": [
+            {"certificate_chain": {"inline_string": "CHAIN"}, "private_key": {"inline_string": "VERY-SECRET"}},
+            {"certificate_chain": {"inline_string": "CHAIN"}, "private_key": {"inline_bytes": "VkVSWS1TRUNSRVQ="}},
+        ]},
+    }});
+    let dump = dump_of(&file);
+    let ask = |request: &ClientStatusRequest| {
+        let answer = dump.client_status(&request.encode_to_vec(), &[])?;
+        Ok::<_, ClientStatusError>(ClientStatusResponse::decode(answer.as_slice()).unwrap().config.remove(0))
+    };
+    let held = ask(&ClientStatusRequest::default()).unwrap().generic_xds_configs;
+    let names: Vec<_> = held.iter().map(|held| (held.name.as_str(), held.is_static_resource)).collect();
+    assert_eq!(names, [("shop", true), ("in", true)]);
+    assert!(held.iter().all(|held| held.xds_config.is_some()));
+    let bytes = &held[0].xds_config.as_ref().unwrap().value;
+    let holds = |text: &str| bytes.windows(text.len()).filter(|part| *part == text.as_bytes()).count();
+    assert_eq!((holds("CHAIN"), holds("VERY-SECRET"), holds("[redacted]")), (2, 0, 2));
+    let bare = ask(&ClientStatusRequest { exclude_resource_contents: true, ..ClientStatusRequest::default() }).unwrap();
+    assert!(bare.generic_xds_configs.iter().all(|held| held.xds_config.is_none()));
+    let matched = ClientStatusRequest { node_matchers: vec![Default::default()], ..ClientStatusRequest::default() };
+    assert_eq!(ask(&matched), Err(ClientStatusError::Invalid("node_matchers: not supported".into())));
+    assert!(matches!(dump.client_status(&[0xff], &[]), Err(ClientStatusError::Invalid(_))));
 }
