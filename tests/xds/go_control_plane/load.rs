@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(super) const PACE: Duration = Duration::from_millis(4);
 
 /// Clients at a time.
 pub(super) const CLIENTS: u32 = 4;
+/// Changes that a failure tells of.
+const TOLD: usize = 100;
 
 /// Clients that ask for one path of a listener after the other until this is ended: over kept connections and over new ones, in
 /// HTTP/1.1 and in HTTP/2. An answer that no configuration asked for is a failure.
@@ -146,7 +149,25 @@ impl Shared {
         let newest = state.history.len() - 1;
         state.requests += 1;
         if !fits {
-            state.failures.push(format!("changes {first} to {newest}: {path}: {answer:?} is not one of {upstreams:?}"));
+            let story = story(&state.history, &self.listener, path);
+            state.failures.push(format!("changes {first} to {newest}: {path}: {answer:?} is not one of {upstreams:?}; {story}"));
         }
     }
+}
+
+/// What was set of late and an answer depends on: where it changed, which table and cluster, and the cluster's endpoints.
+fn story(history: &[Mesh], listener: &str, path: &str) -> String {
+    let mut story = String::new();
+    let mut before = None;
+    for (at, mesh) in history.iter().enumerate().skip(history.len().saturating_sub(TOLD)) {
+        let Some(listener) = mesh.listeners.get(listener) else { continue };
+        let cluster = mesh.tables.get(&listener.table).and_then(|table| table.routes.get(path));
+        let endpoints = cluster.and_then(|cluster| mesh.clusters.get(cluster)).map(|cluster| &cluster.endpoints);
+        let now = Some((&listener.table, cluster, endpoints));
+        if now != before {
+            let _ = write!(story, "{at}: {now:?} ");
+        }
+        before = now;
+    }
+    story
 }
