@@ -28,7 +28,7 @@ use crate::xds::resource::Kind;
 use crate::xds::subscription::Wanted;
 
 use named::Clusters;
-use waits::Waits;
+use waits::{Key, Waits};
 
 /// How long a cluster that was taken away serves routes that still name it: the server changes both, one after the other. And how
 /// long routes that no listener names any more serve the connections of those that did, which go when their requests have ended.
@@ -73,7 +73,10 @@ pub struct Cascade {
     /// Clusters whose names have been resolved, or were found not to be.
     resolved: HashMap<ClusterName, Arc<Cluster>>,
     /// Since when something waits.
-    waiting: HashMap<(Kind, String), Instant>,
+    waiting: HashMap<Key, Instant>,
+    /// Clusters that were taken away, and serve what still names them. One of the same name that comes again is another one: what is
+    /// asked for now is not to reach the endpoints of then.
+    gone: HashSet<ClusterName>,
     /// Clusters have been told, and all of them served or were given up; listeners are asked for then.
     clusters_came: bool,
     listeners_wanted: bool,
@@ -129,7 +132,8 @@ impl Cascade {
     /// What to ask the server for, in the order in which to ask.
     pub fn wanted(&self, inventory: &Inventory) -> Vec<(Kind, Wanted)> {
         let all = |wanted| if wanted { Wanted::All } else { Wanted::Nothing };
-        let serving = self.serving.clusters.values();
+        // What serves until another is warm still follows its endpoints; what was taken away has those that it had.
+        let serving = self.serving.clusters.values().filter(|cluster| !self.gone.contains(&cluster.name));
         let clusters = inventory.clusters.values().map(|(_, cluster)| cluster).chain(serving);
         let endpoints = clusters.filter_map(|cluster| service_name(cluster)).map(str::to_owned).collect();
         let listeners = inventory.listeners.values().map(|(_, listener)| listener).chain(&self.serving.listeners);
@@ -154,20 +158,20 @@ impl Cascade {
         }
         let mut waits = Waits { since: &mut self.waiting, still: HashSet::new(), wake: None, now };
         let mut step = Step::default();
-        let clusters = clusters(&self.serving, &self.resolved, inventory, &mut waits, &mut step.resolve);
+        let clusters = clusters((&self.serving, &self.gone), &self.resolved, inventory, &mut waits, &mut step.resolve);
         let known = inventory.clusters.iter().filter(|(_, entry)| entry.known.is_some());
         let warming: HashSet<&str> = known.map(|(name, _)| name).filter(|name| !clusters.contains_key(*name)).collect();
-        let named = Clusters { serving: &self.serving.clusters, next: &clusters, warming };
+        let named = Clusters { serving: &self.serving.clusters, next: &clusters, warming: warming.clone() };
         let tables = tables(&self.serving, &named, inventory, &mut waits);
         let listeners = listeners(&self.serving, &tables, &named, inventory, &mut waits);
-        let is_warm = named.warming.is_empty();
+        let is_warm = warming.is_empty();
         let incomplete = inventory.listeners.iter().filter(|(_, entry)| entry.known.as_ref().is_some_and(|known| known.value.is_none()));
         let secrets_wait = incomplete.fold(false, |any, (name, _)| waits.wait(Kind::Secret, name, Some(SECRETS_WAIT)) || any);
         let mut next = Snapshot { listeners, clusters, route_tables: tables };
-        keep_gone(&mut next, &self.serving, &mut waits);
+        self.gone = keep_gone(&mut next, &self.serving, &warming, &mut waits);
         self.listeners_wanted |= self.clusters_came && is_warm;
         let Waits { still, wake, .. } = waits;
-        let listeners_wait = secrets_wait || still.iter().any(|(kind, _)| *kind == Kind::Listener);
+        let listeners_wait = secrets_wait || still.iter().any(|(_, kind, _)| *kind == Kind::Listener);
         self.complete |= self.clusters_came && self.listeners_came && is_warm && !listeners_wait;
         self.waiting.retain(|what, _| still.contains(what));
         step.wake = wake;
@@ -236,7 +240,7 @@ fn service_name(cluster: &Cluster) -> Option<&str> {
 }
 
 fn clusters(
-    serving: &Snapshot,
+    (serving, gone): (&Snapshot, &HashSet<ClusterName>),
     resolved: &HashMap<ClusterName, Arc<Cluster>>,
     inventory: &Inventory,
     waits: &mut Waits<'_>,
@@ -244,7 +248,7 @@ fn clusters(
 ) -> HashMap<ClusterName, Arc<Cluster>> {
     let mut next = HashMap::new();
     for (name, cluster) in inventory.clusters.values() {
-        let current = serving.clusters.get(name);
+        let current = serving.clusters.get(name).filter(|current| !gone.contains(&current.name));
         if current.is_some_and(|current| Arc::ptr_eq(current, cluster)) {
             next.insert(cluster.name.clone(), Arc::clone(cluster));
             continue;
@@ -323,24 +327,29 @@ fn listeners(
     next
 }
 
-/// Routes that were taken away, and clusters that were and that what serves still names.
-fn keep_gone(next: &mut Snapshot, serving: &Snapshot, waits: &mut Waits<'_>) {
+/// Routes that were taken away, and clusters that were and that what serves still names; these clusters' names. One that has come
+/// again and is not ready does not hurry the one before.
+fn keep_gone(next: &mut Snapshot, serving: &Snapshot, warming: &HashSet<&str>, waits: &mut Waits<'_>) -> HashSet<ClusterName> {
     for (name, table) in &serving.route_tables {
-        if !next.route_tables.contains_key(name) && waits.wait(Kind::Route, name.as_str(), Some(FAREWELL)) {
+        if !next.route_tables.contains_key(name) && waits.farewell(Kind::Route, name.as_str(), FAREWELL) {
             next.route_tables.insert(name.clone(), Arc::clone(table));
         }
     }
     let gone: Vec<_> = serving.clusters.iter().filter(|(name, _)| !next.clusters.contains_key(*name)).collect();
     if gone.is_empty() {
-        return;
+        return HashSet::new();
     }
     let of_tables = next.route_tables.values().flat_map(|table| table.clusters());
     let named: HashSet<ClusterName> = of_tables.chain(next.listeners.iter().flat_map(|listener| listener.clusters())).cloned().collect();
+    let mut kept = HashSet::new();
     for (name, cluster) in gone {
-        if named.contains(name) && waits.wait(Kind::Cluster, name.as_str(), Some(FAREWELL)) {
+        let stays = warming.contains(name.as_str()) || waits.farewell(Kind::Cluster, name.as_str(), FAREWELL);
+        if named.contains(name) && stays {
             next.clusters.insert(name.clone(), Arc::clone(cluster));
+            kept.insert(name.clone());
         }
     }
+    kept
 }
 
 fn is_same(one: &Snapshot, other: &Snapshot) -> bool {

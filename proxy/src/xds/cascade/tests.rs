@@ -158,6 +158,31 @@ async fn a_cluster_that_was_taken_away_serves_routes_that_name_it_for_a_while() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cluster_that_comes_again_does_not_begin_with_the_endpoints_of_then() {
+    let mut mesh = Mesh::new();
+    for resource in [cluster("web"), endpoints("web", 80), routes("old", "web"), routes("r", "other")] {
+        mesh.tell(&resource);
+    }
+    mesh.inventory.remove(Kind::Cluster, "web");
+    mesh.step();
+    assert_eq!((mesh.wanted(Kind::Endpoint), mesh.serves().0), (names(&[]), texts(&["web"])), "it serves with what it has");
+    mesh.inventory.retain(Kind::Endpoint, &[].into());
+    let (then, before) = (mesh.cascade.serving().clusters["web"].clone(), mesh.cascade.serving().route_tables["r"].clone());
+    mesh.tell(&cluster("web"));
+    mesh.tell(&routes("r", "web"));
+    tokio::time::advance(FAREWELL).await;
+    mesh.step();
+    let serving = mesh.cascade.serving();
+    assert!(std::sync::Arc::ptr_eq(&then, &serving.clusters["web"]), "what named it then is served on while the next one warms");
+    assert!(std::sync::Arc::ptr_eq(&before, &serving.route_tables["r"]), "what names it now waits");
+    let step = mesh.tell(&endpoints("web", 81));
+    let serving = mesh.cascade.serving();
+    assert!(!std::sync::Arc::ptr_eq(&then, &serving.clusters["web"]));
+    assert!(!std::sync::Arc::ptr_eq(&before, &serving.route_tables["r"]));
+    assert_eq!(step.endpoints.len(), 1, "with the endpoints of now");
+}
+
+#[tokio::test(start_paused = true)]
 async fn routes_that_no_listener_names_any_more_serve_open_connections_for_a_while() {
     let mut mesh = Mesh::new();
     mesh.tell(&routes("old", "web"));

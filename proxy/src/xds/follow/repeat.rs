@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use crate::xds::resource::{Kind, Refusal};
 use crate::xds::stream::Request;
 
-/// How long a refusal waits that has been said already. A server that mends the resource in the meantime is heard so much later.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How long a refusal waits that has been said already: at first, and at most, twice as long each time. A server that has better
+/// news in the meantime is heard so much later.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// What was refused last, and what waits to be said.
 #[derive(Debug, Default)]
@@ -23,6 +24,8 @@ struct Repeat {
     version: String,
     refused: Vec<Refusal>,
     held: Option<(Instant, Request)>,
+    /// For the next one that says the same.
+    pause: Duration,
 }
 
 impl Repeats {
@@ -37,13 +40,14 @@ impl Repeats {
         now: Instant,
     ) -> (Option<Request>, Vec<Refusal>) {
         let Some(before) = self.0.remove(&kind) else {
-            self.remember(kind, version, &refused);
+            self.remember(kind, version, &refused, PAUSES.0);
             return (Some(reply), refused);
         };
-        self.remember(kind, version, &refused);
         let is_said = before.version == version && before.refused == refused;
+        let pause = if is_said { before.pause.saturating_mul(2).min(PAUSES.1) } else { PAUSES.0 };
+        self.remember(kind, version, &refused, pause);
         let news = refused.into_iter().filter(|refusal| !before.refused.contains(refusal)).collect();
-        match self.0.get_mut(&kind).filter(|_| is_said).zip(now.checked_add(PAUSE)) {
+        match self.0.get_mut(&kind).filter(|_| is_said).zip(now.checked_add(before.pause)) {
             Some((repeat, until)) => {
                 repeat.held = Some((until, reply));
                 (None, news)
@@ -52,9 +56,9 @@ impl Repeats {
         }
     }
 
-    fn remember(&mut self, kind: Kind, version: &str, refused: &[Refusal]) {
+    fn remember(&mut self, kind: Kind, version: &str, refused: &[Refusal], pause: Duration) {
         if !refused.is_empty() {
-            self.0.insert(kind, Repeat { version: version.to_owned(), refused: refused.to_vec(), held: None });
+            self.0.insert(kind, Repeat { version: version.to_owned(), refused: refused.to_vec(), held: None, pause });
         }
     }
 

@@ -36,14 +36,14 @@ async fn the_same_refusal_waits_before_it_is_said_again() {
     let mut follower = follower();
     let outcome = follower.received(answer("1", "a"));
     assert_eq!((refusals(outcome.requests).len(), outcome.refused.len()), (1, 1));
-    for nonce in ["b", "c"] {
+    for (nonce, pause) in [("b", 50), ("c", 100), ("d", 200), ("e", 400), ("f", 800), ("g", 1000), ("h", 1000)] {
         let outcome = follower.received(answer("1", nonce));
         assert_eq!((refusals(outcome.requests).len(), outcome.refused.len()), (0, 0), "it is known");
-        assert_eq!(outcome.step.wake, Some(Instant::now() + Duration::from_secs(1)));
+        assert_eq!(outcome.step.wake, Some(Instant::now() + Duration::from_millis(pause)));
     }
     assert!(refusals(follower.look(Instant::now() + Duration::from_millis(999)).requests).is_empty());
     let said = refusals(follower.look(Instant::now() + Duration::from_secs(1)).requests);
-    assert_eq!(said.iter().map(|request| request.response_nonce.as_str()).collect::<Vec<_>>(), ["c"]);
+    assert_eq!(said.iter().map(|request| request.response_nonce.as_str()).collect::<Vec<_>>(), ["h"]);
     assert!(refusals(follower.look(Instant::now() + Duration::from_secs(9)).requests).is_empty(), "once");
 }
 
