@@ -32,7 +32,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::task::spawn_bounded_by_connection;
+use crate::task::{Here, spawn_bounded_by_connection};
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::Registry;
 use crate::upstream::ClusterState;
@@ -231,16 +231,6 @@ fn start(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, open: &Rc<Cell<u
         }
         drop(slot);
     });
-}
-
-/// Streams of a connection are served on its thread.
-#[derive(Clone, Copy, Debug)]
-struct Here;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
-    fn execute(&self, stream: F) {
-        spawn_bounded_by_connection(stream);
-    }
 }
 
 /// One of the connections at once; free again when dropped.

@@ -77,8 +77,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// What the process is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The bootstrap file, as it was named.
-    pub config: PathBuf,
+    /// The bootstrap file, as it was named; `None`: flags took its place.
+    pub config: Option<PathBuf>,
     /// Worker threads.
     pub workers: usize,
     /// How long connections may take to end after SIGTERM.

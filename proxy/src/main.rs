@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use ninon_proxy::app::{self, Options};
-use ninon_proxy::settings::{Arguments, Command, Settings, load_file, warned};
+use ninon_proxy::settings::{Arguments, Command, Settings, warned};
 use ninon_proxy::telemetry::logging::{self, LogStyle};
 
 fn main() -> ExitCode {
@@ -28,7 +28,7 @@ fn run(settings: &Settings) -> ExitCode {
         Ok(log) => log,
         Err(error) => return refuse(&error.to_string()),
     };
-    let loaded = match load_file(&settings.config, settings.strict_xds) {
+    let loaded = match settings.load() {
         Ok(loaded) => loaded,
         Err(faults) => {
             let refused = refuse(&faults.to_string());

@@ -5,6 +5,8 @@
 
 /// The bootstrap file.
 pub mod file;
+/// Flags in its place.
+pub mod mesh;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -14,9 +16,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::xds::invalid::Invalid;
+use crate::xds::bootstrap;
+use crate::xds::invalid::{Faults, Invalid};
 
 pub use file::{Loaded, load, load_file};
+use mesh::Mesh;
 
 /// More workers than this are had by asking: a sidecar shares its machine with the workload.
 const MOST_DEFAULT_WORKERS: usize = 2;
@@ -25,7 +29,11 @@ const MOST_WORKERS: usize = 1024;
 
 /// What the program was asked to do.
 #[derive(Debug, Parser)]
-#[command(name = "ninon-proxy", version, about = "Ninon's sidecar proxy: starts from an Envoy v3 bootstrap file")]
+#[command(
+    name = "ninon-proxy",
+    version,
+    about = "Ninon's sidecar proxy: starts from an Envoy v3 bootstrap file, or follows a control plane"
+)]
 pub struct Arguments {
     /// The command.
     #[command(subcommand)]
@@ -35,8 +43,8 @@ pub struct Arguments {
 /// A command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve what the bootstrap file says, until SIGTERM
-    Run(Settings),
+    /// Serve what the bootstrap file or the control plane says, until SIGTERM
+    Run(Box<Settings>),
     /// Check a bootstrap file and tell every fault with its path; exit code 0 if there is none, else 1
     Validate(Validate),
 }
@@ -45,8 +53,12 @@ pub enum Command {
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Envoy v3 bootstrap file, YAML or JSON
-    #[arg(short, long, alias = "config-path", value_name = "FILE", env = "NINON_CONFIG")]
-    pub config: PathBuf,
+    #[arg(short, long, alias = "config-path", value_name = "FILE", env = "NINON_CONFIG", required_unless_present = "xds_address")]
+    #[arg(conflicts_with = "xds_address")]
+    pub config: Option<PathBuf>,
+    /// What takes its place.
+    #[command(flatten)]
+    pub mesh: Mesh,
     /// Threads that carry traffic, 1 to 1024 [default: one for each CPU that the process may use, at most 2]
     #[arg(long, alias = "concurrency", value_name = "N", env = "NINON_WORKERS", default_value_t = default_workers(), hide_default_value = true, value_parser = workers)]
     pub workers: NonZeroUsize,
@@ -126,6 +138,24 @@ impl Arguments {
 /// Warnings as lines.
 pub fn warned(warnings: &[Invalid]) -> String {
     warnings.iter().map(|warning| format!("warning: {warning}\n")).collect()
+}
+
+impl Settings {
+    /// What the file, or the flags in its place, say.
+    ///
+    /// # Errors
+    /// All faults.
+    pub fn load(&self) -> Result<Loaded, Faults> {
+        match &self.config {
+            Some(path) => load_file(path, self.strict_xds),
+            None => {
+                let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+                let json = self.mesh.bootstrap(&machine).map_err(Faults::one)?;
+                let (bootstrap, warnings) = bootstrap::parse(&json, self.strict_xds)?;
+                Ok(Loaded { bootstrap, warnings })
+            }
+        }
+    }
 }
 
 impl Validate {

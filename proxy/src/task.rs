@@ -51,3 +51,13 @@ impl<T> Drop for OwnedTask<T> {
 pub fn spawn_bounded_by_connection(future: impl Future<Output = ()> + 'static) {
     drop(tokio::task::spawn_local(future));
 }
+
+/// Runs a connection's tasks of hyper's on this thread: streams of HTTP/2, which end with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Here;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, task: F) {
+        spawn_bounded_by_connection(task);
+    }
+}

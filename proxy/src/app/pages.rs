@@ -160,7 +160,7 @@ fn node(node: &Node) -> Value {
 fn options_json(options: &Options) -> Value {
     json!({
         "concurrency": options.workers,
-        "config_path": options.config.display().to_string(),
+        "config_path": options.config.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
         "drain_time": format!("{}s", options.drain_time.as_secs()),
         "log_level": options.log.filter(),
         "mode": "Serve",

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config::address::Address;
+use crate::config::bootstrap::Bootstrap;
 use crate::config::listener::ChainHandler;
 use crate::xds::invalid::Faults;
 
@@ -36,7 +37,7 @@ fn read(words: &[&str]) -> Result<Command, clap::Error> {
 fn run(words: &[&str]) -> Result<Settings, clap::Error> {
     let words: Vec<&str> = ["run", "-c", "x.yaml"].into_iter().chain(words.iter().copied()).collect();
     match read(&words)? {
-        Command::Run(settings) => Ok(settings),
+        Command::Run(settings) => Ok(*settings),
         Command::Validate(_) => panic!("run"),
     }
 }
@@ -52,7 +53,7 @@ fn fault(result: Result<Loaded, Faults>) -> String {
 #[test]
 fn a_file_is_all_that_is_needed() {
     let settings = run(&[]).unwrap();
-    assert_eq!(settings.config, Path::new("x.yaml"));
+    assert_eq!(settings.config.as_deref(), Some(Path::new("x.yaml")));
     assert!(settings.workers.get() <= MOST_DEFAULT_WORKERS);
     assert_eq!(settings.log_level, LogLevel::Info);
     assert_eq!(settings.drain_time, Duration::from_secs(600));
@@ -235,4 +236,49 @@ fn what_is_spelled_wrong_is_told_though_the_file_is_refused() {
     let config = folder.file("strict.yaml", missing);
     let (told, _) = Validate { config, strict_xds: true }.report();
     assert_eq!(told.matches("no such field").count(), 1, "{told}");
+}
+
+fn mesh(words: &[&str]) -> Result<Loaded, String> {
+    let words: Vec<&str> = ["run"].into_iter().chain(words.iter().copied()).collect();
+    match read(&words).map_err(|error| error.to_string())? {
+        Command::Run(settings) => settings.load().map_err(|faults| faults.to_string()),
+        Command::Validate(_) => panic!("run"),
+    }
+}
+
+#[test]
+fn flags_take_the_place_of_a_file() {
+    let loaded =
+        mesh(&["--xds-address", "127.0.0.1:1,xds.example:2,unix:/run/xds", "--node-id", "me", "--node-metadata", "A=1,B=x=y"]).unwrap();
+    let Bootstrap { node, dynamic, admin, .. } = loaded.bootstrap;
+    assert_eq!((node.id.as_str(), node.cluster.as_str()), ("me", "ninon-proxy"));
+    assert_eq!(node.metadata, serde_json::json!({ "A": "1", "B": "x=y" }));
+    assert_eq!(admin.map(|address| address.to_string()).as_deref(), Some("127.0.0.1:15000"));
+    let dynamic = dynamic.unwrap();
+    assert!(dynamic.clusters.is_some() && dynamic.listeners.is_some());
+    let server = dynamic.server.unwrap();
+    assert!(server.delta);
+    assert_eq!(server.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["xds-0", "xds-1", "xds-2"]);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let unnamed = mesh(&["--xds-address", "[::1]:1"]).unwrap().bootstrap.node.id;
+    assert!(!unnamed.is_empty(), "this machine's name");
+}
+
+#[test]
+fn flags_in_place_of_a_file_that_do_not_fit_are_refused() {
+    for (words, problem) in [
+        (&["--xds-address", "nowhere"][..], "neither HOST:PORT nor unix:PATH"),
+        (&["--xds-address", "a:0"], "neither HOST:PORT"),
+        (&["--xds-address", "unix:"], "needs a path"),
+        (&["--xds-address", "a:1", "-c", "x.yaml"], "cannot be used with"),
+        (&["--xds-address", "a:1", "--node-metadata", "A"], "not KEY=VALUE"),
+        (&["--xds-address", "a:1", "--xds-key", "k"], "--xds-certificate"),
+        (&["--xds-address", "unix:/x", "--xds-ca", "ca.pem"], "needs --xds-server-name"),
+        (&["--xds-address", "a:1", "--xds-ca", "/nowhere/ca.pem"], "/nowhere/ca.pem"),
+        (&["--node-id", "me"], "--xds-address"),
+        (&[], "--config"),
+    ] {
+        let refused = mesh(words).map(|_| ()).unwrap_err();
+        assert!(refused.contains(problem), "{words:?}: {refused}");
+    }
 }

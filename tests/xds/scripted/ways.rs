@@ -1,6 +1,6 @@
 use ninon_tests::control_plane::{ControlPlane, Dialect};
 use ninon_tests::process::Folder;
-use ninon_tests::{ports, proxy};
+use ninon_tests::{ports, proxy, settings};
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
@@ -88,6 +88,35 @@ async fn tls_with_certificates_of_both() {
     control_plane.listen(&format!("127.0.0.1:{port}"), Some(json!({ "certificate": chain, "key": key, "clients": authority.pem })));
     let identity = authority.issue("proxy.example", ExtendedKeyUsagePurpose::ClientAuth);
     let sidecar = start(&control_plane, |cluster| client(cluster, port, &authority.pem, "xds.example", Some(&identity)));
+    is_followed(&control_plane, &sidecar).await;
+}
+
+#[tokio::test]
+async fn flags_in_place_of_a_file() {
+    let (control_plane, authority, folder) = (ControlPlane::new(Dialect::Delta), Authority::new(), Folder::new());
+    let (admin, port) = (ports::free(), ports::free());
+    let (chain, key) = authority.issue("xds.example", ExtendedKeyUsagePurpose::ServerAuth);
+    control_plane.listen(&format!("127.0.0.1:{port}"), Some(json!({ "certificate": chain, "key": key, "clients": authority.pem })));
+    let (chain, key) = authority.issue("proxy.example", ExtendedKeyUsagePurpose::ClientAuth);
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name).display().to_string()
+    };
+    let flags = [
+        ("--xds-address", format!("127.0.0.1:1,127.0.0.1:{port}")),
+        ("--xds-server-name", "xds.example".to_owned()),
+        ("--xds-ca", file("ca.pem", &authority.pem)),
+        ("--xds-certificate", file("chain.pem", &chain)),
+        ("--xds-key", file("key.pem", &key)),
+        ("--node-id", control_plane.node.clone()),
+        ("--admin-address", format!("127.0.0.1:{admin}")),
+    ];
+    let sidecar = Sidecar::of(&json!({}), admin, |_| {
+        let mut command = std::process::Command::new(settings::ninon_binary());
+        command.arg("run");
+        command.args(flags.iter().flat_map(|(flag, value)| [*flag, value.as_str()]));
+        command
+    });
     is_followed(&control_plane, &sidecar).await;
 }
 

@@ -1,4 +1,3 @@
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -12,7 +11,7 @@ use tonic::body::Body;
 use tower_service::Service;
 
 use crate::config::ClusterName;
-use crate::task::{OwnedTask, spawn_bounded_by_connection};
+use crate::task::{Here, OwnedTask};
 use crate::xds::stream::greeting::Greeted;
 use crate::xds::stream::{StreamError, Way};
 
@@ -22,16 +21,6 @@ pub(super) struct Channel {
     sender: SendRequest<Body>,
     authority: Authority,
     _connection: Rc<OwnedTask>,
-}
-
-/// hyper's tasks, on this thread.
-#[derive(Clone, Copy, Debug)]
-struct Here;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
-    fn execute(&self, future: F) {
-        spawn_bounded_by_connection(future);
-    }
 }
 
 impl Channel {
