@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
 
 use crate::config::source::ResourceFile;
 use crate::settings::file;
@@ -30,6 +31,8 @@ pub(super) struct Files {
     folders: BTreeMap<Arc<Path>, Option<i32>>,
     /// Files, and what was wrong when they were read last: it is told once.
     files: BTreeMap<(Kind, ResourceFile), Option<String>>,
+    /// When folders without a watch are tried again.
+    retry: Instant,
 }
 
 impl Files {
@@ -39,7 +42,7 @@ impl Files {
         let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         // SAFETY: an `OwnedFd` gives the same open descriptor as long as it lives, and `AsyncFd` owns it.
         let events = unsafe { AsyncFd::register_with_interest(events, Interest::READABLE) }?;
-        Ok(Self { events, folders: BTreeMap::new(), files: BTreeMap::new() })
+        Ok(Self { events, folders: BTreeMap::new(), files: BTreeMap::new(), retry: Instant::now() })
     }
 
     /// Stops watching files that are not referred to any more.
@@ -62,7 +65,8 @@ impl Files {
         // Watched first: no change is missed between the two.
         if !self.folders.contains_key(&file.folder) {
             let watch = self.watch(&file.folder);
-            self.folders.insert(Arc::clone(&file.folder), watch);
+            let watch = watch.inspect_err(|error| tracing::warn!(folder = %file.folder.display(), %error, "the folder cannot be watched"));
+            self.folders.insert(Arc::clone(&file.folder), watch.ok());
         }
         let path = Arc::clone(&file.path);
         let read = OwnedTask::blocking(move || parse(kind, &path)).join().await;
@@ -83,7 +87,7 @@ impl Files {
             let unwatched = self.folders.values().any(Option::is_none);
             let folders = tokio::select! {
                 folders = changed_folders(&self.events, &mut self.folders) => folders,
-                () = tokio::time::sleep(RETRY), if unwatched => self.watch_again(),
+                () = tokio::time::sleep_until(self.retry), if unwatched => self.watch_again(),
             };
             let changed: Vec<_> = self.files.keys().filter(|(_, file)| folders.contains(&file.folder)).cloned().collect();
             if !changed.is_empty() {
@@ -92,20 +96,21 @@ impl Files {
         }
     }
 
-    fn watch(&self, folder: &Path) -> Option<i32> {
+    fn watch(&self, folder: &Path) -> io::Result<i32> {
         let flags = WatchFlags::MOVED_TO | WatchFlags::CLOSE_WRITE | WatchFlags::CREATE | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
-        let watch = inotify::add_watch(&self.events, folder, flags | WatchFlags::ONLYDIR);
-        watch.inspect_err(|error| tracing::warn!(folder = %folder.display(), %error, "the folder cannot be watched; tried again")).ok()
+        Ok(inotify::add_watch(&self.events, folder, flags | WatchFlags::ONLYDIR)?)
     }
 
     /// Tries folders that are not watched; those that are now may have changed since.
     fn watch_again(&mut self) -> BTreeSet<Arc<Path>> {
+        self.retry = Instant::now() + RETRY;
         let missing: Vec<Arc<Path>> =
             self.folders.iter().filter(|(_, watch)| watch.is_none()).map(|(folder, _)| Arc::clone(folder)).collect();
         let mut watched = BTreeSet::new();
         for folder in missing {
-            let watch = self.watch(&folder);
+            let watch = self.watch(&folder).ok();
             if watch.is_some() {
+                tracing::info!(folder = %folder.display(), "the folder is watched");
                 watched.insert(Arc::clone(&folder));
             }
             self.folders.insert(folder, watch);
@@ -139,8 +144,8 @@ async fn changed_folders(events: &AsyncFd<OwnedFd>, folders: &mut BTreeMap<Arc<P
                 event.events().intersects(ReadFlags::IGNORED | ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT);
             for (folder, watch) in folders.iter_mut().filter(|(_, watch)| is_lost || **watch == Some(event.wd())) {
                 changed.insert(Arc::clone(folder));
-                if is_gone {
-                    *watch = None;
+                if is_gone && watch.take().is_some() {
+                    tracing::warn!(folder = %folder.display(), "the folder is gone; what was good there stays");
                 }
             }
         }
