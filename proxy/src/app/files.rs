@@ -20,6 +20,8 @@ use crate::xds::resource_file::{self, Content};
 
 /// A folder that cannot be watched is tried again so often.
 const RETRY: Duration = Duration::from_secs(5);
+/// How long a read may take: the control plane is followed after it.
+const READ_LIMIT: Duration = Duration::from_secs(10);
 /// Room for some events at a time.
 const EVENTS: usize = 4096;
 
@@ -69,8 +71,11 @@ impl Files {
             self.folders.insert(Arc::clone(&file.folder), watch.ok());
         }
         let path = Arc::clone(&file.path);
-        let read = OwnedTask::blocking(move || parse(kind, &path)).join().await;
-        let read = read.unwrap_or_else(|| Err(Faults::one("the reader failed")));
+        let read = tokio::time::timeout(READ_LIMIT, OwnedTask::blocking(move || parse(kind, &path)).join()).await;
+        let read = match read {
+            Ok(read) => read.unwrap_or_else(|| Err(Faults::one("the reader failed"))),
+            Err(_) => Err(Faults::one(format_args!("reading took longer than {}s", READ_LIMIT.as_secs()))),
+        };
         let fault = read.as_ref().err().map(ToString::to_string);
         if let Some(fault) = &fault
             && self.files.get(&(kind, file.clone())) != Some(&Some(fault.clone()))
@@ -120,6 +125,10 @@ impl Files {
 }
 
 fn parse(kind: Kind, path: &Path) -> Result<Content, Faults> {
+    // It was a file when it was named; opening a pipe in its place would wait for a writer.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(Faults::one(format_args!("{} is not a file", path.display())));
+    }
     let (content, warnings) = resource_file::parse(kind, &file::read_json(path)?)?;
     for warning in warnings {
         tracing::debug!(path = %path.display(), %warning, "accepted, but");
@@ -214,6 +223,20 @@ mod tests {
             assert!(files.files.values().all(Option::is_some), "what is wrong is known");
             folder.write(3);
             while next(&mut files, &file).await.as_deref() != Some("3") {}
+        });
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_file_does_not_hold_up_the_rest() {
+        here(async {
+            let folder = Folder::new("pipe");
+            folder.write(1);
+            let (mut files, file) = (Files::new().unwrap(), folder.file());
+            files.read(Kind::Cluster, &file).await.unwrap();
+            fs::remove_file(&file.path).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&*file.path).status().unwrap().success());
+            assert_eq!(next(&mut files, &file).await, None);
+            assert!(files.files.values().flatten().all(|fault| fault.ends_with("is not a file")));
         });
     }
 
