@@ -35,7 +35,7 @@ impl Changes {
     }
 
     /// Ports that are in no listener of a mesh, but may be in the next one's.
-    pub(super) fn unused(&self, mesh: &Mesh) -> Vec<u16> {
+    fn unused(&self, mesh: &Mesh) -> Vec<u16> {
         let is_unused = |port: &u16| mesh.listeners.values().all(|listener| listener.port != *port);
         self.ports.iter().copied().filter(is_unused).collect()
     }
@@ -84,8 +84,7 @@ impl Changes {
         format!("state-{}", self.stamps)
     }
 
-    /// One change.
-    pub(super) fn make(&mut self, mesh: &mut Mesh) {
+    fn make(&mut self, mesh: &mut Mesh) {
         let (cluster, table, path) = (self.known(mesh), *self.random.choice(&TABLES).unwrap(), *self.random.choice(&PATHS).unwrap());
         let listener = self.random.choice(mesh.listeners.keys()).expect("one is always there").clone();
         match self.random.u8(0..12) {
@@ -99,6 +98,31 @@ impl Changes {
             9 => self.change_listener(mesh, &listener),
             10 => drop(mesh.listeners.insert((*self.random.choice(&LISTENERS).unwrap()).into(), self.listener(mesh))),
             _ => drop(mesh.listeners.remove(*self.random.choice(&LISTENERS).unwrap())),
+        }
+    }
+
+    /// One change, served from now on.
+    pub(super) async fn serve_next(&mut self, mesh: &mut Mesh, world: &mut World, load: &Load, dialect: Dialect) {
+        let before = names(&world.resources(mesh));
+        self.make(mesh);
+        load.may_see(mesh);
+        let resources = world.resources(mesh);
+        let same = names(&resources) == before;
+        world.set(resources).await;
+        // With an aggregated stream of the state of the world, the cache forgets a request whose names are not all that it has
+        // now, and counts on another; there is none where the next snapshot has the old names again.
+        if dialect == Dialect::Sotw && !same {
+            world.server.settled().await;
+        }
+    }
+
+    /// Waits until all of it is accepted and can be seen, and nothing else.
+    pub(super) async fn are_seen(&self, mesh: &Mesh, world: &World, load: &Load) {
+        world.server.settled().await;
+        world.shows(mesh).await;
+        load.settled();
+        for port in self.unused(mesh) {
+            world.refuses(port).await;
         }
     }
 
@@ -134,7 +158,7 @@ impl Changes {
 }
 
 /// Of resources that are asked for by name.
-pub(super) fn names(resources: &Resources) -> Vec<Value> {
+fn names(resources: &Resources) -> Vec<Value> {
     let name = |resource: &Value| resource.get("cluster_name").unwrap_or(&resource["name"]).clone();
     ["endpoints", "routes", "secret"].iter().flat_map(|kind| resources[kind].iter().map(name)).collect()
 }
@@ -149,25 +173,10 @@ async fn no_change_fails_a_request(dialect: Dialect) {
     while made < settings::xds_changes() {
         let burst = changes.random.u32(1..=BURST);
         for _ in 0..burst {
-            let before = names(&world.resources(&mesh));
-            changes.make(&mut mesh);
-            load.may_see(&mesh);
-            let resources = world.resources(&mesh);
-            let same = names(&resources) == before;
-            world.set(resources).await;
-            // With an aggregated stream of the state of the world, the cache forgets a request whose names are not all that it has
-            // now, and counts on another; there is none where the next snapshot has the old names again.
-            if dialect == Dialect::Sotw && !same {
-                world.server.settled().await;
-            }
+            changes.serve_next(&mut mesh, &mut world, &load, dialect).await;
         }
         made += burst;
-        world.server.settled().await;
-        world.shows(&mesh).await;
-        load.settled();
-        for port in changes.unused(&mesh) {
-            world.refuses(port).await;
-        }
+        changes.are_seen(&mesh, &world, &load).await;
     }
     let Done { requests, crossed } = load.end(&world).await;
     println!("{dialect:?}: {requests} requests; {crossed} crossed with the end of their connection");

@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::load::{CLIENTS, Done, Load};
 use super::mesh::Resources;
-use super::random::{Changes, EDGE, names};
+use super::random::{Changes, EDGE};
 use super::refused::FAULTS;
 use super::world::{Dialect, World};
 
@@ -72,7 +72,6 @@ async fn soak(dialect: Dialect) {
         while Instant::now() < look {
             ticks.tick().await;
             made += 1;
-            let before = names(&world.resources(&mesh));
             if made % BAD == 0
                 && let Some(resources) = spoiled(world.resources(&mesh), &known, &mut changes)
             {
@@ -80,23 +79,10 @@ async fn soak(dialect: Dialect) {
                 world.set(resources).await;
                 continue;
             }
-            changes.make(&mut mesh);
-            load.may_see(&mesh);
-            let resources = world.resources(&mesh);
-            let same = names(&resources) == before;
-            world.set(resources).await;
-            // See `random`: what its cache needs.
-            if dialect == Dialect::Sotw && !same {
-                world.server.settled().await;
-            }
+            changes.serve_next(&mut mesh, &mut world, &load, dialect).await;
         }
         world.set(world.resources(&mesh)).await;
-        world.server.settled().await;
-        world.shows(&mesh).await;
-        load.settled();
-        for port in changes.unused(&mesh) {
-            world.refuses(port).await;
-        }
+        changes.are_seen(&mesh, &world, &load).await;
         memory.0.push((began.elapsed(), world.proxy.rss()));
         let mut journal = world.server.journal();
         journal.refusals.drain(..).for_each(|refusal| *refused.entry(refusal.kind).or_default() += 1);
