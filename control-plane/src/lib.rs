@@ -8,5 +8,7 @@
 pub mod model;
 /// Resources for a proxy, encoded once.
 pub mod snapshot;
+/// Where objects come from.
+pub mod source;
 /// Tasks with an owner.
 pub mod task;
