@@ -12,3 +12,5 @@ pub mod snapshot;
 pub mod source;
 /// Tasks with an owner.
 pub mod task;
+/// From the mesh to resources.
+pub mod translate;
