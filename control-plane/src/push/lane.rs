@@ -14,6 +14,8 @@ use crate::snapshot::resource::Version;
 pub struct Lane {
     /// What is asked for.
     pub subscription: Subscription,
+    /// It never named a resource, and so asks for all.
+    pub is_silent: bool,
     /// The newest answer.
     pub nonce: Option<u64>,
     /// Answers that the client has not replied to.
@@ -37,6 +39,7 @@ impl Lane {
     pub fn new(kind: Kind) -> Self {
         Self {
             subscription: Subscription::new(kind),
+            is_silent: false,
             nonce: None,
             unacknowledged: Vec::new(),
             waiting_since: None,

@@ -156,8 +156,10 @@ impl Session {
         // The one that the stream began with is seen.
         snapshots.mark_unchanged();
         let mut patrol = Some(Instant::now() + limit);
+        let mut passed = None;
         loop {
-            let deadline = self.shared.deadline();
+            // Once is enough: a client that has no room for more is not asked again and again.
+            let deadline = self.shared.deadline().filter(|deadline| Some(*deadline) != passed);
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Status::ok("this replica stops"),
@@ -180,7 +182,10 @@ impl Session {
                     patrol.get_or_insert_with(|| Instant::now() + limit);
                 }
                 () = self.shared.waits.notified() => {}
-                () = at(deadline) => self.shared.wake(),
+                () = at(deadline) => {
+                    passed = deadline;
+                    self.shared.wake();
+                }
                 () = at(patrol) => match self.look() {
                     Ok(next) => patrol = next,
                     Err(status) => return status,

@@ -117,7 +117,11 @@ impl Stream {
     /// What can be sent now. It counts as sent.
     pub fn next(&mut self, now: Instant) -> Option<Answer> {
         let update = Kind::ALL.into_iter().find_map(|kind| self.update(kind, now));
-        update.or_else(|| LEAVING.into_iter().find_map(|kind| self.removal(kind, now)))
+        let answer = update.or_else(|| LEAVING.into_iter().find_map(|kind| self.removal(kind, now)));
+        if answer.is_none() && self.lanes.iter().flatten().all(|lane| lane.subscription.leaving().next().is_none()) {
+            self.leaving_since = None;
+        }
+        answer
     }
 
     fn update(&mut self, kind: Kind, now: Instant) -> Option<Answer> {
@@ -127,6 +131,7 @@ impl Stream {
         if !lane.subscription.is_passing() {
             if !lane.subscription.needs_pass(&self.now) {
                 lane.blocked_since = None;
+                lane.not_before = None;
                 return None;
             }
             let is_early = lane.not_before.is_some_and(|until| now < until);
@@ -254,8 +259,8 @@ fn names_are(lane: &mut Lane, first: bool, names: &[String], now: &Snapshot) -> 
     let subscription = &mut lane.subscription;
     let wanted: BTreeSet<&str> = names.iter().map(String::as_str).filter(|name| *name != "*").collect();
     // Without names it means all, unless it had names before: then it wants none any more.
-    let silent = names.is_empty() && (first || subscription.is_wildcard()) && subscription.names().len() == 0;
-    let all = names.iter().any(|name| name == "*") || (silent && lane.status.kind.is_listed_whole());
+    lane.is_silent = names.is_empty() && (first || lane.is_silent) && lane.status.kind.is_listed_whole();
+    let all = lane.is_silent || names.iter().any(|name| name == "*");
     let mut changed = all != subscription.is_wildcard();
     match (all, subscription.is_wildcard()) {
         (true, false) => subscription.ask_all(),
@@ -277,13 +282,16 @@ fn names_are(lane: &mut Lane, first: bool, names: &[String], now: &Snapshot) -> 
 /// Incremental: these come and go.
 fn change(lane: &mut Lane, whole: bool, subscribe: &[String], unsubscribe: &[String], now: &Snapshot) {
     let subscription = &mut lane.subscription;
-    for name in unsubscribe {
-        if name == "*" { subscription.drop_all() } else { subscription.drop(name) }
-    }
     for name in subscribe {
         if name == "*" { subscription.ask_all() } else { subscription.ask(name, now) }
+    }
+    for name in unsubscribe {
+        if name == "*" { subscription.drop_all() } else { subscription.drop(name) }
     }
     if whole {
         subscription.ask_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,11 +97,13 @@ impl Subscription {
             return;
         }
         self.wildcard = true;
-        if self.names.len() > 0 {
-            // What is held of the names is sent again: this is too rare to keep account of.
-            self.base = Arc::default();
-            self.pass = None;
-            self.except.retain(|_, state| matches!(state, State::Leaving(_)));
+        // `base` says nothing of what was not asked for. What is held of single names is sent again or named as gone: this is too
+        // rare to keep account of.
+        self.base = Arc::default();
+        self.pass = None;
+        self.except.retain(|_, state| matches!(state, State::Leaving(_)));
+        for name in self.names.iter() {
+            self.except.entry(Arc::clone(name)).or_insert(State::Holds(Version::default()));
         }
         self.asked = true;
         self.owed = true;
@@ -297,6 +299,12 @@ impl Subscription {
     /// The version of all, as of the pass that is on its way or else the last one.
     pub fn version(&self) -> Version {
         self.pass.as_ref().map_or(&self.base, |pass| &pass.target).version(self.kind)
+    }
+
+    /// How many names the client differs in from the last pass.
+    #[cfg(test)]
+    pub fn exceptions(&self) -> usize {
+        self.except.len()
     }
 
     /// Every name that is asked for and what the client holds of it.

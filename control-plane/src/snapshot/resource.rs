@@ -45,7 +45,8 @@ impl Version {
 
     /// As it was written by [`Display`](fmt::Display).
     pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != 16 { None } else { u64::from_str_radix(text, 16).ok().map(Self) }
+        let is_one = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_one { u64::from_str_radix(text, 16).ok().map(Self) } else { None }
     }
 
     fn first_of(digest: &digest::Digest) -> Self {
