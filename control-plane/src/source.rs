@@ -1,5 +1,7 @@
 //! What operators write: from text to objects, and from objects to the model.
 
+/// Folders of YAML.
+pub mod files;
 /// Objects as they are written.
 pub mod manifest;
 /// YAML and JSON text.

@@ -292,7 +292,9 @@ impl Subscription {
         } else {
             self.names.iter().filter_map(|name| self.base.get(self.kind, name)).cloned().collect()
         };
-        all.extend(self.leaving().filter_map(|(_, state)| if let State::Leaving(resource) = state { Some(resource) } else { None }).cloned());
+        all.extend(
+            self.leaving().filter_map(|(_, state)| if let State::Leaving(resource) = state { Some(resource) } else { None }).cloned(),
+        );
         all
     }
 
