@@ -8,5 +8,9 @@
 pub mod model;
 /// Resources for a proxy, encoded once.
 pub mod snapshot;
+/// What operators write.
+pub mod source;
+/// Where objects live.
+pub mod store;
 /// Tasks with an owner.
 pub mod task;
