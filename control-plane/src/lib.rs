@@ -4,11 +4,13 @@
 //! says what that means for a proxy; a [`snapshot`] holds the resources, encoded once; `push` brings each proxy what it
 //! lacks over xDS.
 
+/// The HTTP API.
+pub mod api;
 /// What exists and what is wanted, as plain data.
 pub mod model;
 /// Resources for a proxy, encoded once.
 pub mod snapshot;
-/// What operators write.
+/// Where objects come from.
 pub mod source;
 /// Where objects live.
 pub mod store;

@@ -1,4 +1,8 @@
 //! What operators write: from text to objects, and from objects to the model.
 
+/// Which object a document is.
+pub mod document;
+/// Objects as they are written.
+pub mod manifest;
 /// YAML and JSON text.
 pub mod yaml;
