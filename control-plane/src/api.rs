@@ -4,7 +4,7 @@
 //! that a client can make large or long has a bound in [`Limits`]. What the API does not know by itself it is told by [`Hooks`].
 
 /// Many objects at once.
-mod apply;
+pub mod apply;
 /// Who may do what.
 pub mod auth;
 /// What clients send.
@@ -20,7 +20,7 @@ pub mod proxies;
 /// What clients ask for, in path and query.
 mod query;
 /// What was, and back to it.
-mod revisions;
+pub mod revisions;
 /// Routes.
 mod routes;
 /// Which objects, by their labels.

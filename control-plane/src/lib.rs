@@ -6,6 +6,8 @@
 
 /// The HTTP API.
 pub mod api;
+/// The operator's commands.
+pub mod cli;
 /// What exists and what is wanted, as plain data.
 pub mod model;
 /// Resources for a proxy, encoded once.

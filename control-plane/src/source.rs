@@ -4,5 +4,7 @@
 pub mod document;
 /// Objects as they are written.
 pub mod manifest;
+/// Objects as YAML text.
+pub mod print;
 /// YAML and JSON text.
 pub mod yaml;

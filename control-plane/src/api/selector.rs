@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn selectors_are_kubectls() {
-        for yes in ["", "app=web", "app==web,tier=front", "app", "!gone", "app!=cart", "gone!=x", "app in (cart, web),tier", "app notin (a,b)"] {
+        for yes in
+            ["", "app=web", "app==web,tier=front", "app", "!gone", "app!=cart", "gone!=x", "app in (cart, web),tier", "app notin (a,b)"]
+        {
             assert!(holds(yes), "{yes}");
         }
         for no in ["app=cart", "gone", "!app", "app!=web", "app in (a,b)", "gone in (a)", "app notin (web)", "app=web,tier=back"] {

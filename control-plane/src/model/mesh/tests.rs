@@ -84,7 +84,8 @@ fn a_slice_that_moves_to_another_service_touches_both() {
     put(&mut mesh, Kind::EndpointSlice, "cart-1", Object::EndpointSlice(slice("10.0.0.2", Condition::Ready)));
     let moved = EndpointSlice { service: Name::new("shop", "till"), ..slice("10.0.0.2", Condition::Ready) };
     put(&mut mesh, Kind::EndpointSlice, "cart-1", Object::EndpointSlice(moved));
-    let changed: Vec<_> = mesh.changes().services.iter().filter(|(_, at)| **at == mesh.changes().count).map(|(name, _)| name.to_string()).collect();
+    let changed: Vec<_> =
+        mesh.changes().services.iter().filter(|(_, at)| **at == mesh.changes().count).map(|(name, _)| name.to_string()).collect();
     assert_eq!(changed, ["shop/cart", "shop/till"]);
 }
 
