@@ -160,4 +160,4 @@ impl Api {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
