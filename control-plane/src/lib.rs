@@ -18,3 +18,5 @@ pub mod source;
 pub mod store;
 /// Tasks with an owner.
 pub mod task;
+/// From the mesh to resources.
+pub mod translate;

@@ -1,5 +1,7 @@
 //! What exists and what is wanted: plain data, no I/O, no wire format.
 
+/// What routes are attached to, and where they lead.
+pub mod attach;
 /// Endpoints that somebody else counts.
 pub mod endpoints;
 /// Hosts outside of the mesh.

@@ -118,6 +118,8 @@ pub struct Filters {
     pub redirect: Option<Redirect>,
     /// Another path or host.
     pub rewrite: Option<Rewrite>,
+    /// Types of filters that Ninon does not have. None of the rule's requests may pass then.
+    pub unsupported: Vec<String>,
 }
 
 /// Changes of headers.
