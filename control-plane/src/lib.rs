@@ -4,6 +4,10 @@
 //! says what that means for a proxy; a [`snapshot`] holds the resources, encoded once; [`push`] brings each proxy what it
 //! lacks over xDS.
 
+/// The HTTP API.
+pub mod api;
+/// The operator's commands.
+pub mod cli;
 /// What exists and what is wanted, as plain data.
 pub mod model;
 /// What operators see of connected proxies.
@@ -14,6 +18,8 @@ pub mod push;
 pub mod snapshot;
 /// Where objects come from.
 pub mod source;
+/// Where objects live.
+pub mod store;
 /// Tasks with an owner.
 pub mod task;
 /// From the mesh to resources.
