@@ -8,10 +8,14 @@
 pub mod answer;
 /// The answers of a stream, as an HTTP body.
 pub mod body;
+/// What clients were sent, for tools.
+pub mod client_status;
 /// Connections, and how they are cut.
 pub mod connection;
 /// One type on one stream.
 pub mod lane;
+/// The load that clients report.
+pub mod load;
 /// Names that a stream asks for.
 pub mod names;
 /// The way from one snapshot to the next.
@@ -40,7 +44,7 @@ use crate::proxies::Proxies;
 use crate::proxies::node::{About, Node};
 use crate::snapshot::Snapshot;
 
-pub use server::{routes, serve};
+pub use server::{Fault, routes, serve};
 
 /// Knows what each client is to see.
 pub trait Directory: Send + Sync + 'static {

@@ -172,6 +172,7 @@ impl Stream {
             Dialect::Delta => (answer.resources, answer.removed) = (piece.resources, piece.missing),
             Dialect::Sotw if kind.is_listed_whole() => {
                 answer.resources = lane.subscription.whole();
+                answer.removed = lane.subscription.missing();
                 if !lane.subscription.is_wildcard() || lane.subscription.leaving().next().is_some() {
                     answer.version = Version::of_all(answer.resources.iter().map(|resource| (resource.name.as_ref(), resource.version)));
                 }

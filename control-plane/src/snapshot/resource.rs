@@ -26,6 +26,9 @@ pub struct Resource {
 pub struct Version(u64);
 
 impl Version {
+    /// Of nothing: no content has it.
+    pub const NONE: Self = Self(0);
+
     /// Of some bytes: the first 64 bits of their SHA-256.
     pub fn of(bytes: &[u8]) -> Self {
         Self::first_of(&digest::digest(&digest::SHA256, bytes))
