@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use ninon_control_plane::cli::{self, Terminal};
+use ninon_control_plane::source::manifest;
 
 /// What the program was asked to do.
 #[derive(Debug, Parser)]
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     match arguments.command {
         Command::Operator(command) => {
             let mut terminal = Terminal { input: &mut std::io::stdin(), out: &mut std::io::stdout(), err: &mut std::io::stderr() };
-            cli::run(&command, &mut Arguments::command(), &|_| Ok(()), &mut terminal).into()
+            cli::run(&command, &mut Arguments::command(), &|object| manifest::read(object).map(drop), &mut terminal).into()
         }
     }
 }

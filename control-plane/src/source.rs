@@ -2,6 +2,8 @@
 
 /// Which object a document is.
 pub mod document;
+/// Folders of YAML.
+pub mod files;
 /// Objects as they are written.
 pub mod manifest;
 /// Objects as YAML text.
