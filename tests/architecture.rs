@@ -54,13 +54,15 @@ const CONTROL_PLANE: &[(&str, &[&str])] = &[
     ("task", &[]),
     ("snapshot", &["telemetry"]),
     ("translate", &["model", "snapshot"]),
-    ("push", &["snapshot", "task", "telemetry"]),
+    // What operators see of the proxies, which push enters and the API reads.
+    ("proxies", &["snapshot"]),
+    ("push", &["proxies", "snapshot", "task", "telemetry"]),
     ("source", &["model", "task", "telemetry"]),
     ("store", &["model", "task", "telemetry"]),
-    ("api", &["model", "source", "store", "task", "telemetry"]),
+    ("api", &["model", "proxies", "snapshot", "source", "store", "task", "telemetry"]),
     ("authority", &["model", "task", "telemetry"]),
     ("inject", &["model", "telemetry"]),
-    ("admin", &["model", "push", "snapshot", "task", "telemetry"]),
+    ("admin", &["model", "proxies", "push", "snapshot", "task", "telemetry"]),
     ("settings", &[]),
     // A client of the API: it reads the API's shapes and the store's words for what happened, and files as the sources do.
     ("cli", &["api", "model", "settings", "source", "store"]),

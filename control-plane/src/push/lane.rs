@@ -78,6 +78,15 @@ impl Lane {
         self.status.sent = Some((version, now));
     }
 
+    /// There was nothing to send: the client holds what there is.
+    pub fn has_it_all(&mut self, now: Instant) {
+        if !self.is_waiting() && self.status.refusal.is_none() {
+            let version = self.subscription.version();
+            self.status.sent = Some((version, now));
+            self.status.acknowledged = Some((version, now));
+        }
+    }
+
     /// The client replied to an answer; how long ago its content came, if this was the last word on it.
     pub fn replied(&mut self, nonce: u64, refusal: Option<String>, now: Instant) -> Option<Duration> {
         let at = self.unacknowledged.iter().position(|known| *known == nonce)?;

@@ -142,7 +142,10 @@ impl Stream {
             lane.begin();
         }
         let room = if self.dialect == Dialect::Sotw { usize::MAX } else { PIECE };
-        let piece = lane.subscription.piece(&self.now, room)?;
+        let Some(piece) = lane.subscription.piece(&self.now, room) else {
+            lane.has_it_all(now);
+            return None;
+        };
         if kind == Kind::Cluster {
             self.endpoints_again(&piece);
         }
