@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::api::problem::Problem;
-use crate::proxies::status::TypeStatus;
 use crate::proxies;
+use crate::proxies::status::TypeStatus;
+use crate::snapshot::resource::Version;
 
 /// A proxy that is connected.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

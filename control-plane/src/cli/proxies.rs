@@ -60,7 +60,9 @@ fn shown(proxies: &[Proxy], wide: bool) -> String {
     }
     let rows = proxies.iter().map(|proxy| {
         let mut row = vec![proxy.id.clone(), dash(&proxy.namespace), state(proxy)];
-        row.extend(TYPES.map(|name| proxy.types.iter().find(|of| of.kind.eq_ignore_ascii_case(name)).map_or_else(|| "-".to_owned(), of_type)));
+        row.extend(
+            TYPES.map(|name| proxy.types.iter().find(|of| of.kind.eq_ignore_ascii_case(name)).map_or_else(|| "-".to_owned(), of_type)),
+        );
         row.push(span(proxy.connected_seconds));
         if wide {
             let identity = proxy.identity.as_deref().unwrap_or_default();
