@@ -98,6 +98,13 @@ impl Cascade {
         &self.serving
     }
 
+    /// These listeners serve in fact: what others were to be could not be done.
+    pub fn listeners_serve(&mut self, listeners: Vec<Arc<Listener>>) {
+        self.serving.listeners = listeners;
+        self.served = self.served.wrapping_add(1);
+        self.stepped = None;
+    }
+
     /// The server has told its clusters, or did not in time.
     pub fn clusters_told(&mut self) {
         self.clusters_came = true;

@@ -2,6 +2,8 @@
 
 /// Refusals that only say again what was said.
 mod repeat;
+/// What a server is told once it is known what serves.
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +22,8 @@ use crate::xds::subscription::{self, Wanted};
 use crate::xds::view::{self, Seen};
 
 use repeat::Repeats;
+
+pub use verdict::{Served, Unable, Unsent, Verdict};
 
 /// All that is known and asked, without I/O.
 #[derive(Debug)]
@@ -84,8 +88,10 @@ pub struct Outcome {
     pub read: Vec<(Kind, ResourceFile)>,
     /// How many resources were taken.
     pub accepted: u64,
-    /// Resources that were not taken, and had not been refused for the same reason in the answer before.
+    /// Resources of files, or of an earlier run, that were not taken.
     pub refused: Vec<(Kind, Refusal)>,
+    /// What is to be said to an answer, once the step is made: see [`Follower::serves`].
+    pub unsent: Option<Unsent>,
 }
 
 impl Follower {
@@ -155,13 +161,9 @@ impl Follower {
         };
         let now = Instant::now();
         self.told(kind);
-        let (reply, refused) = self.repeats.answered(kind, &version, refused, reply, now);
-        let mut outcome = self.look(now);
+        let accepted = u64::try_from(accepted).unwrap_or(u64::MAX);
         // What the answer refers to is asked for first: servers know then what an acknowledged cluster still needs.
-        outcome.requests.extend(reply);
-        outcome.accepted = u64::try_from(accepted).unwrap_or(u64::MAX);
-        outcome.refused = refused.into_iter().map(|refusal| (kind, refusal)).collect();
-        outcome
+        Outcome { accepted, unsent: Some(Unsent { kind, version, refused, reply }), ..self.look(now) }
     }
 
     /// A file was read. What it has and nothing refers to there is left alone.

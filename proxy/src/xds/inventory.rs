@@ -300,7 +300,11 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
             tell(name, &warnings);
             let version = offered.version.clone();
             let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, change: 0, value, named, warnings };
-            table.accept(name, origin, known);
+            if T::IS_ON_TRIAL {
+                table.accept_on_trial(name, origin, known)
+            } else {
+                table.accept(name, origin, known)
+            }
             Ok(())
         }
         Err(faults) => {

@@ -40,6 +40,9 @@ pub(super) trait Parse: Sized {
     /// All of it decides who may do what.
     const IS_DECISIVE: bool = false;
 
+    /// It may turn out that it cannot serve.
+    const IS_ON_TRIAL: bool = false;
+
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self>;
 
     /// Whether it can be there together with the others.
@@ -66,6 +69,8 @@ impl Parse for Assignment {
 
 impl Parse for Listener {
     type Wire = listener_wire::Listener;
+
+    const IS_ON_TRIAL: bool = true;
 
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self> {
         listener::parse(wire, &basis.runtime, parser)

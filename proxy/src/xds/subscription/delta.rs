@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use xds_proto::envoy::config::core::v3::Node;
 use xds_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
-use crate::xds::resource::{self, Kind, Sink};
+use crate::xds::resource::{self, Kind, Refusal, Sink};
 use crate::xds::subscription::sotw::{Answered, UnknownType};
 use crate::xds::subscription::{Wanted, error_detail, offer};
 
@@ -95,6 +95,11 @@ impl Delta {
         let error_detail = error_detail(&refused);
         let reply = DeltaDiscoveryRequest { response_nonce: response.nonce, error_detail, ..self.request(kind) };
         Ok(Answered { reply, accepted: taken, refused })
+    }
+
+    /// The reply to an answer, after all.
+    pub fn refuse(reply: DeltaDiscoveryRequest, refused: &[Refusal]) -> DeltaDiscoveryRequest {
+        DeltaDiscoveryRequest { error_detail: error_detail(refused), ..reply }
     }
 
     /// The first request of a type on a stream.

@@ -20,6 +20,8 @@ struct OfType {
     wanted: Wanted,
     /// Of the last answer that was accepted as a whole; outlives the stream.
     version: String,
+    /// The same before the last answer.
+    before: String,
     /// Of the last answer on this stream.
     nonce: String,
     /// This stream has been asked.
@@ -76,10 +78,18 @@ impl Sotw {
         let (accepted, refused) = subscription::take(kind, response.resources, &response.version_info, sink);
         let of_type = self.types.entry(kind).or_default();
         of_type.nonce = response.nonce;
+        of_type.before.clone_from(&of_type.version);
         if refused.is_empty() {
             of_type.version = response.version_info;
         }
         Ok(Answered { reply: self.request(kind, &refused), accepted, refused })
+    }
+
+    /// The reply to the last answer, after all.
+    pub fn refuse(&mut self, kind: Kind, refused: &[Refusal]) -> DiscoveryRequest {
+        let of_type = self.types.entry(kind).or_default();
+        of_type.version.clone_from(&of_type.before);
+        self.request(kind, refused)
     }
 
     fn request(&mut self, kind: Kind, refused: &[Refusal]) -> DiscoveryRequest {
