@@ -18,6 +18,8 @@ mod relay;
 mod secrets;
 /// Times to live.
 mod time;
+/// Listeners that cannot serve.
+mod unable;
 /// What is refused here and by Envoy.
 mod verdicts;
 /// Unix sockets, TLS, metadata.
