@@ -63,7 +63,7 @@ impl Sources {
         let whole = match kind {
             Kind::Cluster => &self.clusters,
             Kind::Listener => &self.listeners,
-            Kind::Endpoint | Kind::Route | Kind::Secret => &None,
+            Kind::Endpoint | Kind::ScopedRoute | Kind::Route | Kind::Secret => &None,
         };
         whole.as_ref()?.file.as_ref()
     }
@@ -193,6 +193,7 @@ impl Follower {
         match kind {
             Kind::Cluster => self.cascade.clusters_told(),
             Kind::Listener => self.cascade.listeners_told(),
+            Kind::ScopedRoute => self.cascade.scopes_told(),
             Kind::Endpoint | Kind::Route | Kind::Secret => {}
         }
     }
@@ -213,6 +214,7 @@ impl Follower {
         self.inventory.rest();
         self.cascade.clusters_told();
         self.cascade.listeners_told();
+        self.cascade.scopes_told();
         Outcome { refused, ..self.look(Instant::now()) }
     }
 
@@ -263,6 +265,11 @@ impl Follower {
         for (kind, wanted) in &wanted {
             if let Wanted::Names(names) = wanted {
                 self.inventory.retain(*kind, names);
+            }
+            if let (Kind::ScopedRoute, Wanted::Nothing, Protocol::Delta(_)) = (kind, wanted, &self.protocol) {
+                // The server tells them anew when they are asked for again.
+                self.inventory.retain(*kind, &BTreeSet::new());
+                self.cascade.scopes_forgotten();
             }
             let of_server = split(*kind, wanted, self.sources.file(*kind), &named, &mut files);
             requests.extend(match &mut self.protocol {

@@ -22,6 +22,7 @@ use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
 use crate::config::route::RouteTable;
+use crate::config::scope::Scope;
 use crate::config::snapshot::Snapshot;
 use crate::config::source::ResourceFile;
 use crate::xds::bootstrap::Runtime;
@@ -56,6 +57,8 @@ pub struct Inventory {
     pub endpoints: Table<Assignment>,
     /// Listeners by name.
     pub listeners: Table<Listener>,
+    /// Scopes by name.
+    pub scopes: Table<Scope>,
     /// Route tables by name.
     pub routes: Table<RouteTable>,
     /// Secrets by name.
@@ -131,6 +134,7 @@ impl Inventory {
     pub fn retain(&mut self, kind: Kind, wanted: &BTreeSet<String>) {
         match kind {
             Kind::Cluster | Kind::Listener => {}
+            Kind::ScopedRoute => self.scopes.retain(wanted),
             Kind::Endpoint => self.endpoints.retain(wanted),
             Kind::Route => self.routes.retain(wanted),
             Kind::Secret => self.secrets.retain(wanted),
@@ -140,13 +144,14 @@ impl Inventory {
     /// What servers have sent and was good: name, version, and the resource as it came.
     pub fn sent(&self) -> impl Iterator<Item = (&str, &str, &Any)> {
         let first = self.clusters.sent().chain(self.endpoints.sent()).chain(self.listeners.sent());
-        first.chain(self.routes.sent()).chain(self.secrets.sent())
+        first.chain(self.scopes.sent()).chain(self.routes.sent()).chain(self.secrets.sent())
     }
 
     /// Counts changes of what is known.
     pub fn changes(&self) -> u64 {
-        let of_types = [self.clusters.changes, self.endpoints.changes, self.listeners.changes, self.routes.changes, self.secrets.changes];
-        of_types.into_iter().fold(0, u64::wrapping_add)
+        let first = [self.clusters.changes, self.endpoints.changes, self.listeners.changes];
+        let of_types = first.into_iter().chain([self.scopes.changes, self.routes.changes, self.secrets.changes]);
+        of_types.fold(0, u64::wrapping_add)
     }
 
     /// Names of secrets that resources refer to.
@@ -168,6 +173,7 @@ impl Inventory {
             (Kind::Cluster, self.clusters.expire(now)),
             (Kind::Endpoint, self.endpoints.expire(now)),
             (Kind::Listener, self.listeners.expire(now)),
+            (Kind::ScopedRoute, self.scopes.expire(now)),
             (Kind::Route, self.routes.expire(now)),
             (Kind::Secret, self.secrets.expire(now)),
         ] {
@@ -182,6 +188,7 @@ impl Inventory {
             self.clusters.next_expiry(),
             self.endpoints.next_expiry(),
             self.listeners.next_expiry(),
+            self.scopes.next_expiry(),
             self.routes.next_expiry(),
             self.secrets.next_expiry(),
         ];
@@ -193,6 +200,7 @@ impl Inventory {
             Kind::Cluster => self.clusters.names_from(origin),
             Kind::Endpoint => self.endpoints.names_from(origin),
             Kind::Listener => self.listeners.names_from(origin),
+            Kind::ScopedRoute => self.scopes.names_from(origin),
             Kind::Route => self.routes.names_from(origin),
             Kind::Secret => self.secrets.names_from(origin),
         }
@@ -204,6 +212,7 @@ impl Inventory {
             Kind::Cluster => take(&mut self.clusters, offered, origin, &mut context),
             Kind::Endpoint => take(&mut self.endpoints, offered, origin, &mut context),
             Kind::Listener => take(&mut self.listeners, offered, origin, &mut context),
+            Kind::ScopedRoute => take(&mut self.scopes, offered, origin, &mut context),
             Kind::Route => take(&mut self.routes, offered, origin, &mut context),
             Kind::Secret => {
                 let mut context = Context { basis: &self.basis, served: &Table::default(), descriptors: &mut self.descriptors };
@@ -233,6 +242,7 @@ impl Sink for Inventory {
         match kind {
             Kind::Cluster => self.clusters.remove(name),
             Kind::Listener => self.listeners.remove(name),
+            Kind::ScopedRoute => self.scopes.remove(name),
             Kind::Endpoint | Kind::Route | Kind::Secret => {}
         }
     }

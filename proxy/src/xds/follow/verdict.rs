@@ -55,11 +55,13 @@ impl Follower {
     /// A step was made, if there was any. Listeners that cannot serve are refused after all: they are tried again when they are
     /// sent anew.
     pub fn serves(&mut self, served: Option<Served>, unsent: Option<Unsent>, now: Instant) -> Verdict {
+        let changes = self.inventory.listeners.changes();
         let late = served.map_or_else(Vec::new, |served| self.take_back(served));
+        let again = (self.inventory.listeners.changes() != changes).then_some(now);
         let mut requests = self.want();
         let Some(Unsent { kind, version, mut refused, mut reply }) = unsent else {
             let refused = late.into_iter().map(|refusal| (Kind::Listener, refusal)).collect();
-            return Verdict { requests, refused, taken_back: 0, wake: self.repeats.next() };
+            return Verdict { requests, refused, taken_back: 0, wake: again.or(self.repeats.next()) };
         };
         // Those that had to wait for others were accepted in their time.
         let (of_answer, of_others) = if kind == Kind::Listener { (late, Vec::new()) } else { (Vec::new(), late) };
@@ -72,7 +74,7 @@ impl Follower {
         requests.extend(reply);
         let news = news.into_iter().map(|refusal| (kind, refusal));
         let refused: Vec<_> = news.chain(of_others.into_iter().map(|refusal| (Kind::Listener, refusal))).collect();
-        Verdict { requests, refused, taken_back, wake: self.repeats.next() }
+        Verdict { requests, refused, taken_back, wake: again.or(self.repeats.next()) }
     }
 
     fn refuse(&mut self, kind: Kind, reply: Request, refused: &[Refusal]) -> Request {
@@ -87,10 +89,7 @@ impl Follower {
 
     fn take_back(&mut self, Served { listeners, unable }: Served) -> Vec<Refusal> {
         let serving = |name: &str| listeners.iter().find(|listener| listener.name.as_str() == name);
-        if self.inventory.listeners.settle(serving) {
-            // What only the one before has named is not wanted any more.
-            self.questions = None;
-        }
+        self.inventory.listeners.settle(serving);
         if unable.is_empty() {
             return Vec::new();
         }

@@ -12,9 +12,10 @@ use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
 use crate::config::route::RouteTable;
+use crate::config::scope::Scope;
 use crate::xds::invalid::{Faults, Invalid, Named, Parser, StaticSecret};
 use crate::xds::inventory::{Basis, Table};
-use crate::xds::{cluster, endpoint, listener, outside, route, tls};
+use crate::xds::{cluster, endpoint, listener, outside, route, scope, tls};
 
 /// What is known while a resource is read.
 pub(super) struct Context<'a> {
@@ -84,6 +85,20 @@ impl Parse for Listener {
             }
         }
         Ok(())
+    }
+}
+
+impl Parse for Scope {
+    type Wire = route_wire::ScopedRouteConfiguration;
+
+    fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
+        scope::scope(wire, parser)
+    }
+
+    /// Requests have one scope.
+    fn fits_beside(&self, name: &str, others: &Table<Self>) -> Result<(), Faults> {
+        let taken = others.values().find(|(other, scope)| *other != name && scope.key == self.key);
+        taken.map_or(Ok(()), |(other, _)| Err(Faults::one(format_args!("key: scope {other:?} has the same key as {name:?}"))))
     }
 }
 

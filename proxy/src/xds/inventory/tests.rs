@@ -6,7 +6,7 @@ use xds_proto::any;
 use xds_proto::envoy::config::cluster::v3::Cluster;
 use xds_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use xds_proto::envoy::config::listener::v3::Listener;
-use xds_proto::envoy::config::route::v3::RouteConfiguration;
+use xds_proto::envoy::config::route::v3::{RouteConfiguration, ScopedRouteConfiguration};
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 
 use crate::xds::inventory::{Basis, Inventory};
@@ -24,6 +24,7 @@ pub(crate) fn packed(kind: Kind, resource: &Json) -> Any {
         Kind::Cluster => any::pack(&xds_proto::json::from_json::<Cluster>(&POOL, resource).unwrap().0),
         Kind::Endpoint => any::pack(&xds_proto::json::from_json::<ClusterLoadAssignment>(&POOL, resource).unwrap().0),
         Kind::Listener => any::pack(&xds_proto::json::from_json::<Listener>(&POOL, resource).unwrap().0),
+        Kind::ScopedRoute => any::pack(&xds_proto::json::from_json::<ScopedRouteConfiguration>(&POOL, resource).unwrap().0),
         Kind::Route => any::pack(&xds_proto::json::from_json::<RouteConfiguration>(&POOL, resource).unwrap().0),
         Kind::Secret => any::pack(&xds_proto::json::from_json::<Secret>(&POOL, resource).unwrap().0),
     }
@@ -45,6 +46,27 @@ pub(crate) fn endpoints(name: &str, port: u16) -> (Kind, Json) {
 pub(crate) fn routes(name: &str, cluster: &str) -> (Kind, Json) {
     let route = json!({"match": {"prefix": "/"}, "route": {"cluster": cluster}});
     (Kind::Route, json!({"name": name, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]}))
+}
+
+/// A scope of one key.
+pub(crate) fn scope(name: &str, key: &str, routes: &str) -> (Kind, Json) {
+    let key = json!({"fragments": [{"string_key": key}]});
+    (Kind::ScopedRoute, json!({"name": name, "route_configuration_name": routes, "key": key}))
+}
+
+/// A listener whose scopes a server has.
+pub(crate) fn scoped_listener(name: &str, port: u16) -> (Kind, Json) {
+    let (kind, mut listener) = listener(name, port, "none");
+    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+    manager.as_object_mut().unwrap().remove("rds");
+    let source = json!({"ads": {}, "resource_api_version": "V3"});
+    manager["scoped_routes"] = json!({
+        "name": "scopes",
+        "scope_key_builder": {"fragments": [{"header_value_extractor": {"name": "x-scope", "index": 0}}]},
+        "rds_config_source": source,
+        "scoped_rds": {"scoped_rds_config_source": source},
+    });
+    (kind, listener)
 }
 
 /// A listener that names routes.

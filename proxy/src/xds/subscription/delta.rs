@@ -7,6 +7,9 @@ use crate::xds::resource::{self, Kind, Refusal, Sink};
 use crate::xds::subscription::sotw::{Answered, UnknownType};
 use crate::xds::subscription::{Wanted, error_detail, offer};
 
+/// On a stream that has been asked for a type before, this stands for all of its resources.
+const EVERYTHING: &str = "*";
+
 /// The incremental side of one aggregated stream after the other.
 #[derive(Debug)]
 pub struct Delta {
@@ -62,8 +65,9 @@ impl Delta {
         if !of_type.asked {
             return Some(self.first(kind, &wanted));
         }
-        let subscribe = new.difference(&old).cloned().collect();
-        let unsubscribe = old.difference(&new).cloned().collect();
+        let everything = |wanted| (wanted == &Wanted::All).then(|| EVERYTHING.to_owned());
+        let subscribe = new.difference(&old).cloned().chain(everything(&wanted)).collect();
+        let unsubscribe = old.difference(&new).cloned().chain(everything(&before)).collect();
         Some(DeltaDiscoveryRequest { resource_names_subscribe: subscribe, resource_names_unsubscribe: unsubscribe, ..self.request(kind) })
     }
 

@@ -59,7 +59,8 @@ impl Sotw {
     /// Wants other resources of a type; the request that says so, if that is news.
     pub fn want(&mut self, kind: Kind, wanted: Wanted) -> Option<DiscoveryRequest> {
         let of_type = self.types.entry(kind).or_default();
-        let silent = wanted.is_empty() && !of_type.asked;
+        // A request without names asks for everything: who has done so cannot take it back on this stream.
+        let silent = wanted.is_empty() && (!of_type.asked || of_type.wanted == Wanted::All);
         if of_type.wanted == wanted || silent {
             of_type.wanted = wanted;
             return None;

@@ -33,6 +33,8 @@ impl<T> Table<T> {
                 settled |= entry.before.take_if(is_new).is_some();
             }
         }
+        // What it has named may not be named any more.
+        self.changes = self.changes.wrapping_add(settled.into());
         settled
     }
 
