@@ -14,6 +14,8 @@ mod order;
 mod outages;
 /// A network between the proxy and the server that can fail.
 mod relay;
+/// Scoped routes.
+mod scopes;
 /// Certificates.
 mod secrets;
 /// Times to live.

@@ -58,6 +58,13 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Whether one may have what another cannot have then: the address of a listener, the key of a scope.
+    pub const fn is_exclusive(self) -> bool {
+        matches!(self, Self::Listener | Self::ScopedRoute)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
