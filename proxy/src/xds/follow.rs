@@ -211,6 +211,8 @@ impl Follower {
                 Err(faults) => refused.push((*kind, Refusal { name: Some(offered.name.clone()), faults })),
             }
         }
+        let taken_back = self.inventory.settle(Kind::ScopedRoute).into_iter();
+        refused.extend(taken_back.map(|(name, faults)| (Kind::ScopedRoute, Refusal { name: Some(name), faults })));
         self.inventory.rest();
         self.cascade.clusters_told();
         self.cascade.listeners_told();

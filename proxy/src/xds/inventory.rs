@@ -1,6 +1,8 @@
 //! All resources that are known, as the server last told them and as they were last good. What is active is for
 //! [`crate::xds::cascade`] to say.
 
+/// Scopes of one key.
+mod conflict;
 /// From a resource's bytes to the model.
 mod parse;
 /// One type of resources.
@@ -236,6 +238,13 @@ impl Sink for Inventory {
         self.take(kind, offered, Origin::Server)
     }
 
+    fn settle(&mut self, kind: Kind) -> Vec<(String, Faults)> {
+        match kind {
+            Kind::ScopedRoute => conflict::settle(&mut self.scopes),
+            Kind::Cluster | Kind::Endpoint | Kind::Listener | Kind::Route | Kind::Secret => Vec::new(),
+        }
+    }
+
     /// Endpoints, routes and secrets stay as long as something refers to them, as in Envoy: only with a cluster or a listener do
     /// they go.
     fn remove(&mut self, kind: Kind, name: &str) {
@@ -259,6 +268,10 @@ pub struct Watched<'a>(pub &'a mut Inventory);
 impl Sink for Watched<'_> {
     fn offer(&mut self, kind: Kind, offered: &Offered) -> Result<(), Faults> {
         self.0.take(kind, offered, Origin::Watched)
+    }
+
+    fn settle(&mut self, kind: Kind) -> Vec<(String, Faults)> {
+        self.0.settle(kind)
     }
 
     fn remove(&mut self, kind: Kind, name: &str) {

@@ -58,13 +58,6 @@ impl Kind {
     }
 }
 
-impl Kind {
-    /// Whether one may have what another cannot have then: the address of a listener, the key of a scope.
-    pub const fn is_exclusive(self) -> bool {
-        matches!(self, Self::Listener | Self::ScopedRoute)
-    }
-}
-
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -113,6 +106,9 @@ pub trait Sink {
     /// # Errors
     /// All of its faults.
     fn offer(&mut self, kind: Kind, offered: &Offered) -> Result<(), Faults>;
+
+    /// All of an answer was offered. Of what was taken, this cannot be there together with the rest, and was taken back: why.
+    fn settle(&mut self, kind: Kind) -> Vec<(String, Faults)>;
 
     /// The server says that there is no such resource.
     fn remove(&mut self, kind: Kind, name: &str);

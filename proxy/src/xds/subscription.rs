@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use prost_types::Any;
 use xds_proto::google::rpc::Status;
 
-use crate::xds::invalid::Faults;
 use crate::xds::resource::{self, Kind, Offered, Refusal, Sink};
 
 /// Which resources of a type are wanted.
@@ -45,38 +44,29 @@ const LONGEST_ERROR: usize = 4096;
 const INVALID_ARGUMENT: i32 = 3;
 
 /// Offers resources to `sink`. One that is refused does not hold back the others; one that is there twice is refused as a
-/// whole, as nobody can tell which is meant. What another has until that one changes in the same answer is there after it.
-fn offer(kind: Kind, resources: Vec<Result<Offered, Refusal>>, sink: &mut impl Sink) -> (Vec<Offered>, Vec<Refusal>) {
+/// whole, as nobody can tell which is meant.
+pub(in crate::xds) fn offer(kind: Kind, resources: Vec<Result<Offered, Refusal>>, sink: &mut impl Sink) -> (Vec<Offered>, Vec<Refusal>) {
     let twice = named_twice(&resources);
     let mut accepted = Vec::new();
     let mut refused = Vec::new();
-    let mut left = Vec::new();
     for resource in resources {
-        match resource {
-            Ok(offered) if twice.contains(&offered.name) => refused.push(refusal(&offered, Faults::one("named twice in one answer"))),
-            Ok(offered) => left.push(offered),
+        let outcome = resource.and_then(|offered| {
+            let taken = if twice.contains(&offered.name) {
+                Err(crate::xds::invalid::Faults::one("named twice in one answer"))
+            } else {
+                sink.offer(kind, &offered)
+            };
+            taken.map_err(|faults| Refusal { name: Some(offered.name.clone()), faults }).map(|()| offered)
+        });
+        match outcome {
+            Ok(offered) => accepted.push(offered),
             Err(refusal) => refused.push(refusal),
         }
     }
-    loop {
-        let mut again = Vec::new();
-        let taken = accepted.len();
-        for offered in left {
-            match sink.offer(kind, &offered) {
-                Ok(()) => accepted.push(offered),
-                Err(faults) => again.push((offered, faults)),
-            }
-        }
-        if again.is_empty() || accepted.len() == taken || !kind.is_exclusive() {
-            refused.extend(again.into_iter().map(|(offered, faults)| refusal(&offered, faults)));
-            return (accepted, refused);
-        }
-        left = again.into_iter().map(|(offered, _)| offered).collect();
-    }
-}
-
-fn refusal(offered: &Offered, faults: Faults) -> Refusal {
-    Refusal { name: Some(offered.name.clone()), faults }
+    let taken_back = sink.settle(kind);
+    accepted.retain(|offered| !taken_back.iter().any(|(name, _)| *name == offered.name));
+    refused.extend(taken_back.into_iter().map(|(name, faults)| Refusal { name: Some(name), faults }));
+    (accepted, refused)
 }
 
 /// Takes all resources of an answer of the state of the world: how many were good, and those that were not. Of a type that is

@@ -176,13 +176,60 @@ async fn scopes_that_no_listener_asks_for_are_not_asked_for(dialect: Dialect) {
     sidecar.answers("/1", "a").await;
 }
 
+/// Envoy 1.40 takes the first of these answers, too, and has no scope for either key then.
 async fn keys_are_passed_on_from_scope_to_scope(dialect: Dialect) {
     let (control_plane, sidecar) = asks_for_scopes(dialect, proxy::command, &[says("ra", "a"), says("rb", "b")]).await;
     control_plane.send(SCOPES, "1", &[scope("one", "1", "ra"), scope("two", "2", "rb")]);
     sidecar.answers("/1", "a").await;
-    let nonce = control_plane.send(SCOPES, "2", &[scope("one", "2", "ra"), scope("two", "3", "rb")]);
+    let nonce = control_plane.send(SCOPES, "2", &[scope("one", "2", "ra"), scope("two", "1", "rb")]);
     control_plane.accepted(&nonce).await;
     sidecar.answers("/2", "a").await;
+    sidecar.answers("/1", "b").await;
+    let nonce = control_plane.send(SCOPES, "3", &[scope("one", "1", "ra"), scope("two", "3", "rb")]);
+    control_plane.accepted(&nonce).await;
+    sidecar.answers("/1", "a").await;
     sidecar.answers("/3", "b").await;
-    sidecar.is_answered_with("/1", 404).await;
+    sidecar.is_answered_with("/2", 404).await;
+}
+
+/// Fields of a scope, and whether it is taken; by whom alone, and why.
+const PROBES: &[(&str, &str, Result<bool, &str>)] = &[
+    ("name", r#""""#, Ok(false)),
+    ("key", "{}", Ok(false)),
+    ("key", r#"{"fragments": [{}]}"#, Ok(false)),
+    ("key", r#"{"fragments": [{"string_key": "1"}]}"#, Ok(false)),
+    ("key", r#"{"fragments": [{"string_key": "1"}, {"string_key": "2"}]}"#, Ok(true)),
+    ("key", r#"{"fragments": [{"string_key": ""}]}"#, Ok(true)),
+    ("on_demand", "true", Ok(true)),
+    ("route_configuration_name", r#""""#, Ok(false)),
+    ("route_configuration", r#"{"name": "within", "virtual_hosts": [{"name": "all", "domains": []}]}"#, Ok(false)),
+    ("route_configuration", r#"{"name": "within"}"#, Err("nobody could say which of the two counts")),
+];
+
+/// Whether each of the probes is taken.
+async fn verdicts(program: fn(&Path) -> Command) -> Vec<bool> {
+    let (control_plane, _sidecar) = asks_for_scopes(Dialect::Sotw, program, &[says("ra", "a")]).await;
+    let good = scope("good", "1", "ra");
+    let mut verdicts = Vec::new();
+    for (number, (field, text, _)) in PROBES.iter().enumerate() {
+        let mut probe = scope("probe", "probe", "ra");
+        probe[*field] = serde_json::from_str(text).unwrap();
+        let nonce = control_plane.send(SCOPES, &format!("probe-{number}"), &[good.clone(), probe]);
+        verdicts.push(control_plane.reply(&nonce).await.error().is_none());
+        let nonce = control_plane.send(SCOPES, &format!("good-{number}"), std::slice::from_ref(&good));
+        control_plane.accepted(&nonce).await;
+    }
+    verdicts
+}
+
+#[tokio::test]
+async fn envoy_refuses_the_scopes_that_are_refused_here() {
+    let (ours, theirs) = (verdicts(proxy::command).await, verdicts(envoy::command).await);
+    for ((field, text, expected), verdicts) in PROBES.iter().zip(ours.into_iter().zip(theirs)) {
+        let fits = match expected {
+            Ok(taken) => verdicts == (*taken, *taken),
+            Err(_) => verdicts == (false, true),
+        };
+        assert!(fits, "{field} {text} is to be {expected:?}; taken here, by Envoy: {verdicts:?}");
+    }
 }

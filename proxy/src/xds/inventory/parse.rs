@@ -41,7 +41,7 @@ pub(super) trait Parse: Sized {
     /// All of it decides who may do what.
     const IS_DECISIVE: bool = false;
 
-    /// It may turn out that it cannot serve.
+    /// It may turn out that it cannot serve, or not together with others of the same answer.
     const IS_ON_TRIAL: bool = false;
 
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self>;
@@ -91,14 +91,10 @@ impl Parse for Listener {
 impl Parse for Scope {
     type Wire = route_wire::ScopedRouteConfiguration;
 
+    const IS_ON_TRIAL: bool = true;
+
     fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
         scope::scope(wire, parser)
-    }
-
-    /// Requests have one scope.
-    fn fits_beside(&self, name: &str, others: &Table<Self>) -> Result<(), Faults> {
-        let taken = others.values().find(|(other, scope)| *other != name && scope.key == self.key);
-        taken.map_or(Ok(()), |(other, _)| Err(Faults::one(format_args!("key: scope {other:?} has the same key as {name:?}"))))
     }
 }
 

@@ -8,9 +8,11 @@ use xds_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use xds_proto::envoy::config::listener::v3::Listener;
 use xds_proto::envoy::config::route::v3::{RouteConfiguration, ScopedRouteConfiguration};
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
+use xds_proto::envoy::service::discovery::v3::Resource;
 
 use crate::xds::inventory::{Basis, Inventory};
-use crate::xds::resource::{Kind, Offered, Sink as _};
+use crate::xds::resource::{self, Kind, Offered, Sink as _};
+use crate::xds::subscription;
 
 /// Of a proxy that follows a server.
 pub(crate) fn with_server() -> Basis {
@@ -86,7 +88,20 @@ pub(crate) fn listener(name: &str, port: u16, routes: &str) -> (Kind, Json) {
 pub(crate) fn offer(inventory: &mut Inventory, version: &str, (kind, resource): &(Kind, Json)) -> Result<(), String> {
     let name = resource.get("name").or_else(|| resource.get("cluster_name")).and_then(Json::as_str).unwrap().to_owned();
     let offered = Offered { name, version: version.to_owned(), ttl: None, body: Some(packed(*kind, resource)) };
-    inventory.offer(*kind, &offered).map_err(|faults| faults.to_string())
+    inventory.offer(*kind, &offered).map_err(|faults| faults.to_string())?;
+    inventory.settle(*kind).pop().map_or(Ok(()), |(_, faults)| Err(faults.to_string()))
+}
+
+/// Offers resources of one type and one answer; what was refused, and why.
+pub(crate) fn offer_all(inventory: &mut Inventory, version: &str, resources: &[(Kind, Json)]) -> Vec<String> {
+    let wrapped = |(kind, resource): &(Kind, Json)| Resource {
+        version: version.to_owned(),
+        resource: Some(packed(*kind, resource)),
+        ..Resource::default()
+    };
+    let read = resources.iter().map(|resource| resource::read_wrapped(resource.0, &wrapped(resource))).collect();
+    let (_, refused) = subscription::offer(resources[0].0, read, inventory);
+    refused.iter().map(ToString::to_string).collect()
 }
 
 #[test]

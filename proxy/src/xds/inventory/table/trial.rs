@@ -1,5 +1,5 @@
-//! A resource that is good may still not be able to serve: the address of a listener may be taken. Until it does, the one before
-//! it is kept, to be what is known again if it does not.
+//! A resource that is good may still not be able to serve: the address of a listener may be taken, the key of a scope. Until it
+//! does, the one before it is kept, to be what is known again if it does not.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -38,14 +38,31 @@ impl<T> Table<T> {
         settled
     }
 
+    /// Forgets all that was there before: what was accepted stays.
+    pub(in crate::xds::inventory) fn keep(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.before = None);
+    }
+
+    /// What was accepted cannot stay; what was there before is there again.
+    pub(in crate::xds::inventory) fn revert(&mut self, name: &str, faults: &Faults) {
+        let Some(entry) = self.entries.get_mut(name) else { return };
+        let before = entry.before.take().map(|before| *before);
+        if let Some(known) = std::mem::replace(&mut entry.known, before) {
+            entry.refused = known.refused(faults);
+        }
+        self.changes = self.changes.wrapping_add(1);
+    }
+
+    /// With which change of the table a resource came, if it is known.
+    pub(in crate::xds::inventory) fn age(&self, name: &str) -> Option<u64> {
+        self.get(name)?.known.as_ref().map(|known| known.change)
+    }
+
     /// What was accepted cannot serve; `serving` does, as before. `false` if another one has come already.
     pub(in crate::xds) fn take_back(&mut self, name: &str, failed: &Arc<T>, serving: Option<&Arc<T>>, faults: &Faults) -> bool {
         let Some(entry) = self.entries.get_mut(name) else { return false };
         let Some(known) = entry.known.take_if(|known| is(known.value.as_ref(), failed)) else { return false };
-        if let Some(body) = &known.body {
-            let refused = Refused { version: known.version.clone(), body: body.clone(), faults: faults.clone(), at: SystemTime::now() };
-            entry.refused = Some(refused);
-        }
+        entry.refused = known.refused(faults);
         let before = entry.before.take().filter(|before| serving.is_some_and(|serving| is(before.value.as_ref(), serving)));
         entry.known = match (before, serving) {
             (Some(before), _) => Some(*before),
@@ -55,6 +72,14 @@ impl<T> Table<T> {
         };
         self.changes = self.changes.wrapping_add(1);
         true
+    }
+}
+
+impl<T> Known<T> {
+    /// It is refused after all; of the bootstrap file there is nothing to tell.
+    fn refused(&self, faults: &Faults) -> Option<Refused> {
+        let body = self.body.clone()?;
+        Some(Refused { version: self.version.clone(), body, faults: faults.clone(), at: SystemTime::now() })
     }
 }
 
