@@ -57,11 +57,14 @@ impl BindError {
     }
 
     fn advice(&self) -> &'static str {
-        match self.cause.kind() {
-            io::ErrorKind::AddrInUse => "; another process has it, see `ss -ltnp`",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
-            _ => "",
+        let kind = self.cause.kind();
+        if kind == io::ErrorKind::AddrInUse {
+            return "; another process has it, see `ss -ltnp`";
         }
+        if kind == io::ErrorKind::PermissionDenied {
+            return "; ports below 1024 need CAP_NET_BIND_SERVICE";
+        }
+        ""
     }
 }
 

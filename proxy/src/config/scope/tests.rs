@@ -39,9 +39,12 @@ fn element(separator: &str, key: &str) -> Extract {
     Extract::Element { separator: separator.to_owned(), key: key.to_owned() }
 }
 
+/// Values of the header, the part that is asked for, and what it is.
+type Case = (&'static [&'static [u8]], KeyFragment, Option<&'static [u8]>);
+
 #[test]
 fn a_part_of_a_key_is_an_element_of_the_first_value() {
-    let cases: &[(&[&[u8]], KeyFragment, Option<&[u8]>)] = &[
+    let cases: &[Case] = &[
         (&[], fragment("", Extract::Index(0)), None),
         (&[b""], fragment("", Extract::Index(0)), Some(b"")),
         (&[b"a;b"], fragment("", Extract::Index(0)), Some(b"a;b")),

@@ -290,7 +290,7 @@ async fn a_scope_goes_when_it_is_taken_away() {
 #[tokio::test(start_paused = true)]
 async fn a_key_leads_to_the_scope_that_has_it_now() {
     let mut mesh = scoped();
-    let error = offer(&mut mesh.inventory, "2", &scope("c", "1", "s")).unwrap_err().to_string();
+    let error = offer(&mut mesh.inventory, "2", &scope("c", "1", "s")).unwrap_err();
     assert_eq!(error, "key: scope \"a\" has the same key as \"c\"");
     mesh.tell(&scope("a", "9", "later"));
     assert_eq!(scopes(&mesh), shown(&[("a", "1", "r"), ("b", "2", "s")]), "its routes are not there yet");

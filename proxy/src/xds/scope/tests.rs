@@ -76,14 +76,21 @@ fn an_element_may_be_found_by_its_name() {
     assert_eq!(parsed(&routes).unwrap().key, [fragment]);
 }
 
+/// A good one, the field that is changed in it, to what, and what is said then.
+type Case = (Json, String, Json, String);
+
+#[track_caller]
+fn are_refused(cases: impl IntoIterator<Item = Case>) {
+    for (base, path, value, expected) in cases {
+        assert_eq!(refusal(base, &path, value), expected, "{path}");
+    }
+}
+
 #[test]
-fn each_fault_is_told_with_its_place() {
-    let list = "/scoped_route_configurations_list/scoped_route_configurations";
-    let at_list = "scoped_route_configurations_list.scoped_route_configurations";
+fn each_fault_of_a_key_is_told_with_its_place() {
     let extractor = "/scope_key_builder/fragments/0/header_value_extractor";
     let at_extractor = "scope_key_builder.fragments[0].header_value_extractor";
-    let file = json!({"path_config_source": {"path": concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")}});
-    let cases = [
+    are_refused([
         (good(), "/name".to_owned(), json!(""), "name: must not be empty".to_owned()),
         (good(), "/scope_key_builder".into(), Json::Null, "scope_key_builder: required".into()),
         (good(), "/scope_key_builder/fragments".into(), json!([]), "scope_key_builder.fragments: at least one is required".into()),
@@ -109,6 +116,15 @@ fn each_fault_is_told_with_its_place() {
             json!({"name": "x", "element": {"separator": "=", "key": ""}}),
             format!("{at_extractor}.element.key: must not be empty"),
         ),
+    ]);
+}
+
+#[test]
+fn each_fault_of_a_list_or_a_source_is_told_with_its_place() {
+    let list = "/scoped_route_configurations_list/scoped_route_configurations";
+    let at_list = "scoped_route_configurations_list.scoped_route_configurations";
+    let file = json!({"path_config_source": {"path": concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")}});
+    are_refused([
         (
             good(),
             "/scoped_route_configurations_list".into(),
@@ -149,10 +165,7 @@ fn each_fault_is_told_with_its_place() {
             "scoped_rds.scoped_rds_config_source: a file is not supported here, only ads and self".into(),
         ),
         (served(), "/rds_config_source".into(), file, "rds_config_source: a file is not supported here, only ads and self".into()),
-    ];
-    for (base, path, value, expected) in cases {
-        assert_eq!(refusal(base, &path, value), expected, "{path}");
-    }
+    ]);
 }
 
 #[test]
