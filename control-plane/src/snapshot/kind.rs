@@ -1,0 +1,53 @@
+use std::fmt;
+
+use xds_proto::any;
+use xds_proto::type_url;
+
+/// A type of resource, in the order in which changes are sent: what is referred to before what refers to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// `Cluster` (CDS).
+    Cluster,
+    /// `ClusterLoadAssignment` (EDS).
+    Endpoint,
+    /// `Listener` (LDS).
+    Listener,
+    /// `RouteConfiguration` (RDS).
+    Route,
+    /// `Secret` (SDS).
+    Secret,
+}
+
+impl Kind {
+    /// Every one, in order.
+    pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route, Self::Secret];
+
+    /// As it is named on the wire.
+    pub const fn type_url(self) -> &'static str {
+        match self {
+            Self::Cluster => type_url::CLUSTER,
+            Self::Endpoint => type_url::CLUSTER_LOAD_ASSIGNMENT,
+            Self::Listener => type_url::LISTENER,
+            Self::Route => type_url::ROUTE_CONFIGURATION,
+            Self::Secret => type_url::SECRET,
+        }
+    }
+
+    /// The type of this name, whatever its domain.
+    pub fn from_type_url(url: &str) -> Option<Self> {
+        let name = any::type_name(url)?;
+        Self::ALL.into_iter().find(|kind| any::type_name(kind.type_url()) == Some(name))
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "clusters",
+            Self::Endpoint => "endpoints",
+            Self::Listener => "listeners",
+            Self::Route => "routes",
+            Self::Secret => "secrets",
+        })
+    }
+}
