@@ -25,7 +25,7 @@ impl<T> Table<T> {
         T: 'a,
     {
         let mut settled = false;
-        for (name, entry) in &mut self.entries {
+        for (name, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.before.is_some()) {
             let Some(value) = entry.known.as_ref().and_then(|known| known.value.as_ref()) else { continue };
             // One that waits for secrets has the value of the one before.
             let is_new = |before: &mut Box<Known<T>>| !is(before.value.as_ref(), value);
