@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ninon_tests::control_plane::{ControlPlane, Dialect};
-use ninon_tests::{envoy, proxy};
+use ninon_tests::{envoy, ports, proxy};
 use serde_json::{Value, json};
 
 use super::both;
@@ -17,10 +17,11 @@ both!(
     scopes_are_shown_and_counted,
     scopes_that_no_listener_asks_for_are_not_asked_for,
     keys_are_passed_on_from_scope_to_scope,
+    a_listener_of_the_bootstrap_file_waits_for_scopes,
 );
 
 /// A listener whose requests are told apart by the first step of their path.
-fn scoped(name: &str, port: u16) -> Value {
+pub fn scoped(name: &str, port: u16) -> Value {
     let extractor = json!({ "name": ":path", "element_separator": "/", "index": 1 });
     let routes = json!({
         "name": "by-path",
@@ -31,7 +32,7 @@ fn scoped(name: &str, port: u16) -> Value {
     listener_with(name, port, json!({ "scoped_routes": routes }))
 }
 
-fn scope(name: &str, key: &str, routes: &str) -> Value {
+pub fn scope(name: &str, key: &str, routes: &str) -> Value {
     let key = json!({ "fragments": [{ "string_key": key }] });
     json!({ "@type": SCOPES, "name": name, "key": key, "route_configuration_name": routes })
 }
@@ -154,15 +155,16 @@ async fn scopes_that_no_listener_asks_for_are_not_asked_for(dialect: Dialect) {
     sidecar.answers("/1", "a").await;
     control_plane.forget();
     let nonce = control_plane.send(LISTENER, "2", &[listener("in", sidecar.port, "table")]);
-    control_plane.accepted(&nonce).await;
+    let stream = control_plane.accepted(&nonce).await.stream;
     sidecar.answers("/1", "unscoped").await;
     if dialect == Dialect::Delta {
         assert_eq!(control_plane.request_of(SCOPES).await.unsubscribed(), ["*"]);
     }
-    control_plane.forget();
     control_plane.end();
-    control_plane.request_of(ROUTES).await;
-    assert!(control_plane.heard(|request| request.type_url() == SCOPES).is_none(), "{:?}", control_plane.untaken());
+    while control_plane.request_of(ROUTES).await.stream == stream {}
+    let asked = control_plane.heard(|request| request.stream != stream && request.type_url() == SCOPES);
+    assert!(asked.is_none(), "{asked:?}");
+    control_plane.forget();
     let nonce = control_plane.send(LISTENER, "3", &[scoped("in", sidecar.port)]);
     let request = control_plane.request_of(SCOPES).await;
     match dialect {
@@ -190,6 +192,26 @@ async fn keys_are_passed_on_from_scope_to_scope(dialect: Dialect) {
     sidecar.answers("/1", "a").await;
     sidecar.answers("/3", "b").await;
     sidecar.is_answered_with("/2", 404).await;
+}
+
+async fn a_listener_of_the_bootstrap_file_waits_for_scopes(dialect: Dialect) {
+    let (control_plane, port) = (ControlPlane::new(dialect), ports::free());
+    let listen = |bootstrap: &mut Value| {
+        let mut listener = scoped("fixed", port);
+        listener.as_object_mut().unwrap().remove("@type");
+        bootstrap["static_resources"]["listeners"] = json!([listener]);
+    };
+    let mut sidecar = Sidecar::launch(&control_plane, &[control_plane.port()], listen, proxy::command);
+    sidecar.port = port;
+    control_plane.serve(CLUSTER, &[]);
+    control_plane.serve(LISTENER, &[]);
+    control_plane.request_of(SCOPES).await;
+    assert!(!sidecar.is_open().await, "it has no scopes yet");
+    control_plane.send(SCOPES, "1", &[scope("one", "1", "ra")]);
+    control_plane.request_naming(ROUTES, "ra").await;
+    assert!(!sidecar.is_open().await, "nor their routes");
+    control_plane.send(ROUTES, "1", &[says("ra", "a")]);
+    sidecar.answers("/1", "a").await;
 }
 
 /// Fields of a scope, and whether it is taken; by whom alone, and why.
