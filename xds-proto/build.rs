@@ -39,6 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         file.message_type.iter_mut().for_each(allow_deprecated);
     }
     let mut config = prost_build::Config::new();
+    // Ordered: the same message is encoded into the same bytes every time, so that a version can be a hash of them.
+    config.btree_map(["."]);
     config.bytes(["."]).enable_type_names().type_name_domain(["."], "type.googleapis.com");
     config.include_file("modules.rs").skip_debug(WITHOUT_DEBUG);
     tonic_prost_build::configure().compile_fds_with_config(set, config)?;

@@ -1,8 +1,12 @@
 //! Resources for a proxy: immutable, encoded once, and shared by all streams that are sent them.
 //!
 //! A snapshot is made of layers, so that what many proxies see alike is held once: a service's clusters and endpoints are the same
-//! for all who may call it, and only its inbound side is a proxy's own.
+//! for all who may call it, and only its inbound side is a proxy's own. A name is looked for in one layer after the other, so they
+//! are few. A layer that stays is the same `Arc` in the next snapshot, and one that changes keeps its place: what differs is found
+//! by comparing layer with layer, once for all streams.
 
+/// What makes one set of another.
+pub mod diff;
 /// The types of resources.
 pub mod kind;
 /// One resource.
@@ -13,7 +17,7 @@ pub mod set;
 use std::sync::Arc;
 
 use kind::Kind;
-use resource::Resource;
+use resource::{Resource, Version};
 use set::Set;
 
 /// What a proxy is to see at one time.
@@ -50,6 +54,16 @@ impl Snapshot {
     /// Resources of one type, layer by layer.
     pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Arc<Set>> {
         self.layers.iter().map(move |layer| layer.of(kind))
+    }
+
+    /// A name for the content of all resources of one type.
+    pub fn version(&self, kind: Kind) -> Version {
+        Version::of_all(self.of(kind).map(|set| ("", set.version())))
+    }
+
+    /// Whether another has the very same sets of one type.
+    pub fn shares(&self, kind: Kind, other: &Self) -> bool {
+        self.layers.len() == other.layers.len() && self.of(kind).zip(other.of(kind)).all(|(mine, theirs)| Arc::ptr_eq(mine, theirs))
     }
 
     /// One resource.

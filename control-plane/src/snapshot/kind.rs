@@ -33,6 +33,22 @@ impl Kind {
         }
     }
 
+    /// Its place in [`ALL`](Self::ALL).
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Cluster => 0,
+            Self::Endpoint => 1,
+            Self::Listener => 2,
+            Self::Route => 3,
+            Self::Secret => 4,
+        }
+    }
+
+    /// Whether a state-of-the-world answer lists everything that was asked for, so that what is not in it does not exist.
+    pub const fn is_listed_whole(self) -> bool {
+        matches!(self, Self::Cluster | Self::Listener)
+    }
+
     /// The type of this name, whatever its domain.
     pub fn from_type_url(url: &str) -> Option<Self> {
         let name = any::type_name(url)?;
@@ -49,5 +65,18 @@ impl fmt::Display for Kind {
             Self::Route => "routes",
             Self::Secret => "secrets",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_has_its_place_and_its_url() {
+        for (index, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind.index(), index);
+            assert_eq!(Kind::from_type_url(kind.type_url()), Some(kind));
+        }
     }
 }

@@ -250,7 +250,7 @@ fn of_service(mesh: &Mesh, service: &Service, form: Form) -> Made {
     Made { exports: service.exports.clone(), clusters, endpoints }
 }
 
-fn encoded<M: Message + ProstName>(name: &str, message: &M) -> Arc<Resource> {
+fn encoded<M: Message + ProstName + 'static>(name: &str, message: &M) -> Arc<Resource> {
     Arc::new(Resource::new(name, message))
 }
 

@@ -3,7 +3,7 @@
 //! The only filter is the router, which has none, so every setting belongs to a filter that is not there: it is refused, since it
 //! may decide who may do what, unless the operator marked it as optional.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use prost_types::Any;
 use xds_proto::any;
@@ -12,7 +12,7 @@ use xds_proto::envoy::config::route::v3::FilterConfig;
 use crate::xds::invalid::Parser;
 
 /// The field `typed_per_filter_config`.
-pub fn check(settings: &HashMap<String, Any>, parser: &mut Parser) {
+pub fn check(settings: &BTreeMap<String, Any>, parser: &mut Parser) {
     let mut names: Vec<_> = settings.iter().collect();
     names.sort_by_key(|(name, _)| *name);
     parser.at("typed_per_filter_config", |parser| {

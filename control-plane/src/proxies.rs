@@ -1,0 +1,234 @@
+//! What operators see of connected proxies: who they are, what they were sent, what they said to it, and the load they report.
+//!
+//! Plain data and counters. `push` enters what happens; the API and the metrics read it.
+
+/// Sums of what happened, for metrics.
+pub mod counters;
+/// The load that clients report.
+pub mod load;
+/// Who a proxy says it is.
+pub mod node;
+/// What a proxy was sent and what it said to it.
+pub mod status;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use counters::Counters;
+use load::Loads;
+use node::{About, Node};
+use status::{Dialect, Held, TypeStatus};
+
+/// How many that are gone stay listed.
+const GONE: usize = 200;
+
+/// A stream, asked for what it holds.
+pub trait Observed: Send + Sync {
+    /// By type.
+    fn types(&self) -> Vec<TypeStatus>;
+    /// By resource.
+    fn held(&self) -> Vec<Held>;
+}
+
+/// All of them.
+pub struct Proxies {
+    streams: Mutex<Streams>,
+    most: usize,
+    clock: (Instant, SystemTime),
+    /// For metrics.
+    pub counters: Counters,
+    /// As reported.
+    pub loads: Loads,
+}
+
+#[derive(Default)]
+struct Streams {
+    next: u64,
+    connected: BTreeMap<u64, Entry>,
+    gone: VecDeque<Proxy>,
+}
+
+struct Entry {
+    node: Arc<Node>,
+    about: About,
+    dialect: Dialect,
+    since: SystemTime,
+    stream: Arc<dyn Observed>,
+}
+
+/// A proxy's stream as operators see it.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// Streams are counted.
+    pub stream: u64,
+    /// Who it says it is.
+    pub node: Arc<Node>,
+    /// What it was found to be.
+    pub about: About,
+    /// How it speaks.
+    pub dialect: Dialect,
+    /// When the stream began.
+    pub since: SystemTime,
+    /// When the stream ended, and why.
+    pub gone: Option<(SystemTime, String)>,
+    /// What it was sent, by type.
+    pub types: Vec<TypeStatus>,
+}
+
+/// There are as many streams as there may be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+impl Proxies {
+    /// Nobody is connected.
+    pub fn new(most: usize) -> Arc<Self> {
+        let clock = (Instant::now(), SystemTime::now());
+        Arc::new(Self { streams: Mutex::default(), most, clock, counters: Counters::default(), loads: Loads::default() })
+    }
+
+    /// A stream begins; it is over when what is returned is dropped.
+    ///
+    /// # Errors
+    /// If there are too many.
+    pub fn connect(
+        self: &Arc<Self>,
+        node: Arc<Node>,
+        about: About,
+        dialect: Dialect,
+        stream: Arc<dyn Observed>,
+    ) -> Result<Connected, TooMany> {
+        let mut streams = self.lock();
+        if streams.connected.len() >= self.most {
+            return Err(TooMany);
+        }
+        streams.next += 1;
+        let id = streams.next;
+        streams.connected.insert(id, Entry { node, about, dialect, since: SystemTime::now(), stream });
+        drop(streams);
+        self.counters.connected(dialect);
+        Ok(Connected { proxies: Arc::clone(self), id, dialect, reason: "the client is gone".to_owned() })
+    }
+
+    /// Those that are connected, in the order of their coming, and then some that are gone, the last first.
+    pub fn list(&self) -> Vec<Proxy> {
+        let streams = self.lock();
+        let connected: Vec<_> = streams.connected.iter().map(|(id, entry)| (entry.seen(*id), Arc::clone(&entry.stream))).collect();
+        let gone: Vec<_> = streams.gone.iter().rev().cloned().collect();
+        drop(streams);
+        let connected = connected.into_iter().map(|(proxy, stream)| Proxy { types: stream.types(), ..proxy });
+        connected.chain(gone).collect()
+    }
+
+    /// How many streams there are.
+    pub fn len(&self) -> usize {
+        self.lock().connected.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the client of a stream holds.
+    pub fn held(&self, stream: u64) -> Option<Vec<Held>> {
+        let entry = self.lock().connected.get(&stream).map(|entry| Arc::clone(&entry.stream));
+        entry.map(|stream| stream.held())
+    }
+
+    /// The time of day at a moment.
+    pub fn time(&self, at: Instant) -> SystemTime {
+        let (instant, time) = self.clock;
+        time + at.saturating_duration_since(instant)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    fn seen(&self, stream: u64) -> Proxy {
+        let (node, about) = (Arc::clone(&self.node), self.about.clone());
+        Proxy { stream, node, about, dialect: self.dialect, since: self.since, gone: None, types: Vec::new() }
+    }
+}
+
+/// Keeps a stream listed as connected.
+pub struct Connected {
+    proxies: Arc<Proxies>,
+    id: u64,
+    dialect: Dialect,
+    /// Why it ends.
+    pub reason: String,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let Some(entry) = self.proxies.lock().connected.remove(&self.id) else { return };
+        self.proxies.counters.disconnected(self.dialect);
+        let gone = Some((SystemTime::now(), std::mem::take(&mut self.reason)));
+        let proxy = Proxy { gone, types: entry.stream.types(), ..entry.seen(self.id) };
+        let mut streams = self.proxies.lock();
+        streams.gone.push_back(proxy);
+        if streams.gone.len() > GONE {
+            streams.gone.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Silent;
+
+    impl Observed for Silent {
+        fn types(&self) -> Vec<TypeStatus> {
+            Vec::new()
+        }
+
+        fn held(&self) -> Vec<Held> {
+            Vec::new()
+        }
+    }
+
+    fn connect(proxies: &Arc<Proxies>, id: &str) -> Result<Connected, TooMany> {
+        let node = Node { id: id.to_owned(), ..Node::default() };
+        proxies.connect(Arc::new(node), About::default(), Dialect::Delta, Arc::new(Silent))
+    }
+
+    fn listed(proxies: &Proxies) -> Vec<(String, Option<String>)> {
+        proxies.list().into_iter().map(|proxy| (proxy.node.id.clone(), proxy.gone.map(|(_, reason)| reason))).collect()
+    }
+
+    #[test]
+    fn one_that_goes_stays_listed_with_the_reason() {
+        let proxies = Proxies::new(10);
+        let mut first = connect(&proxies, "a").unwrap();
+        let _second = connect(&proxies, "b").unwrap();
+        first.reason = "it was told to".to_owned();
+        drop(first);
+        assert_eq!(listed(&proxies), [("b".to_owned(), None), ("a".to_owned(), Some("it was told to".to_owned()))]);
+        assert_eq!(proxies.len(), 1);
+    }
+
+    #[test]
+    fn those_that_are_gone_are_forgotten_in_the_end() {
+        let proxies = Proxies::new(10);
+        (0..GONE + 5).for_each(|id| drop(connect(&proxies, &id.to_string())));
+        let listed = listed(&proxies);
+        assert_eq!((listed.len(), listed[0].0.as_str()), (GONE, (GONE + 4).to_string().as_str()));
+    }
+
+    #[test]
+    fn there_are_no_more_than_there_may_be() {
+        let proxies = Proxies::new(1);
+        let first = connect(&proxies, "a");
+        assert_eq!(connect(&proxies, "b").err(), Some(TooMany));
+        drop(first);
+        assert!(connect(&proxies, "b").is_ok());
+    }
+}

@@ -1,0 +1,139 @@
+//! Brings every proxy what it lacks, over xDS: the aggregated discovery service in both dialects, and what goes with it.
+//!
+//! [`stream`] decides what to say and does no I/O. [`session`] feeds it with a client's requests and with snapshots; [`body`] takes
+//! answers from it when the connection has room, so a client that does not read costs no more than what it was last written. Where
+//! snapshots come from is a [`Directory`].
+
+/// An answer, and its bytes.
+pub mod answer;
+/// The answers of a stream, as an HTTP body.
+pub mod body;
+/// What clients were sent, for tools.
+pub mod client_status;
+/// Connections, and how they are cut.
+pub mod connection;
+/// One type on one stream.
+pub mod lane;
+/// The load that clients report.
+pub mod load;
+/// Names that a stream asks for.
+pub mod names;
+/// The way from one snapshot to the next.
+pub mod pass;
+/// What a client says.
+pub mod request;
+/// Serves a listener.
+pub mod server;
+/// The aggregated discovery service.
+pub mod service;
+/// One stream's task.
+pub mod session;
+/// A stream without its bytes.
+pub mod stream;
+/// What is asked for of one type, and what is held.
+pub mod subscription;
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::proxies::Proxies;
+use crate::proxies::node::{About, Node};
+use crate::snapshot::Snapshot;
+
+pub use server::{Fault, routes, serve};
+
+/// Knows what each client is to see.
+pub trait Directory: Send + Sync + 'static {
+    /// A client's stream begins.
+    ///
+    /// # Errors
+    /// If it is to see nothing; the client is told why.
+    fn join(&self, node: &Node) -> Result<Joined, Refusal>;
+}
+
+/// What a client is to see.
+pub struct Joined {
+    /// What it was found to be.
+    pub about: About,
+    /// The newest snapshot. Clients that see the same share one. When the sender is gone, the stream ends.
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    /// Dropped when the stream is over.
+    pub alive: Option<Box<dyn Any + Send>>,
+}
+
+/// Why a client is to see nothing, as a sentence for its operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// What it says of itself makes no sense.
+    Invalid(String),
+    /// It is not who it would have to be.
+    Denied(String),
+    /// There is nothing to see yet.
+    Unavailable(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(reason) | Self::Denied(reason) | Self::Unavailable(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// How streams are served.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This replica, as clients are told.
+    pub identifier: Arc<str>,
+    /// How long what a client was sent of one type waits for its replies about another: the time that it takes to warm clusters.
+    pub patience: Duration,
+    /// A client that neither reads nor replies for so long is sent away.
+    pub stall: Duration,
+    /// Names that one stream may ask for.
+    pub names: usize,
+    /// The longest request, in bytes.
+    pub request: usize,
+    /// How often a silent connection is asked whether it lives.
+    pub ping: Duration,
+    /// How long it has to answer.
+    pub pong: Duration,
+    /// How long streams have to end when all are told to.
+    pub farewell: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            identifier: Arc::from("ninon"),
+            // Endpoints of a new cluster are there within a round trip; a cluster that cannot warm must not hold up routes for long.
+            patience: Duration::from_secs(2),
+            stall: Duration::from_secs(300),
+            // Some twenty times what a large mesh has.
+            names: 100_000,
+            // What gRPC libraries allow by default; 30,000 names of resources with their versions.
+            request: 4 * 1024 * 1024,
+            ping: Duration::from_secs(30),
+            pong: Duration::from_secs(20),
+            farewell: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What all streams share.
+pub struct Push {
+    directory: Box<dyn Directory>,
+    proxies: Arc<Proxies>,
+    settings: Settings,
+    stop: watch::Receiver<bool>,
+}
+
+impl Push {
+    /// Streams end when `stop` says so, or when its sender is gone.
+    pub fn new(directory: impl Directory, proxies: Arc<Proxies>, settings: Settings, stop: watch::Receiver<bool>) -> Arc<Self> {
+        Arc::new(Self { directory: Box::new(directory), proxies, settings, stop })
+    }
+}

@@ -1,0 +1,107 @@
+//! One type on one stream: what is asked for, what was sent, and what became of it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::proxies::status::{Refusal, TypeStatus};
+use crate::push::subscription::Subscription;
+use crate::snapshot::kind::Kind;
+use crate::snapshot::resource::Version;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Lane {
+    /// What is asked for.
+    pub subscription: Subscription,
+    /// It never named a resource, and so asks for all.
+    pub is_silent: bool,
+    /// The newest answer.
+    pub nonce: Option<u64>,
+    /// Answers that the client has not replied to.
+    pub unacknowledged: Vec<u64>,
+    /// Since when it is silent about one.
+    pub waiting_since: Option<Instant>,
+    /// Since when something could be sent, were it not for others.
+    pub blocked_since: Option<Instant>,
+    /// Nothing is sent before.
+    pub not_before: Option<Instant>,
+    /// When the content came that was not yet sent, and that is on its way.
+    pub changed: Option<Instant>,
+    pushed: Option<Instant>,
+    refused: bool,
+    /// For operators.
+    pub status: TypeStatus,
+}
+
+impl Lane {
+    /// Nothing was said yet.
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            subscription: Subscription::new(kind),
+            is_silent: false,
+            nonce: None,
+            unacknowledged: Vec::new(),
+            waiting_since: None,
+            blocked_since: None,
+            not_before: None,
+            changed: None,
+            pushed: None,
+            refused: false,
+            status: TypeStatus::new(kind),
+        }
+    }
+
+    /// Whether the client has not replied to something.
+    pub fn is_waiting(&self) -> bool {
+        !self.unacknowledged.is_empty()
+    }
+
+    /// Whether what is held back has been so for long enough.
+    pub fn is_out_of_patience(&mut self, now: Instant, patience: Duration) -> bool {
+        now.duration_since(*self.blocked_since.get_or_insert(now)) >= patience
+    }
+
+    /// A pass begins.
+    pub fn begin(&mut self) {
+        self.blocked_since = None;
+        self.not_before = None;
+        self.pushed = self.changed.take();
+        self.refused = false;
+    }
+
+    /// An answer is on its way.
+    pub fn sent(&mut self, nonce: u64, version: Version, now: Instant) {
+        self.nonce = Some(nonce);
+        self.unacknowledged.push(nonce);
+        self.waiting_since.get_or_insert(now);
+        self.status.sent = Some((version, now));
+    }
+
+    /// There was nothing to send: the client holds what there is.
+    pub fn has_it_all(&mut self, now: Instant) {
+        if !self.is_waiting() && self.status.refusal.is_none() {
+            let version = self.subscription.version();
+            self.status.sent = Some((version, now));
+            self.status.acknowledged = Some((version, now));
+        }
+    }
+
+    /// The client replied to an answer; how long ago its content came, if this was the last word on it.
+    pub fn replied(&mut self, nonce: u64, refusal: Option<String>, now: Instant) -> Option<Duration> {
+        let at = self.unacknowledged.iter().position(|known| *known == nonce)?;
+        self.unacknowledged.remove(at);
+        let version = self.status.sent.map(|(version, _)| version).unwrap_or_default();
+        if let Some(message) = refusal {
+            self.refused = true;
+            self.status.refusal = Some(Refusal { nonce, version, at: now, message });
+        }
+        self.waiting_since = self.is_waiting().then_some(now);
+        if self.is_waiting() || self.subscription.is_passing() || self.refused {
+            return None;
+        }
+        self.status.acknowledged = Some((version, now));
+        self.status.refusal = None;
+        self.pushed.take().map(|came| now.duration_since(came))
+    }
+}

@@ -1,0 +1,75 @@
+//! The aggregated discovery service: streams of both dialects.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderValue, Request, Response, header};
+use prost::Message;
+use tonic::Status;
+use tonic::body::Body as GrpcBody;
+use tonic::codec::{Codec as _, Streaming};
+use tonic::server::NamedService;
+use tonic_prost::ProstCodec;
+use xds_proto::envoy::service::discovery::v3 as wire;
+
+use crate::proxies::node::Identity;
+use crate::push::Push;
+use crate::push::body::{Body, Shared};
+use crate::push::connection::Peer;
+use crate::push::session::{Caller, Session, Spoken};
+use crate::task::OwnedTask;
+
+/// See the module. It is written out because the generated one would copy every answer whole.
+#[derive(Clone)]
+pub struct Service(Arc<Push>);
+
+impl Service {
+    /// For all streams.
+    pub fn new(push: Arc<Push>) -> Self {
+        Self(push)
+    }
+
+    fn open<M: Message + Default + Spoken + 'static>(&self, request: Request<GrpcBody>) -> Response<GrpcBody> {
+        let encoding = request.headers().get("grpc-encoding");
+        if encoding.is_some_and(|encoding| encoding != HeaderValue::from_static("identity")) {
+            return Status::unimplemented("requests cannot be compressed").into_http();
+        }
+        let (parts, body) = request.into_parts();
+        let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
+        let caller = Caller { peer, identity: parts.extensions.get::<Identity>().cloned() };
+        let decoder = ProstCodec::<M, M>::default().decoder();
+        let requests = Streaming::new_request(decoder, body, None, Some(self.0.settings.request));
+        let shared = Shared::new();
+        let session = Session::new(Arc::clone(&self.0), Arc::clone(&shared), caller);
+        let session = OwnedTask::spawn(session.run(requests));
+        let body = Body::new(shared, Arc::clone(&self.0.proxies), Arc::clone(&self.0.settings.identifier), session);
+        let mut response = Response::new(GrpcBody::new(body));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        response
+    }
+}
+
+impl NamedService for Service {
+    const NAME: &'static str = wire::aggregated_discovery_service_server::SERVICE_NAME;
+}
+
+impl tonic::codegen::Service<Request<GrpcBody>> for Service {
+    type Response = Response<GrpcBody>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<GrpcBody>) -> Self::Future {
+        let method = request.uri().path().rsplit_once('/').map(|(_, method)| method);
+        ready(Ok(match method {
+            Some("StreamAggregatedResources") => self.open::<wire::DiscoveryRequest>(request),
+            Some("DeltaAggregatedResources") => self.open::<wire::DeltaDiscoveryRequest>(request),
+            _ => Status::unimplemented("no such method").into_http(),
+        }))
+    }
+}
