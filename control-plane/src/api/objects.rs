@@ -19,7 +19,8 @@ use crate::api::{Api, apply, body, watch};
 use crate::model::fault::Fault;
 use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
-use crate::source::document::{DEFAULT_NAMESPACE, placed};
+use crate::source::document::placed;
+use crate::source::manifest::DEFAULT_NAMESPACE;
 use crate::store::object::{Object, version_of};
 use crate::store::revision::{By, Expected, Intent, Outcome, Verdict, Write};
 
