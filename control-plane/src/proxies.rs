@@ -93,7 +93,13 @@ impl Proxies {
     ///
     /// # Errors
     /// If there are too many.
-    pub fn connect(self: &Arc<Self>, node: Arc<Node>, about: About, dialect: Dialect, stream: Arc<dyn Observed>) -> Result<Connected, TooMany> {
+    pub fn connect(
+        self: &Arc<Self>,
+        node: Arc<Node>,
+        about: About,
+        dialect: Dialect,
+        stream: Arc<dyn Observed>,
+    ) -> Result<Connected, TooMany> {
         let mut streams = self.lock();
         if streams.connected.len() >= self.most {
             return Err(TooMany);

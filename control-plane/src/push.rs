@@ -32,6 +32,8 @@ pub mod session;
 pub mod stream;
 /// What is asked for of one type, and what is held.
 pub mod subscription;
+/// What a request says is wanted.
+pub mod wishes;
 
 use std::any::Any;
 use std::fmt;

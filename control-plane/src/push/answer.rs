@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use prost::encoding::{encode_key, encode_varint, encoded_len_varint, key_len, WireType};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::proxies::status::Dialect;
 use crate::snapshot::kind::Kind;
@@ -91,7 +91,8 @@ impl Writer {
         let number = if answer.dialect == Dialect::Sotw { field::SOTW_SERVER } else { field::DELTA_SERVER };
         begin(&mut head, number, text_len(field::SERVER_IDENTIFIER, server));
         text(&mut head, field::SERVER_IDENTIFIER, server);
-        let resources: usize = answer.resources.iter().map(|resource| field_len(field::RESOURCES, inner_len(resource, answer.dialect))).sum();
+        let resources: usize =
+            answer.resources.iter().map(|resource| field_len(field::RESOURCES, inner_len(resource, answer.dialect))).sum();
         let len = head.len() + resources;
         let mut buffer = BytesMut::with_capacity(CHUNK.min(len + 5));
         // gRPC: not compressed, and the length.
@@ -234,7 +235,8 @@ mod tests {
 
     #[test]
     fn an_empty_answer_is_one() {
-        let message = wire::DiscoveryResponse::decode(bytes(Writer::new(Answer { dialect: Dialect::Sotw, ..Answer::default() }, "")).as_slice());
+        let message =
+            wire::DiscoveryResponse::decode(bytes(Writer::new(Answer { dialect: Dialect::Sotw, ..Answer::default() }, "")).as_slice());
         assert!(message.unwrap().resources.is_empty());
     }
 }

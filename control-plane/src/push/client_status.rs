@@ -10,10 +10,10 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 use xds_proto::envoy::admin::v3::{ClientResourceStatus, UpdateFailureState};
 use xds_proto::envoy::config::core::v3 as core;
-use xds_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
-use xds_proto::envoy::r#type::matcher::v3::{NodeMatcher, StringMatcher};
 use xds_proto::envoy::service::status::v3 as wire;
 use xds_proto::envoy::service::status::v3::client_config::GenericXdsConfig;
+use xds_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use xds_proto::envoy::r#type::matcher::v3::{NodeMatcher, StringMatcher};
 
 use crate::proxies::status::{Held, HeldStatus, TypeStatus};
 use crate::proxies::{Proxies, Proxy};

@@ -40,6 +40,11 @@ impl Names {
         self.0.len()
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Gives back memory that growing took.
     pub fn shrink(&mut self) {
         self.0.shrink_to_fit();
@@ -65,6 +70,6 @@ mod tests {
         assert_eq!(added, [true, true, true, false]);
         assert_eq!(names.iter().map(AsRef::as_ref).collect::<Vec<&str>>(), ["a", "b", "c"]);
         assert!(names.remove("b") && !names.remove("b") && !names.contains("b"));
-        assert_eq!(names.len(), 2);
+        assert!(names.len() == 2 && !names.is_empty());
     }
 }

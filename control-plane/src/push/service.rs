@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use http::{HeaderValue, Request, Response, header};
 use prost::Message;
+use tonic::Status;
 use tonic::body::Body as GrpcBody;
 use tonic::codec::{Codec as _, Streaming};
 use tonic::server::NamedService;
-use tonic::Status;
 use tonic_prost::ProstCodec;
 use xds_proto::envoy::service::discovery::v3 as wire;
 

@@ -130,9 +130,10 @@ impl Session {
         use core::node::UserAgentVersionType;
         let version = match node.user_agent_version_type {
             Some(UserAgentVersionType::UserAgentVersion(version)) => version,
-            Some(UserAgentVersionType::UserAgentBuildVersion(build)) => {
-                build.version.map(|version| format!("{}.{}.{}", version.major_number, version.minor_number, version.patch)).unwrap_or_default()
-            }
+            Some(UserAgentVersionType::UserAgentBuildVersion(build)) => build
+                .version
+                .map(|version| format!("{}.{}.{}", version.major_number, version.minor_number, version.patch))
+                .unwrap_or_default(),
             None => String::new(),
         };
         let locality = node.locality.unwrap_or_default();

@@ -54,6 +54,17 @@ impl State {
 /// It may hold something, and no content has this version.
 const UNKNOWN: State = State::Holds(Version::NONE);
 
+/// What the client has of one name.
+#[derive(Debug)]
+pub struct Holding {
+    /// The name.
+    pub name: Arc<str>,
+    /// What it was sent.
+    pub version: Option<Version>,
+    /// The same, unless it is an old one.
+    pub resource: Option<Arc<Resource>>,
+}
+
 /// A piece of a pass.
 #[derive(Debug, Default)]
 pub struct Piece {
@@ -304,7 +315,9 @@ impl Subscription {
         } else {
             self.names.iter().filter_map(|name| self.base.get(self.kind, name)).cloned().collect()
         };
-        all.extend(self.leaving().filter_map(|(_, state)| if let State::Leaving(resource) = state { Some(resource) } else { None }).cloned());
+        all.extend(
+            self.leaving().filter_map(|(_, state)| if let State::Leaving(resource) = state { Some(resource) } else { None }).cloned(),
+        );
         all
     }
 
@@ -326,12 +339,12 @@ impl Subscription {
     }
 
     /// Every name that is asked for and what the client holds of it.
-    pub fn held(&self) -> Vec<(Arc<str>, Option<Version>, Option<Arc<Resource>>)> {
+    pub fn held(&self) -> Vec<Holding> {
         let one = |name: &Arc<str>| {
             let resource = self.base.get(self.kind, name);
             let known = self.except.get(name).map_or_else(|| resource.map(|resource| resource.version), State::version);
             let content = resource.filter(|resource| known == Some(resource.version)).cloned();
-            (Arc::clone(name), known.filter(|version| *version != Version::NONE), content)
+            Holding { name: Arc::clone(name), version: known.filter(|version| *version != Version::NONE), resource: content }
         };
         if self.wildcard {
             let all = self.base.of(self.kind).flat_map(|set| set.iter()).map(|resource| &resource.name);

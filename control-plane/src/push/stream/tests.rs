@@ -188,9 +188,7 @@ impl Client {
 
     /// What it is to have of some content.
     fn expected(&self, content: &Content) -> BTreeMap<(usize, String), Version> {
-        let wanted = |index: &usize, name: &str| {
-            self.wants.get(index).is_some_and(|names| names.contains("*") || names.contains(name))
-        };
+        let wanted = |index: &usize, name: &str| self.wants.get(index).is_some_and(|names| names.contains("*") || names.contains(name));
         let all = content.iter().filter(|((index, name), _)| wanted(index, name));
         all.map(|((index, name), content)| ((*index, name.clone()), resource(Kind::ALL[*index], name, *content).version)).collect()
     }
@@ -207,7 +205,14 @@ impl Client {
 const BOTH: [Dialect; 2] = [Dialect::Sotw, Dialect::Delta];
 
 fn world() -> Content {
-    of(&[(Kind::Cluster, "a", 1), (Kind::Cluster, "z", 1), (Kind::Endpoint, "a", 1), (Kind::Endpoint, "z", 1), (Kind::Listener, "l", 1), (Kind::Route, "r", 1)])
+    of(&[
+        (Kind::Cluster, "a", 1),
+        (Kind::Cluster, "z", 1),
+        (Kind::Endpoint, "a", 1),
+        (Kind::Endpoint, "z", 1),
+        (Kind::Listener, "l", 1),
+        (Kind::Route, "r", 1),
+    ])
 }
 
 fn all(dialect: Dialect, content: &Content) -> Client {
@@ -515,7 +520,8 @@ fn after(dialect: Dialect, events: Vec<Event>) -> Result<(), TestCaseError> {
     client.settle();
     let has = client.comparable(client.has.clone(), &content);
     prop_assert_eq!(&has, &client.expected(&content), "log: {:?}", client.log);
-    let held: BTreeMap<_, _> = client.stream.held().into_iter().filter_map(|held| Some(((held.kind.index(), held.name.to_string()), held.version?))).collect();
+    let held: BTreeMap<_, _> =
+        client.stream.held().into_iter().filter_map(|held| Some(((held.kind.index(), held.name.to_string()), held.version?))).collect();
     prop_assert_eq!(held, client.expected(&content), "what operators see");
     let leftover: usize = client.stream.lanes.iter().flatten().map(|lane| lane.subscription.exceptions()).sum();
     prop_assert_eq!(leftover, 0, "a stream that is up to date lists nothing");
