@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::proxies::status::{Dialect, Held, HeldStatus, TypeStatus};
 use crate::push::answer::Answer;
 use crate::push::lane::Lane;
+use crate::push::names::Lists;
 use crate::push::request::{Request, Wants};
 use crate::push::subscription::{Holding, Piece};
 use crate::push::wishes::{change, names_are};
@@ -42,6 +43,7 @@ pub struct Limits {
 pub struct Stream {
     dialect: Dialect,
     limits: Limits,
+    lists: Arc<Lists>,
     now: Arc<Snapshot>,
     lanes: [Option<Box<Lane>>; Kind::ALL.len()],
     nonce: u64,
@@ -63,8 +65,8 @@ pub struct TooManyNames;
 
 impl Stream {
     /// A client that has asked for nothing.
-    pub fn new(dialect: Dialect, limits: Limits, now: Arc<Snapshot>) -> Self {
-        Self { dialect, limits, now, lanes: Default::default(), nonce: 0, leaving_since: None }
+    pub fn new(dialect: Dialect, limits: Limits, lists: Arc<Lists>, now: Arc<Snapshot>) -> Self {
+        Self { dialect, limits, lists, now, lanes: Default::default(), nonce: 0, leaving_since: None }
     }
 
     /// There is something newer.
@@ -118,10 +120,21 @@ impl Stream {
     pub fn next(&mut self, now: Instant) -> Option<Answer> {
         let update = Kind::ALL.into_iter().find_map(|kind| self.update(kind, now));
         let answer = update.or_else(|| LEAVING.into_iter().find_map(|kind| self.removal(kind, now)));
-        if answer.is_none() && self.lanes.iter().flatten().all(|lane| lane.subscription.leaving().next().is_none()) {
-            self.leaving_since = None;
+        if answer.is_none() {
+            self.rest();
         }
         answer
+    }
+
+    /// There is nothing to say for now.
+    fn rest(&mut self) {
+        let lanes = || self.lanes.iter().flatten();
+        if lanes().all(|lane| lane.subscription.leaving().next().is_none()) {
+            self.leaving_since = None;
+        }
+        for lane in self.lanes.iter_mut().flatten() {
+            lane.subscription.rest(&self.lists);
+        }
     }
 
     fn update(&mut self, kind: Kind, now: Instant) -> Option<Answer> {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::push::names::Names;
+use crate::push::names::{Lists, Names};
 use crate::push::pass::Pass;
 use crate::snapshot::Snapshot;
 use crate::snapshot::kind::Kind;
@@ -207,6 +207,11 @@ impl Subscription {
         self.owed = self.kind.is_listed_whole();
     }
 
+    /// Nothing is going on: shares what can be shared with other streams.
+    pub fn rest(&mut self, lists: &Lists) {
+        self.names.settle(lists);
+    }
+
     /// Refers to the newest snapshot where it says the same, so that no older one is kept for it.
     pub fn settle(&mut self, now: &Arc<Snapshot>) {
         if self.base.shares(self.kind, now) {
@@ -290,7 +295,6 @@ impl Subscription {
         }
         self.base = pass.target;
         self.except.retain(|name, state| state.version().is_none() || state.version() != version(&self.base, self.kind, name));
-        self.names.shrink();
     }
 
     /// What the client holds and does not exist.
