@@ -32,6 +32,8 @@ pub mod session;
 pub mod stream;
 /// What is asked for of one type, and what is held.
 pub mod subscription;
+/// What a request says is wanted.
+pub mod wishes;
 
 use std::any::Any;
 use std::fmt;
@@ -128,12 +130,13 @@ pub struct Push {
     directory: Box<dyn Directory>,
     proxies: Arc<Proxies>,
     settings: Settings,
+    lists: Arc<names::Lists>,
     stop: watch::Receiver<bool>,
 }
 
 impl Push {
     /// Streams end when `stop` says so, or when its sender is gone.
     pub fn new(directory: impl Directory, proxies: Arc<Proxies>, settings: Settings, stop: watch::Receiver<bool>) -> Arc<Self> {
-        Arc::new(Self { directory: Box::new(directory), proxies, settings, stop })
+        Arc::new(Self { directory: Box::new(directory), proxies, settings, lists: Arc::default(), stop })
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::push::names::Names;
+use crate::push::names::{Lists, Names};
 use crate::push::pass::Pass;
 use crate::snapshot::Snapshot;
 use crate::snapshot::kind::Kind;
@@ -53,6 +53,17 @@ impl State {
 
 /// It may hold something, and no content has this version.
 const UNKNOWN: State = State::Holds(Version::NONE);
+
+/// What the client has of one name.
+#[derive(Debug)]
+pub struct Holding {
+    /// The name.
+    pub name: Arc<str>,
+    /// What it was sent.
+    pub version: Option<Version>,
+    /// The same, unless it is an old one.
+    pub resource: Option<Arc<Resource>>,
+}
 
 /// A piece of a pass.
 #[derive(Debug, Default)]
@@ -196,6 +207,11 @@ impl Subscription {
         self.owed = self.kind.is_listed_whole();
     }
 
+    /// Nothing is going on: shares what can be shared with other streams.
+    pub fn rest(&mut self, lists: &Lists) {
+        self.names.settle(lists);
+    }
+
     /// Refers to the newest snapshot where it says the same, so that no older one is kept for it.
     pub fn settle(&mut self, now: &Arc<Snapshot>) {
         if self.base.shares(self.kind, now) {
@@ -279,7 +295,6 @@ impl Subscription {
         }
         self.base = pass.target;
         self.except.retain(|name, state| state.version().is_none() || state.version() != version(&self.base, self.kind, name));
-        self.names.shrink();
     }
 
     /// What the client holds and does not exist.
@@ -328,12 +343,12 @@ impl Subscription {
     }
 
     /// Every name that is asked for and what the client holds of it.
-    pub fn held(&self) -> Vec<(Arc<str>, Option<Version>, Option<Arc<Resource>>)> {
+    pub fn held(&self) -> Vec<Holding> {
         let one = |name: &Arc<str>| {
             let resource = self.base.get(self.kind, name);
             let known = self.except.get(name).map_or_else(|| resource.map(|resource| resource.version), State::version);
             let content = resource.filter(|resource| known == Some(resource.version)).cloned();
-            (Arc::clone(name), known.filter(|version| *version != Version::NONE), content)
+            Holding { name: Arc::clone(name), version: known.filter(|version| *version != Version::NONE), resource: content }
         };
         if self.wildcard {
             let all = self.base.of(self.kind).flat_map(|set| set.iter()).map(|resource| &resource.name);

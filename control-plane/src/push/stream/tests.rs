@@ -66,14 +66,14 @@ struct Client {
 
 impl Client {
     fn new(dialect: Dialect, content: &Content) -> Self {
-        let stream = Stream::new(dialect, LIMITS, snapshot(content));
+        let stream = Stream::new(dialect, LIMITS, Arc::default(), snapshot(content));
         let (wants, has, newest) = Default::default();
         Self { dialect, stream, now: Instant::now(), wants, has, pending: Vec::new(), newest, log: Vec::new() }
     }
 
     /// On another stream, with what it has.
     fn reconnect(&mut self, content: &Content) {
-        self.stream = Stream::new(self.dialect, LIMITS, snapshot(content));
+        self.stream = Stream::new(self.dialect, LIMITS, Arc::default(), snapshot(content));
         self.pending.clear();
         self.newest.clear();
         let wants = std::mem::take(&mut self.wants);
@@ -452,7 +452,7 @@ fn long_answers_are_cut() {
 #[test]
 fn there_is_an_end_to_names() {
     let names: Vec<String> = (0..=LIMITS.names).map(|at| at.to_string()).collect();
-    let mut stream = Stream::new(Dialect::Sotw, LIMITS, Arc::default());
+    let mut stream = Stream::new(Dialect::Sotw, LIMITS, Arc::default(), Arc::default());
     let request = Request { kind: Kind::Route, nonce: None, refusal: None, wants: Wants::Names(names) };
     assert_eq!(stream.request(request, Instant::now()), Err(TooManyNames));
 }
