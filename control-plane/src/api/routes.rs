@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use crate::api::problem::Problem;
-use crate::api::{Api, apply, auth, objects, proxies, revisions};
+use crate::api::{Api, apply, auth, objects, openapi, proxies, revisions};
 
 /// A path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(super) enum Path {
     Health,
     Ready,
     Metrics,
+    OpenApi,
     Revisions,
     Revision,
     Rollback,
@@ -30,10 +31,11 @@ pub(super) enum Path {
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Health,
         Self::Ready,
         Self::Metrics,
+        Self::OpenApi,
         Self::Revisions,
         Self::Revision,
         Self::Rollback,
@@ -50,6 +52,7 @@ impl Path {
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",
+            Self::OpenApi => "/openapi.json",
             Self::Revisions => "/api/v1/revisions",
             Self::Revision => "/api/v1/revisions/{revision}",
             Self::Rollback => "/api/v1/rollback",
@@ -57,7 +60,7 @@ impl Path {
             Self::Proxies => "/api/v1/proxies",
             Self::Proxy => "/api/v1/proxies/{id}",
             Self::Kind => "/api/v1/{kind}",
-            // For a kind without a namespace this is the object.
+            // For a kind without a namespace this is the object, `namespace` being its name.
             Self::KindNamespace => "/api/v1/{kind}/{namespace}",
             Self::KindNamespaceName => "/api/v1/{kind}/{namespace}/{name}",
         }
@@ -68,6 +71,7 @@ impl Path {
             Self::Health => get(async || "ok\n"),
             Self::Ready => get(ready),
             Self::Metrics => get(metrics),
+            Self::OpenApi => get(openapi::get),
             Self::Revisions => get(revisions::list),
             Self::Revision => get(revisions::get),
             Self::Rollback => post(revisions::rollback),
