@@ -28,6 +28,8 @@ async fn every_answer_is_what_the_document_says() {
         .args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"])
         .args(["--max-examples", "12", "--workers", "1", "--no-color", "--suppress-health-check", "all", "--warnings", "off"])
         .args(["--max-failures", "20", "--generation-database", "none"])
+        // It keeps a folder of what it found.
+        .current_dir(&folder)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
@@ -39,7 +41,8 @@ async fn every_answer_is_what_the_document_says() {
 }
 
 fn schemathesis() -> PathBuf {
-    std::env::var_os("SCHEMATHESIS").map_or_else(|| PathBuf::from("../target/schemathesis/bin/schemathesis"), PathBuf::from)
+    let named = std::env::var_os("SCHEMATHESIS").map(PathBuf::from);
+    std::path::absolute(named.unwrap_or_else(|| PathBuf::from("../target/schemathesis/bin/schemathesis"))).unwrap()
 }
 
 async fn start(folder: &PathBuf) -> (SocketAddr, String) {

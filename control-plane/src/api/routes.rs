@@ -10,6 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use crate::api::problem::Problem;
+use crate::api::query::Target;
 use crate::api::{Api, apply, auth, objects, openapi, proxies, revisions};
 
 /// A path of the API.
@@ -89,10 +90,16 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
     let routes = Path::ALL.into_iter().fold(Router::new(), |router, path| router.route(path.template(), path.handler()));
     routes
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
-        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; see Allow"))
+        .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(Arc::clone(api), auth::check))
         .layer(middleware::from_fn_with_state(Arc::clone(api), bounded))
         .with_state(Arc::clone(api))
+}
+
+/// A list has fewer methods than its route, which is an object's too when the kind has no namespace.
+async fn other_method(target: Result<Target, Problem>) -> Problem {
+    let allow = matches!(target, Ok(Target::Collection(..))).then_some("GET,HEAD");
+    Problem { allow, ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; see Allow") }
 }
 
 /// An answer that takes too long is given up.
