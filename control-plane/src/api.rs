@@ -13,6 +13,8 @@ mod body;
 mod connection;
 /// One object, and lists of them.
 mod objects;
+/// The API's description of itself.
+mod openapi;
 /// What clients are told when it did not work.
 pub mod problem;
 /// Proxies that are connected.
