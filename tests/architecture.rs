@@ -64,7 +64,8 @@ const CONTROL_PLANE: &[(&str, &[&str])] = &[
     ("inject", &["model", "telemetry"]),
     ("admin", &["model", "proxies", "push", "snapshot", "task", "telemetry"]),
     ("settings", &[]),
-    ("cli", &["model", "settings"]),
+    // A client of the API: it reads the API's shapes and the store's words for what happened, and files as the sources do.
+    ("cli", &["api", "model", "settings", "source", "store"]),
     ("drain", &["task", "telemetry"]),
     ("app", ALL),
     ("lib", ALL),

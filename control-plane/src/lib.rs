@@ -4,13 +4,27 @@
 //! says what that means for a proxy; a [`snapshot`] holds the resources, encoded once; [`push`] brings each proxy what it
 //! lacks over xDS.
 
+/// The HTTP API.
+pub mod api;
+/// The wiring.
+pub mod app;
+/// The operator's commands.
+pub mod cli;
 /// What exists and what is wanted, as plain data.
 pub mod model;
 /// What operators see of connected proxies.
 pub mod proxies;
 /// Brings every proxy what it lacks.
 pub mod push;
+/// Flags and environment.
+pub mod settings;
 /// Resources for a proxy, encoded once.
 pub mod snapshot;
+/// Where objects come from.
+pub mod source;
+/// Where objects live.
+pub mod store;
 /// Tasks with an owner.
 pub mod task;
+/// From the mesh to resources.
+pub mod translate;

@@ -1,26 +1,50 @@
-//! `ninon`: the control plane and the operator's commands. It has no command yet, and its help says so.
+//! `ninon`: the control plane and the operator's commands: arguments, and exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-/// Shown below the help until the commands are there.
-const STATE: &str = "\
-There are no commands yet. This program will serve configuration to proxies over xDS (`ninon serve`) and be the operator's
-client of it (`apply`, `get`, `explain`, ...). Until then, start the proxy with an Envoy v3 bootstrap file:
-
-    ninon-proxy run -c bootstrap.yaml";
+use clap::{CommandFactory as _, Parser, Subcommand};
+use ninon_control_plane::app;
+use ninon_control_plane::cli::{self, Terminal};
+use ninon_control_plane::settings::Serve;
+use ninon_control_plane::source::manifest;
 
 /// What the program was asked to do.
 #[derive(Debug, Parser)]
-#[command(name = "ninon", version, about = "Ninon's control plane and operator commands", after_help = STATE, arg_required_else_help = true)]
-struct Arguments {}
+#[command(name = "ninon", version, about = "Ninon's control plane and operator commands", arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve configuration to proxies over xDS, and the API to operators, until SIGTERM
+    Serve(Serve),
+    #[command(flatten)]
+    Operator(cli::Command),
+}
 
 fn main() -> ExitCode {
-    // `--help`, `--version` or wrong usage: there is nothing else to ask for.
-    match Arguments::try_parse() {
-        Ok(Arguments {}) => ExitCode::SUCCESS,
+    // `--help`, `--version` or wrong usage are answered by the parser.
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
         Err(answer) => answer.exit(),
+    };
+    match arguments.command {
+        Command::Serve(settings) => match app::serve(&settings) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                // There is nowhere else to say it.
+                let _unheard = writeln!(std::io::stderr(), "ninon: {error}").is_err();
+                ExitCode::FAILURE
+            }
+        },
+        Command::Operator(command) => {
+            let mut terminal = Terminal { input: &mut std::io::stdin(), out: &mut std::io::stdout(), err: &mut std::io::stderr() };
+            cli::run(&command, &mut Arguments::command(), &|value| manifest::read(value).map(drop), &mut terminal).into()
+        }
     }
 }
 
@@ -34,10 +58,8 @@ mod tests {
     }
 
     #[test]
-    fn help_says_what_is_there_and_what_is_not() {
-        let help = answer(&["--help"]);
-        assert_eq!((help.kind(), help.exit_code()), (ErrorKind::DisplayHelp, 0));
-        assert!(help.to_string().contains("There are no commands yet."), "{help}");
+    fn the_arguments_hold_together() {
+        Arguments::command().debug_assert();
     }
 
     #[test]
@@ -54,6 +76,6 @@ mod tests {
 
     #[test]
     fn a_command_that_does_not_exist_is_wrong_usage() {
-        assert_eq!(answer(&["serve"]).exit_code(), 2);
+        assert_eq!(answer(&["explode"]).exit_code(), 2);
     }
 }

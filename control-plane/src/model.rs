@@ -1,8 +1,30 @@
 //! What exists and what is wanted: plain data, no I/O, no wire format.
 
+/// What routes are attached to, and where they lead.
+pub mod attach;
+/// Endpoints that somebody else counts.
+pub mod endpoints;
+/// Hosts outside of the mesh.
+pub mod external;
 /// What is wrong with an object, and where.
 pub mod fault;
+/// Who may refer to what in another namespace.
+pub mod grant;
 /// The kinds of objects.
 pub mod kind;
+/// All objects together.
+pub mod mesh;
 /// Names of objects.
 pub mod name;
+/// Balancing and connections.
+pub mod policy;
+/// Where requests and connections go.
+pub mod route;
+/// Services and their ports.
+pub mod service;
+/// Settings of the whole mesh.
+pub mod settings;
+/// How far an object holds.
+pub mod status;
+/// Processes and pods.
+pub mod workload;

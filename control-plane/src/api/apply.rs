@@ -1,0 +1,96 @@
+//! Many objects at once: all of them or none, as one revision.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+
+use crate::api::auth::Role;
+use crate::api::objects::ChangeQuery;
+use crate::api::problem::Problem;
+use crate::api::query::Asked;
+use crate::api::{Api, body};
+use crate::model::fault::Fault;
+use crate::source::document;
+use crate::source::manifest::DEFAULT_NAMESPACE;
+use crate::store::revision::{Outcome, Verdict, Write, Written};
+
+/// What a change did.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Applied {
+    /// The revision that it made; none when it changed nothing.
+    pub revision: Option<u64>,
+    /// Each object, in the order of the request.
+    pub results: Vec<AppliedObject>,
+}
+
+/// What happened to one object.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AppliedObject {
+    /// Its kind.
+    pub kind: String,
+    /// Its namespace; empty for kinds without one.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What happened.
+    pub result: Verdict,
+}
+
+impl From<Written> for Applied {
+    fn from(written: Written) -> Self {
+        let results = written.outcomes.iter().map(|outcome| AppliedObject {
+            kind: outcome.key.kind.to_string(),
+            namespace: outcome.key.name.namespace.to_string(),
+            name: outcome.key.name.name.to_string(),
+            result: Outcome::verdict(outcome),
+        });
+        Self { revision: written.revision, results: results.collect() }
+    }
+}
+
+/// `POST` of many objects.
+pub(super) async fn apply(
+    State(api): State<Arc<Api>>,
+    Extension(role): Extension<Role>,
+    Asked(query): Asked<ChangeQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Applied>, Problem> {
+    let mut documents = body::documents(&api, &headers, body).await?;
+    let objects = std::mem::take(&mut documents.values).into_iter().flat_map(document::objects);
+    let mut intents = Vec::new();
+    let mut faults = Vec::new();
+    for (at, object) in objects.enumerate() {
+        match api.checked(object, DEFAULT_NAMESPACE) {
+            Ok(intent) => intents.push(intent),
+            Err((_, wrong)) => faults.extend(wrong.into_iter().map(|fault| within(at, fault))),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(Problem::invalid("what is to be applied", &faults));
+    }
+    for intent in &intents {
+        api.check_not_from_file(&intent.key)?;
+    }
+    let write = Write { by: query.by(role)?, intents, dry_run: query.dry_run };
+    self::write(&api, write).await.map(|written| Json(written.into()))
+}
+
+/// Writes, and says so in the log.
+pub(super) async fn write(api: &Api, write: Write) -> Result<Written, Problem> {
+    let by = write.by.clone();
+    let written = api.store.write(write).await?;
+    if let Some(revision) = written.revision {
+        tracing::info!(revision, author = by.author, objects = written.outcomes.len(), "objects changed");
+    }
+    Ok(written)
+}
+
+fn within(at: usize, fault: Fault) -> Fault {
+    let path = if fault.path.is_empty() { format!("objects[{at}]") } else { format!("objects[{at}].{}", fault.path) };
+    Fault { path, problem: fault.problem }
+}

@@ -1,0 +1,44 @@
+//! Settings of the whole mesh: `MeshConfig`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A `MeshConfig`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeshSettings {
+    /// What follows `svc` in the long names of services.
+    pub domain: Arc<str>,
+    /// The trust domain of identities.
+    pub trust_domain: Arc<str>,
+    /// Where connections to unknown destinations go.
+    pub outbound: OutboundMode,
+    /// Whether sidecars write a line for each request.
+    pub access_log: bool,
+    /// How long a connection to an endpoint may take.
+    pub connect_timeout: Duration,
+    /// How often a request that certainly did not reach its server is tried again.
+    pub retries: u32,
+}
+
+/// Where connections to unknown destinations go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutboundMode {
+    /// Where they were meant to go.
+    #[default]
+    AllowAny,
+    /// Nowhere.
+    RegistryOnly,
+}
+
+impl Default for MeshSettings {
+    fn default() -> Self {
+        Self {
+            domain: "cluster.local".into(),
+            trust_domain: "cluster.local".into(),
+            outbound: OutboundMode::AllowAny,
+            access_log: false,
+            connect_timeout: Duration::from_secs(5),
+            retries: 2,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Where objects live, and every change that was made to them.
+//!
+//! A write changes one object or many, all of them or none, and is a revision: a number, who, when, why, and what each object
+//! was before and is after. An answer to a write means that it is on disk. Objects are JSON in the form that operators know
+//! from Kubernetes; what is in them is no concern of this module, except for the server's part of their metadata.
+
+/// The file of the embedded home.
+mod disk;
+/// A file in the state directory.
+pub mod embedded;
+/// Refusals.
+pub mod error;
+/// Objects as they are kept.
+pub mod object;
+/// What a write makes of the objects there are.
+mod prepare;
+/// The latest revisions, for those who follow.
+mod recent;
+/// Writes and what they did.
+pub mod revision;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::kind::Kind;
+use crate::model::name::Key;
+
+use embedded::Embedded;
+use error::StoreError;
+use object::Object;
+use revision::{By, Revision, Write, Written};
+
+pub use recent::Watch;
+
+/// How much is kept of what was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Revisions that are kept for `history` and `rollback`.
+    pub revisions: u64,
+    /// Bytes that they may take.
+    pub revision_bytes: u64,
+    /// Revisions that are kept in memory for those who follow.
+    pub recent: usize,
+    /// Bytes that these may take.
+    pub recent_bytes: usize,
+}
+
+impl Default for Limits {
+    /// Weeks of a busy mesh's changes on disk; and in memory enough that a follower may be away for seconds of a storm.
+    fn default() -> Self {
+        Self { revisions: 10_000, revision_bytes: 512 << 20, recent: 4_096, recent_bytes: 16 << 20 }
+    }
+}
+
+/// Where objects live. Clones are the same store.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// A file in the state directory.
+    Embedded(Arc<Embedded>),
+}
+
+/// Objects, and the revision that they are of.
+#[derive(Clone, Debug, Default)]
+pub struct Listed {
+    /// The latest revision when they were listed.
+    pub revision: u64,
+    /// The objects in the order of their keys.
+    pub objects: Vec<(Key, Object)>,
+}
+
+/// Which objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Of one kind.
+    pub kind: Option<Kind>,
+    /// In one namespace.
+    pub namespace: Option<Arc<str>>,
+}
+
+impl Scope {
+    /// Whether an object is meant.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.kind.is_none_or(|kind| kind == key.kind) && self.namespace.as_ref().is_none_or(|namespace| *namespace == key.name.namespace)
+    }
+}
+
+impl Store {
+    /// Opens the store in a directory, which is made if it is missing. One process at a time has it.
+    pub async fn embedded(directory: &Path, limits: Limits) -> Result<Self, StoreError> {
+        Embedded::open(directory, limits).await.map(|home| Self::Embedded(Arc::new(home)))
+    }
+
+    /// Finishes what is being written and lets go of the state directory. Everything afterwards is refused.
+    pub async fn close(&self) {
+        match self {
+            Self::Embedded(home) => home.close().await,
+        }
+    }
+
+    /// The latest revision; 0 when nothing was ever written.
+    pub fn latest(&self) -> u64 {
+        match self {
+            Self::Embedded(home) => home.latest(),
+        }
+    }
+
+    /// One object.
+    pub fn get(&self, key: &Key) -> Option<Object> {
+        match self {
+            Self::Embedded(home) => home.get(key),
+        }
+    }
+
+    /// Some objects.
+    pub fn list(&self, scope: &Scope) -> Listed {
+        match self {
+            Self::Embedded(home) => home.list(scope),
+        }
+    }
+
+    /// Changes objects, all of them or none. What changes nothing is no revision.
+    pub async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        match self {
+            Self::Embedded(home) => home.write(write).await,
+        }
+    }
+
+    /// Makes the objects what they were after revision `to`. That is a revision of its own.
+    pub async fn rollback(&self, to: u64, by: By) -> Result<Written, StoreError> {
+        match self {
+            Self::Embedded(home) => home.rollback(to, by).await,
+        }
+    }
+
+    /// Follows what happens after revision `since`.
+    pub fn watch(&self, since: u64) -> Watch {
+        match self {
+            Self::Embedded(home) => home.watch(since),
+        }
+    }
+
+    /// Revisions before `before` (all if there is none), newest first, at most `most`; of one object or of all.
+    pub async fn history(&self, of: Option<Key>, before: Option<u64>, most: usize) -> Result<Vec<Arc<Revision>>, StoreError> {
+        match self {
+            Self::Embedded(home) => home.history(of, before, most).await,
+        }
+    }
+
+    /// One revision.
+    pub async fn revision(&self, number: u64) -> Result<Arc<Revision>, StoreError> {
+        match self {
+            Self::Embedded(home) => home.revision(number).await,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use xds_proto::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use xds_proto::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy};
+use xds_proto::envoy::config::cluster::v3::{CircuitBreakers, Cluster, OutlierDetection};
+use xds_proto::envoy::config::core::v3::data_source::Specifier;
+use xds_proto::envoy::config::core::v3::transport_socket;
+use xds_proto::envoy::config::core::v3::{DataSource, Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions, TransportSocket};
+use xds_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
+use xds_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
+use xds_proto::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, CommonTlsContext, SubjectAltNameMatcher, UpstreamTlsContext,
+};
+use xds_proto::envoy::extensions::upstreams::http::v3::HttpProtocolOptions as UpstreamOptions;
+use xds_proto::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
+use xds_proto::envoy::extensions::upstreams::http::v3::http_protocol_options::{ExplicitHttpConfig, UpstreamProtocolOptions};
+
+use crate::model::external::{ExternalPort, ExternalService};
+use crate::model::mesh::Mesh;
+use crate::model::policy::{Balancing, Ejection, Limits, TrafficPolicy};
+use crate::model::service::{Port, Protocol, Service};
+use crate::translate::view::Form;
+use crate::translate::{assignment, names, wire};
+
+/// The key under which Envoy looks for settings of HTTP.
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+/// Authorities that the machine trusts, where Debian, Alpine and their like have them.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// To the application on the same machine.
+const INBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The cluster of a service's port.
+pub(super) fn of_service(mesh: &Mesh, service: &Service, port: &Port, form: Form) -> Cluster {
+    let policy = mesh.policy(&service.name, port.number).map(AsRef::as_ref);
+    let eds = EdsClusterConfig { eds_config: Some(wire::ads()), ..EdsClusterConfig::default() };
+    Cluster {
+        eds_cluster_config: Some(eds),
+        ..with_policy(base(names::service(&service.name, port.number), DiscoveryType::Eds, mesh), policy, port.protocol, form)
+    }
+}
+
+/// The cluster of an external service's port.
+pub(super) fn of_external(mesh: &Mesh, external: &ExternalService, port: &ExternalPort, form: Form) -> Cluster {
+    let name = names::external(&external.name, port.number);
+    let hosts = if external.endpoints.is_empty() { external.hosts.get(..1).unwrap_or_default() } else { &external.endpoints };
+    let are_addresses = hosts.iter().all(|host| host.parse::<IpAddr>().is_ok());
+    let kind = if are_addresses { DiscoveryType::Static } else { DiscoveryType::StrictDns };
+    let addresses = hosts.iter().map(|host| wire::host(host.to_string(), port.target)).collect();
+    let assignment = assignment::of_addresses(&name, addresses);
+    Cluster {
+        load_assignment: Some(assignment),
+        transport_socket: port.tls.as_deref().map(tls),
+        ..with_policy(base(name, kind, mesh), None, port.protocol, form)
+    }
+}
+
+/// The cluster of the application's own port.
+pub(super) fn inbound(port: u16, protocol: Protocol) -> Cluster {
+    let name = names::inbound(port);
+    let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    Cluster {
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(i32::from(DiscoveryType::Static))),
+        connect_timeout: Some(wire::duration(INBOUND_CONNECT_TIMEOUT)),
+        load_assignment: Some(assignment::of_addresses(&name, vec![wire::socket(address)])),
+        typed_extension_protocol_options: options(None, protocol).into_iter().collect(),
+        name,
+        ..Cluster::default()
+    }
+}
+
+/// The cluster of connections that go where they were meant to go.
+pub(super) fn passthrough(mesh: &Mesh) -> Cluster {
+    Cluster { lb_policy: i32::from(LbPolicy::ClusterProvided), ..base(names::PASSTHROUGH.to_owned(), DiscoveryType::OriginalDst, mesh) }
+}
+
+/// The cluster without endpoints.
+pub(super) fn blackhole(mesh: &Mesh) -> Cluster {
+    let name = names::BLACKHOLE.to_owned();
+    let load_assignment = Some(assignment::of_addresses(&name, Vec::new()));
+    Cluster { load_assignment, ..base(name, DiscoveryType::Static, mesh) }
+}
+
+fn base(name: String, kind: DiscoveryType, mesh: &Mesh) -> Cluster {
+    Cluster {
+        name,
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(i32::from(kind))),
+        connect_timeout: Some(wire::duration(mesh.settings().connect_timeout)),
+        ..Cluster::default()
+    }
+}
+
+fn with_policy(cluster: Cluster, policy: Option<&TrafficPolicy>, protocol: Protocol, form: Form) -> Cluster {
+    let balancing = policy.map(|policy| &policy.balancing).unwrap_or(&Balancing::LeastRequest);
+    Cluster {
+        lb_policy: i32::from(lb_policy(balancing, form)),
+        connect_timeout: policy.and_then(|policy| policy.connect_timeout).map(wire::duration).or(cluster.connect_timeout),
+        circuit_breakers: policy.and_then(|policy| circuit_breakers(&policy.limits)),
+        outlier_detection: policy.and_then(|policy| policy.ejection.as_ref()).map(outlier_detection),
+        typed_extension_protocol_options: match form {
+            Form::Sidecar => options(policy, protocol).into_iter().collect(),
+            // The client brings its own connections.
+            Form::Grpc => Default::default(),
+        },
+        ..cluster
+    }
+}
+
+/// gRPC's C library knows two; it refuses a cluster with any other.
+const fn lb_policy(balancing: &Balancing, form: Form) -> LbPolicy {
+    match (form, balancing) {
+        (_, Balancing::RingHash(_)) | (Form::Grpc, Balancing::Maglev(_)) => LbPolicy::RingHash,
+        (Form::Grpc, Balancing::LeastRequest | Balancing::RoundRobin | Balancing::Random) => LbPolicy::RoundRobin,
+        (Form::Sidecar, Balancing::LeastRequest) => LbPolicy::LeastRequest,
+        (Form::Sidecar, Balancing::RoundRobin) => LbPolicy::RoundRobin,
+        (Form::Sidecar, Balancing::Random) => LbPolicy::Random,
+        (Form::Sidecar, Balancing::Maglev(_)) => LbPolicy::Maglev,
+    }
+}
+
+fn circuit_breakers(limits: &Limits) -> Option<CircuitBreakers> {
+    let Limits { connections, pending_requests, requests, retries, requests_per_connection: _ } = *limits;
+    [connections, pending_requests, requests, retries].iter().any(Option::is_some).then(|| CircuitBreakers {
+        thresholds: vec![Thresholds {
+            max_connections: connections,
+            max_pending_requests: pending_requests,
+            max_requests: requests,
+            max_retries: retries,
+            ..Thresholds::default()
+        }],
+        ..CircuitBreakers::default()
+    })
+}
+
+fn outlier_detection(ejection: &Ejection) -> OutlierDetection {
+    OutlierDetection {
+        consecutive_5xx: Some(ejection.consecutive_5xx),
+        interval: Some(wire::duration(ejection.interval)),
+        base_ejection_time: Some(wire::duration(ejection.base_time)),
+        max_ejection_percent: Some(ejection.max_percent),
+        enforcing_success_rate: Some(0),
+        ..OutlierDetection::default()
+    }
+}
+
+/// Settings of HTTP, where they are not those that a proxy has anyway.
+fn options(policy: Option<&TrafficPolicy>, protocol: Protocol) -> Option<(String, prost_types::Any)> {
+    let idle_timeout = policy.and_then(|policy| policy.idle_timeout);
+    let per_connection = policy.and_then(|policy| policy.limits.requests_per_connection);
+    if !protocol.is_http() || (protocol == Protocol::Http && idle_timeout.is_none() && per_connection.is_none()) {
+        return None;
+    }
+    let config = match protocol {
+        Protocol::Http2 => ProtocolConfig::Http2ProtocolOptions(Http2ProtocolOptions::default()),
+        Protocol::Http | Protocol::Tcp | Protocol::Tls => ProtocolConfig::HttpProtocolOptions(Http1ProtocolOptions::default()),
+    };
+    let common = HttpProtocolOptions {
+        idle_timeout: idle_timeout.map(wire::duration),
+        max_requests_per_connection: per_connection,
+        ..HttpProtocolOptions::default()
+    };
+    let explicit = ExplicitHttpConfig { protocol_config: Some(config) };
+    let options = UpstreamOptions {
+        common_http_protocol_options: (idle_timeout.is_some() || per_connection.is_some()).then_some(common),
+        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
+        ..UpstreamOptions::default()
+    };
+    Some((HTTP_OPTIONS.to_owned(), wire::pack(&options)))
+}
+
+/// Checked by the authorities of the machine that the proxy runs on.
+fn tls(server_name: &str) -> TransportSocket {
+    let name = SubjectAltNameMatcher { san_type: i32::from(SanType::Dns), matcher: Some(wire::exactly(server_name)), ..Default::default() };
+    let authorities = DataSource { specifier: Some(Specifier::Filename(AUTHORITIES.to_owned())), ..DataSource::default() };
+    let validation = CertificateValidationContext {
+        trusted_ca: Some(authorities),
+        match_typed_subject_alt_names: vec![name],
+        ..CertificateValidationContext::default()
+    };
+    let common = CommonTlsContext {
+        validation_context_type: Some(ValidationContextType::ValidationContext(validation)),
+        ..CommonTlsContext::default()
+    };
+    let context = UpstreamTlsContext { common_tls_context: Some(common), sni: server_name.to_owned(), ..UpstreamTlsContext::default() };
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(wire::pack(&context))),
+    }
+}

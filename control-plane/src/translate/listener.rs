@@ -1,0 +1,272 @@
+//! Listeners of a sidecar.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use xds_proto::envoy::config::core::v3::TrafficDirection;
+use xds_proto::envoy::config::listener::v3::{
+    AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, filter, listener_filter,
+};
+use xds_proto::envoy::config::route::v3::route::Action;
+use xds_proto::envoy::config::route::v3::route_action::ClusterSpecifier;
+use xds_proto::envoy::config::route::v3::route_match::PathSpecifier;
+use xds_proto::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost};
+use xds_proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
+use xds_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
+use xds_proto::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
+use xds_proto::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{self, weighted_cluster};
+
+use crate::model::attach;
+use crate::model::kind::Kind;
+use crate::model::mesh::Mesh;
+use crate::model::route::Route as MeshRoute;
+use crate::model::service::{Port, Protocol, Service};
+use crate::model::settings::OutboundMode;
+use crate::model::workload::{Bind, Workload, WorkloadPort};
+use crate::translate::http::{self, Routes};
+use crate::translate::{names, table, wire};
+
+/// Where applications send what is to go out, unless the workload says otherwise.
+const OUTBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15001);
+/// Where redirected connections come in, unless the workload says otherwise.
+const INBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15006);
+
+/// The listener for what the application sends: by the address that a connection was meant for, and, where it was meant for the sidecar
+/// itself, by the host that a request names.
+pub(super) fn outbound(mesh: &Mesh, namespace: &str, workload: Option<&Workload>) -> Listener {
+    let address = workload.and_then(|workload| workload.sidecar.outbound).unwrap_or(OUTBOUND);
+    let log = mesh.settings().access_log;
+    let mut chains = vec![FilterChain {
+        name: names::OUTBOUND.to_owned(),
+        filter_chain_match: Some(port_match(address.port())),
+        filters: vec![http::filter(&http::manager(names::OUTBOUND, Routes::Named(names::OUTBOUND.to_owned()), log))],
+        ..FilterChain::default()
+    }];
+    let mut taken = HashSet::new();
+    for service in table::visible(mesh, namespace) {
+        for port in &service.ports {
+            let addresses: Vec<IpAddr> = service.addresses.iter().copied().filter(|ip| taken.insert((*ip, port.number))).collect();
+            if !addresses.is_empty() {
+                chains.extend(service_chains(mesh, namespace, service, port, &addresses));
+            }
+        }
+    }
+    let default = (mesh.settings().outbound == OutboundMode::AllowAny).then(|| FilterChain {
+        name: names::PASSTHROUGH.to_owned(),
+        filters: vec![tcp_filter(names::PASSTHROUGH, vec![(names::PASSTHROUGH.to_owned(), 1)], log)],
+        ..FilterChain::default()
+    });
+    let by_name = chains.iter().any(|chain| chain.filter_chain_match.as_ref().is_some_and(|one| !one.server_names.is_empty()));
+    let mut filters = vec![original_destination()];
+    filters.extend(by_name.then(server_name));
+    Listener {
+        name: names::OUTBOUND.to_owned(),
+        address: Some(wire::socket(address)),
+        filter_chains: chains,
+        default_filter_chain: default,
+        listener_filters: filters,
+        traffic_direction: i32::from(TrafficDirection::Outbound),
+        ..Listener::default()
+    }
+}
+
+/// Connections to a service's own addresses.
+fn service_chains(mesh: &Mesh, namespace: &str, service: &Service, port: &Port, addresses: &[IpAddr]) -> Vec<FilterChain> {
+    let name = names::service(&service.name, port.number);
+    let matched = FilterChainMatch { prefix_ranges: addresses.iter().copied().map(wire::single).collect(), ..port_match(port.number) };
+    let log = mesh.settings().access_log;
+    if port.protocol.is_http() {
+        let filters = vec![http::filter(&http::manager(&name, Routes::Named(name.clone()), log))];
+        return vec![FilterChain { name, filter_chain_match: Some(matched), filters, ..FilterChain::default() }];
+    }
+    let chains = tcp_chains(mesh, namespace, service, port).into_iter();
+    let chains = chains.map(|(chain, server_names, filter)| FilterChain {
+        name: chain,
+        filter_chain_match: Some(FilterChainMatch { server_names, ..matched.clone() }),
+        filters: vec![filter],
+        ..FilterChain::default()
+    });
+    chains.collect()
+}
+
+/// What is done to connections to a service's port: for each, a name, the server names that it is for, and what is done.
+fn tcp_chains(mesh: &Mesh, namespace: &str, service: &Service, port: &Port) -> Vec<(String, Vec<String>, Filter)> {
+    let name = names::service(&service.name, port.number);
+    let log = mesh.settings().access_log;
+    let routes = attach::routes(mesh, namespace, service, port);
+    if routes.is_empty() {
+        let to_service = tcp_filter(&name, vec![(name.clone(), 1)], log);
+        return vec![(name, Vec::new(), to_service)];
+    }
+    let mut taken = HashSet::new();
+    let mut chains = Vec::new();
+    for route in routes {
+        let hosts: Vec<String> = route.hostnames.iter().map(|host| host.to_string()).filter(|host| taken.insert(host.clone())).collect();
+        if route.kind == Kind::TlsRoute && hosts.is_empty() {
+            continue;
+        }
+        let filter = tcp_filter(&name, backends(mesh, namespace, route), log);
+        chains.push((format!("{name}/{}", route.name), hosts, filter));
+        if route.kind == Kind::TcpRoute {
+            // One connection has one way: the oldest route has it.
+            break;
+        }
+    }
+    chains
+}
+
+/// Clusters and weights; a backend that there is not takes its part of the connections to where nobody answers.
+fn backends(mesh: &Mesh, namespace: &str, route: &MeshRoute) -> Vec<(String, u32)> {
+    let backends = route.rules.iter().take(1).flat_map(|rule| &rule.backends).filter(|backend| backend.weight > 0);
+    let clusters = backends.map(|backend| {
+        let target = attach::resolve(mesh, route, &backend.target, namespace);
+        (target.map_or_else(|_| names::BLACKHOLE.to_owned(), |target| names::target(&target)), backend.weight)
+    });
+    let clusters: Vec<_> = clusters.collect();
+    if clusters.is_empty() { vec![(names::BLACKHOLE.to_owned(), 1)] } else { clusters }
+}
+
+/// A listener that leads to one service.
+pub(super) fn bind(mesh: &Mesh, namespace: &str, bind: &Bind) -> Option<Listener> {
+    let service = mesh.service(&bind.service).filter(|service| service.exports.reach(namespace))?;
+    let port = service.port(bind.port)?;
+    let table = names::service(&service.name, port.number);
+    let filters = if port.protocol.is_http() {
+        vec![FilterChain {
+            filters: vec![http::filter(&http::manager(&table, Routes::Named(table.clone()), mesh.settings().access_log))],
+            ..FilterChain::default()
+        }]
+    } else {
+        let chains = tcp_chains(mesh, namespace, service, port).into_iter();
+        let chains = chains.map(|(name, server_names, filter)| FilterChain {
+            name,
+            filter_chain_match: (!server_names.is_empty()).then(|| FilterChainMatch { server_names, ..FilterChainMatch::default() }),
+            filters: vec![filter],
+            ..FilterChain::default()
+        });
+        chains.collect()
+    };
+    let by_name = port.protocol == Protocol::Tls;
+    Some(Listener {
+        name: names::bind(bind.address),
+        address: Some(wire::socket(bind.address)),
+        filter_chains: filters,
+        listener_filters: by_name.then(server_name).into_iter().collect(),
+        traffic_direction: i32::from(TrafficDirection::Outbound),
+        ..Listener::default()
+    })
+}
+
+/// Listeners for what comes to the application.
+pub(super) fn inbound(mesh: &Mesh, workload: &Workload) -> Vec<Listener> {
+    let log = mesh.settings().access_log;
+    let (own, redirected): (Vec<_>, Vec<_>) = workload.ports.iter().partition(|port| port.application.is_some());
+    let mut listeners: Vec<Listener> = own.into_iter().filter_map(|port| own_port(workload, port, log)).collect();
+    if !redirected.is_empty() {
+        listeners.push(redirected_ports(workload, &redirected, log));
+    }
+    listeners
+}
+
+fn own_port(workload: &Workload, port: &WorkloadPort, log: bool) -> Option<Listener> {
+    let mut addresses = workload.addresses.iter().map(|ip| wire::socket(SocketAddr::new(*ip, port.number)));
+    let first = addresses.next()?;
+    Some(Listener {
+        name: names::inbound(port.number),
+        address: Some(first),
+        additional_addresses: addresses
+            .map(|address| AdditionalAddress { address: Some(address), ..AdditionalAddress::default() })
+            .collect(),
+        filter_chains: vec![FilterChain { filters: vec![to_application(port, log)], ..FilterChain::default() }],
+        traffic_direction: i32::from(TrafficDirection::Inbound),
+        ..Listener::default()
+    })
+}
+
+/// A connection to the sidecar's own port would be sent to itself for ever: it is refused.
+fn redirected_ports(workload: &Workload, ports: &[&WorkloadPort], log: bool) -> Listener {
+    let address = workload.sidecar.inbound.unwrap_or(INBOUND);
+    let chains = ports.iter().filter(|port| port.number != address.port()).map(|port| FilterChain {
+        name: names::inbound(port.number),
+        filter_chain_match: Some(port_match(port.number)),
+        filters: vec![to_application(port, log)],
+        ..FilterChain::default()
+    });
+    let to_itself = FilterChain {
+        name: names::BLACKHOLE.to_owned(),
+        filter_chain_match: Some(port_match(address.port())),
+        filters: vec![tcp_filter(names::BLACKHOLE, vec![(names::BLACKHOLE.to_owned(), 1)], false)],
+        ..FilterChain::default()
+    };
+    Listener {
+        name: names::INBOUND.to_owned(),
+        address: Some(wire::socket(address)),
+        filter_chains: chains.chain([to_itself]).collect(),
+        default_filter_chain: Some(FilterChain {
+            name: names::PASSTHROUGH.to_owned(),
+            filters: vec![tcp_filter("inbound_passthrough", vec![(names::PASSTHROUGH.to_owned(), 1)], log)],
+            ..FilterChain::default()
+        }),
+        listener_filters: vec![original_destination()],
+        traffic_direction: i32::from(TrafficDirection::Inbound),
+        ..Listener::default()
+    }
+}
+
+fn to_application(port: &WorkloadPort, log: bool) -> Filter {
+    let cluster = names::inbound(port.application.unwrap_or(port.number));
+    let prefix = names::inbound(port.number);
+    if !port.protocol.is_http() {
+        return tcp_filter(&prefix, vec![(cluster, 1)], log);
+    }
+    let action =
+        RouteAction { cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)), timeout: Some(wire::FOREVER), ..RouteAction::default() };
+    let route = Route {
+        r#match: Some(RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".to_owned())), ..RouteMatch::default() }),
+        action: Some(Action::Route(action)),
+        ..Route::default()
+    };
+    let host = VirtualHost { name: prefix.clone(), domains: vec!["*".to_owned()], routes: vec![route], ..VirtualHost::default() };
+    let routes = RouteConfiguration { name: prefix.clone(), virtual_hosts: vec![host], ..RouteConfiguration::default() };
+    http::filter(&http::manager(&prefix, Routes::Inline(routes), log))
+}
+
+fn port_match(port: u16) -> FilterChainMatch {
+    FilterChainMatch { destination_port: Some(port.into()), ..FilterChainMatch::default() }
+}
+
+fn tcp_filter(stat_prefix: &str, clusters: Vec<(String, u32)>, log: bool) -> Filter {
+    let specifier = match clusters.as_slice() {
+        [(cluster, _)] => tcp_proxy::ClusterSpecifier::Cluster(cluster.clone()),
+        _ => {
+            let clusters = clusters.into_iter();
+            let clusters = clusters.map(|(name, weight)| weighted_cluster::ClusterWeight { name, weight, ..Default::default() }).collect();
+            tcp_proxy::ClusterSpecifier::WeightedClusters(tcp_proxy::WeightedCluster { clusters })
+        }
+    };
+    let proxy = TcpProxy {
+        stat_prefix: stat_prefix.to_owned(),
+        cluster_specifier: Some(specifier),
+        access_log: log.then(http::line).into_iter().collect(),
+        // A database's connection may be quiet for longer than an hour; the kernel's own keep-alive finds a peer that is gone.
+        idle_timeout: Some(wire::FOREVER),
+        ..TcpProxy::default()
+    };
+    Filter { name: "envoy.filters.network.tcp_proxy".to_owned(), config_type: Some(filter::ConfigType::TypedConfig(wire::pack(&proxy))) }
+}
+
+fn original_destination() -> ListenerFilter {
+    ListenerFilter {
+        name: "envoy.filters.listener.original_dst".to_owned(),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(wire::pack(&OriginalDst::default()))),
+        ..ListenerFilter::default()
+    }
+}
+
+fn server_name() -> ListenerFilter {
+    ListenerFilter {
+        name: "envoy.filters.listener.tls_inspector".to_owned(),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(wire::pack(&TlsInspector::default()))),
+        ..ListenerFilter::default()
+    }
+}

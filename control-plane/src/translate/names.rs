@@ -1,0 +1,53 @@
+//! Every name of a resource is made here.
+
+use std::net::SocketAddr;
+
+use crate::model::attach::Target;
+use crate::model::name::Name;
+
+/// The listener that takes what the application sends.
+pub(crate) const OUTBOUND: &str = "outbound";
+/// The listener that takes redirected connections to the application, and the first part of the names of others.
+pub(crate) const INBOUND: &str = "inbound";
+/// The cluster of connections that go where they were meant to go.
+pub(crate) const PASSTHROUGH: &str = "passthrough";
+/// The cluster without endpoints.
+pub(crate) const BLACKHOLE: &str = "blackhole";
+
+/// A service's port: its cluster, its endpoints, its table of routes.
+pub(crate) fn service(name: &Name, port: u16) -> String {
+    format!("{}.{}:{port}", name.name, name.namespace)
+}
+
+/// An external service's port.
+pub(crate) fn external(name: &Name, port: u16) -> String {
+    format!("{}.{}.external:{port}", name.name, name.namespace)
+}
+
+/// What a backend leads to.
+pub(crate) fn target(target: &Target) -> String {
+    match target {
+        Target::Service(name, port) => service(name, *port),
+        Target::External(name, port) => external(name, *port),
+    }
+}
+
+/// The application's own port.
+pub(crate) fn inbound(port: u16) -> String {
+    format!("{INBOUND}:{port}")
+}
+
+/// A listener that leads to one service.
+pub(crate) fn bind(address: SocketAddr) -> String {
+    format!("bind:{address}")
+}
+
+/// Names that clients of `namespace` may use for a service, the shortest first.
+pub(crate) fn hosts(name: &Name, namespace: &str, domain: &str) -> Vec<String> {
+    let Name { namespace: own, name } = name;
+    let mut hosts = vec![format!("{name}.{own}"), format!("{name}.{own}.svc"), format!("{name}.{own}.svc.{domain}")];
+    if **own == *namespace {
+        hosts.insert(0, name.to_string());
+    }
+    hosts
+}

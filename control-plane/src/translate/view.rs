@@ -1,0 +1,276 @@
+//! Snapshots for proxies, made anew as far as something has changed.
+//!
+//! What comes out depends on the mesh and on who asks, and on nothing that was asked before: what is kept here are results.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use prost::{Message, Name as ProstName};
+
+use crate::model::mesh::Mesh;
+use crate::model::name::Name;
+use crate::model::service::{Exports, Service};
+use crate::model::workload::Workload;
+use crate::snapshot::kind::Kind;
+use crate::snapshot::resource::Resource;
+use crate::snapshot::set::Set;
+use crate::snapshot::{Layer, Snapshot};
+use crate::translate::route::Asking;
+use crate::translate::{assignment, cluster, grpc, listener, names, table};
+
+/// Which dialect of xDS a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Form {
+    /// A proxy beside a workload: Ninon's, Envoy.
+    Sidecar,
+    /// A gRPC library without a proxy.
+    Grpc,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct View {
+    /// How it is told.
+    pub form: Form,
+    /// Where it is.
+    pub namespace: Arc<str>,
+    /// Which workload of the namespace it is beside; gRPC clients are beside none.
+    pub workload: Option<Arc<str>>,
+}
+
+/// Makes snapshots.
+#[derive(Debug, Default)]
+pub struct Translator {
+    shared: HashMap<Form, Shared>,
+    wiring: BTreeMap<(Form, Arc<str>), (u64, Arc<Layer>)>,
+    own: BTreeMap<View, (u64, Arc<Layer>)>,
+    made: BTreeMap<View, Arc<Snapshot>>,
+}
+
+/// Clusters and endpoints.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Changes that have been looked at.
+    count: Option<u64>,
+    settings: u64,
+    /// By service.
+    services: BTreeMap<Name, Made>,
+    externals: BTreeMap<Name, Made>,
+    /// What all namespaces see.
+    common: Arc<Layer>,
+    /// What only some namespaces see.
+    private: BTreeMap<Arc<str>, Arc<Layer>>,
+}
+
+/// What a service comes to.
+#[derive(Debug)]
+struct Made {
+    exports: Exports,
+    clusters: Vec<Arc<Resource>>,
+    endpoints: Vec<Arc<Resource>>,
+}
+
+impl Translator {
+    /// What a proxy is to see now. The same as before, if nothing has changed for it.
+    pub fn snapshot(&mut self, mesh: &Mesh, view: &View) -> Arc<Snapshot> {
+        let shared = self.shared.entry(view.form).or_default();
+        shared.update(mesh, view.form);
+        let mut layers = vec![Arc::clone(&shared.common)];
+        layers.extend(shared.private.get(&view.namespace).cloned());
+        layers.push(self.wiring(mesh, view));
+        layers.extend(self.own(mesh, view));
+        let made = self.made.get(view).filter(|made| made.layers.len() == layers.len());
+        if let Some(same) = made.filter(|made| made.layers.iter().zip(&layers).all(|(one, other)| Arc::ptr_eq(one, other))) {
+            return Arc::clone(same);
+        }
+        let snapshot = Arc::new(Snapshot { layers });
+        self.made.insert(view.clone(), Arc::clone(&snapshot));
+        snapshot
+    }
+
+    /// Nobody asks any more.
+    pub fn forget(&mut self, view: &View) {
+        self.made.remove(view);
+        self.own.remove(view);
+        let is_asked = |form, namespace: &Arc<str>| self.made.keys().any(|view| view.form == form && view.namespace == *namespace);
+        let unused: Vec<_> = self.wiring.keys().filter(|(form, namespace)| !is_asked(*form, namespace)).cloned().collect();
+        for key in unused {
+            self.wiring.remove(&key);
+        }
+    }
+
+    /// Tables of routes, and what gRPC clients know as listeners.
+    fn wiring(&mut self, mesh: &Mesh, view: &View) -> Arc<Layer> {
+        let at = mesh.changes().wiring;
+        let key = (view.form, Arc::clone(&view.namespace));
+        let before = self.wiring.get(&key);
+        if let Some((_, layer)) = before.filter(|(made, _)| *made == at) {
+            return Arc::clone(layer);
+        }
+        let asking = Asking { mesh, namespace: &view.namespace, form: view.form };
+        let (mut routes, mut listeners) = (Vec::new(), Vec::new());
+        for service in table::visible(mesh, &view.namespace) {
+            for port in service.ports.iter().filter(|port| port.protocol.is_http()) {
+                let made = table::of_service(asking, service, port);
+                routes.push(encoded(&made.name, &made));
+                if view.form == Form::Grpc {
+                    let made = grpc::listeners(mesh, &view.namespace, service, port);
+                    listeners.extend(made.iter().map(|listener| encoded(&listener.name, listener)));
+                }
+            }
+        }
+        if view.form == Form::Sidecar {
+            let made = table::by_host(asking);
+            routes.push(encoded(&made.name, &made));
+        }
+        let layer = renewed(before.map(|(_, layer)| layer), [(Kind::Route, routes), (Kind::Listener, listeners)]);
+        self.wiring.insert(key, (at, Arc::clone(&layer)));
+        layer
+    }
+
+    /// What only this proxy has.
+    fn own(&mut self, mesh: &Mesh, view: &View) -> Option<Arc<Layer>> {
+        if view.form == Form::Grpc {
+            return None;
+        }
+        let name = view.workload.as_ref().map(|name| Name::new(Arc::clone(&view.namespace), Arc::clone(name)));
+        let changes = mesh.changes();
+        let of_workload = name.as_ref().and_then(|name| changes.workloads.get(name)).copied().unwrap_or_default();
+        let at = changes.wiring.max(of_workload);
+        let before = self.own.get(view);
+        if let Some((_, layer)) = before.filter(|(made, _)| *made == at) {
+            return Some(Arc::clone(layer));
+        }
+        let workload = name.as_ref().and_then(|name| mesh.workload(name)).map(AsRef::as_ref);
+        let mut listeners = vec![listener::outbound(mesh, &view.namespace, workload)];
+        let mut clusters = Vec::new();
+        if let Some(workload) = workload {
+            listeners.extend(listener::inbound(mesh, workload));
+            let mut addresses: BTreeSet<SocketAddr> = BTreeSet::new();
+            let binds = workload.sidecar.binds.iter().filter(|bind| addresses.insert(bind.address));
+            listeners.extend(binds.filter_map(|bind| listener::bind(mesh, &view.namespace, bind)));
+            clusters = inbound_clusters(workload);
+        }
+        let listeners = listeners.iter().map(|listener| encoded(&listener.name, listener)).collect();
+        let layer = renewed(before.map(|(_, layer)| layer), [(Kind::Cluster, clusters), (Kind::Listener, listeners)]);
+        self.own.insert(view.clone(), (at, Arc::clone(&layer)));
+        Some(layer)
+    }
+}
+
+/// Two ports may lead to the same port of the application.
+fn inbound_clusters(workload: &Workload) -> Vec<Arc<Resource>> {
+    let mut seen = BTreeSet::new();
+    let ports = workload.ports.iter().map(|port| (port.application.unwrap_or(port.number), port.protocol));
+    let clusters = ports.filter(|(number, _)| seen.insert(*number)).map(|(number, protocol)| cluster::inbound(number, protocol));
+    clusters.map(|cluster| encoded(&cluster.name, &cluster)).collect()
+}
+
+impl Shared {
+    fn update(&mut self, mesh: &Mesh, form: Form) {
+        let changes = mesh.changes();
+        if self.count == Some(changes.count) {
+            return;
+        }
+        let since = self.count.filter(|_| self.settings == changes.settings);
+        let is_new = |at: &u64| since.is_none_or(|since| *at > since);
+        let services: BTreeSet<&Name> = changes.services.iter().filter(|(_, at)| is_new(at)).map(|(name, _)| name).collect();
+        let externals: BTreeSet<&Name> = changes.externals.iter().filter(|(_, at)| is_new(at)).map(|(name, _)| name).collect();
+        let mut touched = Touched { all: since.is_none(), namespaces: BTreeSet::new() };
+        for name in services {
+            let made = mesh.service(name).map(|service| of_service(mesh, service, form));
+            touched.replace(&mut self.services, name, made);
+        }
+        for name in externals {
+            let made = mesh.external(name).map(|external| {
+                // gRPC's C library refuses a cluster of fixed addresses.
+                let ports = external.ports.iter().filter(|_| form == Form::Sidecar);
+                let clusters = ports.map(|port| cluster::of_external(mesh, external, port, form));
+                let clusters = clusters.map(|cluster| encoded(&cluster.name, &cluster)).collect();
+                Made { exports: external.exports.clone(), clusters, endpoints: Vec::new() }
+            });
+            touched.replace(&mut self.externals, name, made);
+        }
+        if touched.all {
+            self.common = self.layer(Some(&self.common), mesh, form, |exports| *exports == Exports::All);
+        }
+        for namespace in touched.namespaces {
+            let reach = |exports: &Exports| *exports != Exports::All && exports.reach(&namespace);
+            let layer = self.layer(self.private.get(&namespace), mesh, form, reach);
+            if layer.of(Kind::Cluster).is_empty() || !self.services.values().chain(self.externals.values()).any(|made| reach(&made.exports))
+            {
+                self.private.remove(&namespace);
+            } else {
+                self.private.insert(namespace, layer);
+            }
+        }
+        (self.count, self.settings) = (Some(changes.count), changes.settings);
+    }
+
+    fn layer(&self, before: Option<&Arc<Layer>>, mesh: &Mesh, form: Form, which: impl Fn(&Exports) -> bool) -> Arc<Layer> {
+        let made: Vec<&Made> = self.services.values().chain(self.externals.values()).filter(|made| which(&made.exports)).collect();
+        let mut clusters: Vec<_> = made.iter().flat_map(|made| made.clusters.iter().cloned()).collect();
+        let endpoints = made.iter().flat_map(|made| made.endpoints.iter().cloned()).collect();
+        if form == Form::Sidecar && which(&Exports::All) {
+            clusters.extend([cluster::passthrough(mesh), cluster::blackhole(mesh)].map(|cluster| encoded(&cluster.name, &cluster)));
+        }
+        renewed(before, [(Kind::Cluster, clusters), (Kind::Endpoint, endpoints)])
+    }
+}
+
+/// Which layers are to be made anew.
+struct Touched {
+    all: bool,
+    namespaces: BTreeSet<Arc<str>>,
+}
+
+impl Touched {
+    fn replace(&mut self, all: &mut BTreeMap<Name, Made>, name: &Name, made: Option<Made>) {
+        let before = all.remove(name);
+        for exports in before.iter().chain(&made).map(|made| &made.exports) {
+            match exports {
+                Exports::All => self.all = true,
+                Exports::Namespaces(namespaces) => self.namespaces.extend(namespaces.iter().cloned()),
+            }
+        }
+        if let Some(made) = made {
+            all.insert(name.clone(), made);
+        }
+    }
+}
+
+fn of_service(mesh: &Mesh, service: &Service, form: Form) -> Made {
+    let (mut clusters, mut endpoints) = (Vec::new(), Vec::new());
+    for port in &service.ports {
+        let name = names::service(&service.name, port.number);
+        clusters.push(encoded(&name, &cluster::of_service(mesh, service, port, form)));
+        endpoints.push(encoded(&name, &assignment::assignment(&name, &mesh.endpoints(service, port))));
+    }
+    Made { exports: service.exports.clone(), clusters, endpoints }
+}
+
+fn encoded<M: Message + ProstName + 'static>(name: &str, message: &M) -> Arc<Resource> {
+    Arc::new(Resource::new(name, message))
+}
+
+/// A layer, with what is as it was in the layer before taken from there: streams see then at a glance that it has not changed.
+fn renewed<const N: usize>(before: Option<&Arc<Layer>>, of: [(Kind, Vec<Arc<Resource>>); N]) -> Arc<Layer> {
+    let mut sets: BTreeMap<Kind, Vec<Arc<Resource>>> = of.into_iter().collect();
+    let layer = Layer::new(|kind| {
+        let known = before.map(|layer| layer.of(kind));
+        let resources = sets.remove(&kind).unwrap_or_default().into_iter().map(|resource| {
+            let same = known.and_then(|known| known.get(&resource.name)).filter(|known| known.version == resource.version);
+            same.map_or(resource, Arc::clone)
+        });
+        let set = Set::new(resources);
+        match known.filter(|known| known.version() == set.version()) {
+            Some(same) => Arc::clone(same),
+            None => Arc::new(set),
+        }
+    });
+    match before {
+        Some(before) if Kind::ALL.into_iter().all(|kind| Arc::ptr_eq(before.of(kind), layer.of(kind))) => Arc::clone(before),
+        _ => Arc::new(layer),
+    }
+}
