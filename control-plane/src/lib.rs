@@ -6,6 +6,8 @@
 
 /// The HTTP API.
 pub mod api;
+/// The wiring.
+pub mod app;
 /// The operator's commands.
 pub mod cli;
 /// What exists and what is wanted, as plain data.
@@ -14,6 +16,8 @@ pub mod model;
 pub mod proxies;
 /// Brings every proxy what it lacks.
 pub mod push;
+/// Flags and environment.
+pub mod settings;
 /// Resources for a proxy, encoded once.
 pub mod snapshot;
 /// Where objects come from.

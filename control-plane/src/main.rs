@@ -1,9 +1,12 @@
 //! `ninon`: the control plane and the operator's commands: arguments, and exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
+use ninon_control_plane::app;
 use ninon_control_plane::cli::{self, Terminal};
+use ninon_control_plane::settings::Serve;
 use ninon_control_plane::source::manifest;
 
 /// What the program was asked to do.
@@ -17,6 +20,8 @@ struct Arguments {
 /// A command.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve configuration to proxies over xDS, and the API to operators, until SIGTERM
+    Serve(Serve),
     #[command(flatten)]
     Operator(cli::Command),
 }
@@ -28,9 +33,17 @@ fn main() -> ExitCode {
         Err(answer) => answer.exit(),
     };
     match arguments.command {
+        Command::Serve(settings) => match app::serve(&settings) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                // There is nowhere else to say it.
+                let _unheard = writeln!(std::io::stderr(), "ninon: {error}").is_err();
+                ExitCode::FAILURE
+            }
+        },
         Command::Operator(command) => {
             let mut terminal = Terminal { input: &mut std::io::stdin(), out: &mut std::io::stdout(), err: &mut std::io::stderr() };
-            cli::run(&command, &mut Arguments::command(), &|object| manifest::read(object).map(drop), &mut terminal).into()
+            cli::run(&command, &mut Arguments::command(), &|value| manifest::read(value).map(drop), &mut terminal).into()
         }
     }
 }

@@ -52,7 +52,10 @@ impl World {
     /// A cluster of type EDS; `seconds` is how long a connection may take.
     pub fn cluster(&mut self, name: &str, seconds: u32) -> &mut Self {
         let config = json!({ "eds_config": { "ads": {}, "resource_api_version": "V3" } });
-        self.put(Kind::Cluster, json!({ "name": name, "type": "EDS", "eds_cluster_config": config, "connect_timeout": format!("{seconds}s") }))
+        self.put(
+            Kind::Cluster,
+            json!({ "name": name, "type": "EDS", "eds_cluster_config": config, "connect_timeout": format!("{seconds}s") }),
+        )
     }
 
     /// Its endpoints.
@@ -164,7 +167,9 @@ impl Server {
             let newest = self.snapshots.borrow().clone();
             let types = self.types();
             let taken = kinds.iter().all(|kind| {
-                types.iter().any(|of| of.kind == *kind && !of.waiting && of.acknowledged.is_some_and(|(version, _)| version == newest.version(*kind)))
+                types.iter().any(|of| {
+                    of.kind == *kind && !of.waiting && of.acknowledged.is_some_and(|(version, _)| version == newest.version(*kind))
+                })
             });
             taken.then_some(())
         };

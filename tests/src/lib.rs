@@ -26,6 +26,8 @@ pub mod example;
 pub mod fuzz;
 /// Cases with one field of their configuration taken away.
 pub mod mutate;
+/// Servers that answer with their name.
+pub mod named;
 /// A name server whose answers change.
 pub mod names;
 /// What a client or an upstream saw.

@@ -59,9 +59,18 @@ pub fn ninon_binary() -> PathBuf {
     if let Some(path) = variable("NINON_PROXY_BIN") {
         return PathBuf::from(path);
     }
+    built("ninon-proxy")
+}
+
+/// `NINON_BIN`, else the `ninon` that cargo built beside this test.
+pub fn control_plane_binary() -> PathBuf {
+    variable("NINON_BIN").map_or_else(|| built("ninon"), PathBuf::from)
+}
+
+fn built(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("the running test has a path");
-    let folders = this.ancestors().skip(1).take(2).map(|folder| folder.join("ninon-proxy"));
-    folders.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from("ninon-proxy"))
+    let folders = this.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    folders.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from(name))
 }
 
 /// `ATTACKS_LEAST_SHARE`: the share of its work in quiet that the victim must do under attack; a twentieth when unset. Half is the

@@ -184,6 +184,17 @@ impl Mesh {
         self.changes.services.insert(service.clone(), self.changes.count);
     }
 
+    /// All objects, but for the settings.
+    pub fn keys(&self) -> Vec<Key> {
+        fn of<T>(kind: Kind, objects: &BTreeMap<Name, T>) -> impl Iterator<Item = Key> {
+            objects.keys().map(move |name| Key { kind, name: name.clone() })
+        }
+        let routes = self.routes.keys().map(|(kind, name)| Key { kind: *kind, name: name.clone() });
+        let first = of(Kind::Service, &self.services).chain(of(Kind::EndpointSlice, &self.slices)).chain(routes);
+        let then = of(Kind::Workload, &self.workloads).chain(of(Kind::TrafficPolicy, &self.policies));
+        first.chain(then).chain(of(Kind::ExternalService, &self.externals)).chain(of(Kind::ReferenceGrant, &self.grants)).collect()
+    }
+
     /// What has changed when.
     pub fn changes(&self) -> &Changes {
         &self.changes
@@ -222,6 +233,11 @@ impl Mesh {
     /// All workloads.
     pub fn workloads(&self) -> impl Iterator<Item = &Arc<Workload>> {
         self.workloads.values()
+    }
+
+    /// One route.
+    pub fn route(&self, key: &Key) -> Option<&Arc<Route>> {
+        self.routes.get(&(key.kind, key.name.clone()))
     }
 
     /// All routes.

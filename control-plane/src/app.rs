@@ -1,0 +1,157 @@
+//! The only wiring: from settings to a control plane that serves, and its end.
+
+/// Conditions of routes.
+mod conditions;
+/// What the API is told.
+mod hooks;
+/// Metrics as text.
+mod metrics;
+/// Changes of objects, wherever they come from.
+mod objects;
+/// Which view a proxy has.
+mod viewer;
+/// The mesh, and what each view sees of it.
+mod world;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::filter::EnvFilter;
+
+use crate::api::auth::Tokens;
+use crate::api::{self, Api};
+use crate::proxies::Proxies;
+use crate::push::{self, Push};
+use crate::settings::{LogFormat, Serve};
+use crate::store::error::StoreError;
+use crate::store::{self, Store};
+use crate::task::OwnedTask;
+
+use objects::Objects;
+use viewer::Viewer;
+use world::World;
+
+/// Why the control plane does not serve.
+#[derive(Debug)]
+pub enum ServeError {
+    /// A setting that cannot be.
+    Setting(String),
+    /// A folder.
+    Folder(PathBuf, io::Error),
+    /// The store.
+    Store(StoreError),
+    /// An address.
+    Listen(&'static str, SocketAddr, io::Error),
+    /// The runtime.
+    Runtime(io::Error),
+    /// The xDS server ended by itself.
+    Xds(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting(problem) => f.write_str(problem),
+            Self::Folder(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Store(error) => write!(f, "the state directory: {error}"),
+            Self::Listen(flag, address, error) => write!(f, "cannot listen on {address} ({flag}): {error}"),
+            Self::Runtime(error) => write!(f, "the system: {error}"),
+            Self::Xds(error) => write!(f, "serving xDS: {error}"),
+        }
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// If it cannot begin.
+pub fn serve(settings: &Serve) -> Result<(), ServeError> {
+    log(settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    runtime.block_on(run(settings))
+}
+
+fn log(settings: &Serve) -> Result<(), ServeError> {
+    let wrong = |error: &dyn fmt::Display| ServeError::Setting(format!("--log-level {:?}: {error}", settings.log_level));
+    let filter = EnvFilter::builder().with_regex(false).parse(&settings.log_level).map_err(|error| wrong(&error))?;
+    let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(false).with_env_filter(filter);
+    match settings.log_format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    }
+    .map_err(|error| wrong(&error))
+}
+
+async fn run(settings: &Serve) -> Result<(), ServeError> {
+    for folder in &settings.config_dir {
+        // A folder that is missing at the start is most likely misspelled.
+        std::fs::read_dir(folder).map(drop).map_err(|error| ServeError::Folder(folder.clone(), error))?;
+    }
+    let store = Store::embedded(&settings.state_dir, store::Limits::default()).await.map_err(ServeError::Store)?;
+    let tokens = Tokens::open(&settings.state_dir).map_err(|error| ServeError::Folder(settings.state_dir.clone(), error))?;
+    let xds = listen("--xds-address", settings.xds_address).await?;
+    let api = listen("--api-address", settings.api_address).await?;
+
+    let world = World::new();
+    let objects = Objects::load(Arc::clone(&world), store.clone(), settings.config_dir.clone()).await.map_err(ServeError::Store)?;
+    let proxies = Proxies::new(settings.max_proxies);
+    let (stop, stopped) = watch::channel(false);
+    let push_settings = push::Settings { identifier: identifier().into(), ..push::Settings::default() };
+    let push = Push::new(Viewer::new(Arc::clone(&world)), Arc::clone(&proxies), push_settings, stopped.clone());
+    let hooks = hooks::hooks(&world, &objects, &proxies);
+    let api_service = Api::new(store.clone(), tokens, hooks, api::Limits::default());
+    tracing::info!(xds = %settings.xds_address, api = %settings.api_address, state = %settings.state_dir.display(), "serving");
+
+    let _publishes = OwnedTask::spawn(world::publish(Arc::clone(&world), settings.push_quiet, settings.push_wait));
+    let _follows = OwnedTask::spawn(objects.follow());
+    let xds = OwnedTask::spawn(push::serve(xds, push));
+    let mut api_stop = stopped;
+    let api = OwnedTask::spawn(api::serve(api, api_service, async move {
+        // That nobody can say so any more is the same.
+        let _told = api_stop.wait_for(|stop| *stop).await.is_ok();
+    }));
+    let mut xds = Box::pin(xds.join());
+    let ended = tokio::select! {
+        signal = asked_to_end() => {
+            tracing::info!(signal, "ending: streams are closed, and proxies keep what they have");
+            stop.send_replace(true);
+            xds.await
+        }
+        ended = &mut xds => ended,
+    };
+    stop.send_replace(true);
+    let _ended = api.join().await;
+    store.close().await;
+    match ended {
+        Some(Ok(())) => Ok(()),
+        Some(Err(error)) => Err(ServeError::Xds(error.to_string())),
+        None => Err(ServeError::Xds("the task failed".to_owned())),
+    }
+}
+
+async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(flag, address, error))
+}
+
+/// This replica, as proxies are told in `control_plane`.
+fn identifier() -> String {
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("ninon {}@{machine}", env!("CARGO_PKG_VERSION"))
+}
+
+async fn asked_to_end() -> &'static str {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        // Without a handler the system ends the process as it does any other.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+
+use crate::api::FromFile;
+use crate::app::world::World;
+use crate::model::mesh::Object;
+use crate::model::name::Key;
+use crate::source::files::{FileFault, Files, Found};
+use crate::source::manifest;
+use crate::store::error::StoreError;
+use crate::store::{Scope, Store};
+use crate::task::OwnedTask;
+
+/// The folders are looked at this often even if nothing was heard of them: not every file system tells.
+const LOOK: Duration = Duration::from_secs(30);
+/// An editor writes a file in several steps.
+const SETTLE: Duration = Duration::from_millis(10);
+
+/// What files hold, for the API.
+pub(super) type FromFiles = Arc<RwLock<Arc<BTreeMap<Key, FromFile>>>>;
+
+/// Brings objects into the mesh: those of files, and of the store where no file has one of that name.
+pub(super) struct Objects {
+    world: Arc<World>,
+    store: Store,
+    files: Files,
+    roots: Vec<PathBuf>,
+    from_files: FromFiles,
+    /// Of the store, how far the mesh is.
+    seen: u64,
+}
+
+impl Objects {
+    /// Reads everything there is.
+    pub(super) async fn load(world: Arc<World>, store: Store, roots: Vec<PathBuf>) -> Result<Self, StoreError> {
+        let files = Files::new(roots.clone());
+        let mut objects = Self { world, store, files, roots, from_files: FromFiles::default(), seen: 0 };
+        objects.look().await;
+        objects.list();
+        Ok(objects)
+    }
+
+    pub(super) fn from_files(&self) -> FromFiles {
+        Arc::clone(&self.from_files)
+    }
+
+    /// Takes the store as it is.
+    fn list(&mut self) {
+        let listed = self.store.list(&Scope::default());
+        self.seen = listed.revision;
+        let stored: BTreeMap<Key, Object> =
+            listed.objects.into_iter().filter_map(|(key, object)| Some((key.clone(), read(&key, &object.value())?))).collect();
+        let gone: Vec<Key> = self.world.keys().into_iter().filter(|key| !self.in_files(key) && !stored.contains_key(key)).collect();
+        let changes = stored.into_iter().filter(|(key, _)| !self.in_files(key)).map(|(key, object)| (key, Some(object)));
+        let changes: Vec<_> = changes.chain(gone.into_iter().map(|key| (key, None))).collect();
+        self.world.apply(changes);
+    }
+
+    fn in_files(&self, key: &Key) -> bool {
+        self.files.objects().contains_key(key)
+    }
+
+    /// Follows files and store for ever.
+    pub(super) async fn follow(mut self) {
+        // One that is not taken yet says the same as the next.
+        let (hear, mut heard) = mpsc::channel(1);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                let _full = hear.try_send(()).is_err();
+            }
+        });
+        let mut watcher = watcher.inspect_err(|error| tracing::warn!(%error, "folders are looked at every 30 s only")).ok();
+        for root in &self.roots {
+            if let Some(watcher) = &mut watcher
+                && let Err(error) = watcher.watch(root, RecursiveMode::Recursive)
+            {
+                tracing::warn!(folder = %root.display(), %error, "looked at every 30 s only");
+            }
+        }
+        let mut written = self.store.watch(self.seen);
+        loop {
+            tokio::select! {
+                revision = written.next() => match revision {
+                    Ok(revision) => {
+                        self.seen = revision.number;
+                        let changes: Vec<_> = revision.changes.iter().filter(|change| !self.in_files(&change.key)).map(|change| {
+                            let object = change.after.as_ref().and_then(|object| read(&change.key, &object.value()));
+                            (change.key.clone(), object)
+                        }).collect();
+                        self.world.apply(changes);
+                    }
+                    Err(StoreError::Closed) => return,
+                    Err(error) => {
+                        tracing::debug!(%error, "the store is read anew");
+                        self.list();
+                        written = self.store.watch(self.seen);
+                    }
+                },
+                Some(()) = heard.recv() => {
+                    tokio::time::sleep(SETTLE).await;
+                    self.look().await;
+                }
+                () = tokio::time::sleep(LOOK), if !self.roots.is_empty() => self.look().await,
+            }
+        }
+    }
+
+    /// Looks at the folders.
+    async fn look(&mut self) {
+        let mut files = std::mem::take(&mut self.files);
+        let looked = OwnedTask::blocking(move || {
+            let found = files.look();
+            (files, found)
+        });
+        // The task fails with the process.
+        let Some((files, Found { changes, news })) = looked.join().await else { return };
+        self.files = files;
+        news.iter().for_each(tell);
+        if changes.is_empty() {
+            return;
+        }
+        tracing::info!(changes = changes.len(), "files have changed");
+        let all = self.files.objects().iter();
+        let all =
+            all.map(|(key, written)| (key.clone(), FromFile { file: written.path.display().to_string(), object: written.value.clone() }));
+        *self.from_files.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all.collect());
+        let changes = changes.into_iter().map(|(key, written)| {
+            let object = written.map(|written| written.object);
+            // What the store has of that name was hidden.
+            let stored = || self.store.get(&key).and_then(|stored| read(&key, &stored.value()));
+            (key.clone(), object.or_else(stored))
+        });
+        let changes: Vec<_> = changes.collect();
+        self.world.apply(changes);
+    }
+}
+
+fn tell(fault: &FileFault) {
+    tracing::warn!("{fault}; what was good before stays");
+}
+
+/// What the API took was good then; a newer program may see it otherwise.
+fn read(key: &Key, value: &serde_json::Value) -> Option<Object> {
+    match manifest::read(value) {
+        Ok((_, object)) => Some(object),
+        Err(faults) => {
+            for fault in faults {
+                tracing::warn!(%key, %fault, "in the store, and left out");
+            }
+            None
+        }
+    }
+}

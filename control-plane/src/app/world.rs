@@ -1,0 +1,140 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::app::conditions::Conditions;
+use crate::model::mesh::{Mesh, Object};
+use crate::model::name::Key;
+use crate::snapshot::Snapshot;
+use crate::translate::view::{Translator, View};
+
+/// The mesh, and what each view sees of it.
+#[derive(Default)]
+pub(super) struct World {
+    inner: Mutex<Inner>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    mesh: Mesh,
+    translator: Translator,
+    views: BTreeMap<View, watch::Sender<Arc<Snapshot>>>,
+    conditions: Conditions,
+    figures: Figures,
+}
+
+/// What happened here, for metrics.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Figures {
+    /// Changes of objects.
+    pub(super) changes: u64,
+    /// How often snapshots were made.
+    pub(super) pushes: u64,
+    /// How long that took in all.
+    pub(super) time: Duration,
+    /// Views that somebody has.
+    pub(super) views: usize,
+}
+
+impl World {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes objects, together.
+    pub(super) fn apply(&self, changes: impl IntoIterator<Item = (Key, Option<Object>)>) {
+        let mut inner = self.lock();
+        let mut any = false;
+        for (key, object) in changes {
+            inner.mesh.apply(&key, object);
+            inner.figures.changes = inner.figures.changes.saturating_add(1);
+            any = true;
+        }
+        drop(inner);
+        if any {
+            self.changed.notify_one();
+        }
+    }
+
+    /// What a view sees, now and whenever that changes.
+    pub(super) fn see(&self, view: View) -> watch::Receiver<Arc<Snapshot>> {
+        let mut inner = self.lock();
+        if let Some(sender) = inner.views.get(&view) {
+            return sender.subscribe();
+        }
+        let Inner { mesh, translator, views, .. } = &mut *inner;
+        let sender = watch::Sender::new(translator.snapshot(mesh, &view));
+        let receiver = sender.subscribe();
+        views.insert(view, sender);
+        receiver
+    }
+
+    /// All objects there are.
+    pub(super) fn keys(&self) -> Vec<Key> {
+        self.lock().mesh.keys()
+    }
+
+    /// How far an object holds; nothing is said of those without conditions.
+    pub(super) fn status(&self, key: &Key) -> Option<Value> {
+        let mut inner = self.lock();
+        let Inner { mesh, conditions, .. } = &mut *inner;
+        conditions.update(mesh, SystemTime::now());
+        conditions.status(mesh, key)
+    }
+
+    pub(super) fn figures(&self) -> Figures {
+        let inner = self.lock();
+        Figures { views: inner.views.len(), ..inner.figures }
+    }
+
+    /// Makes the snapshots that have changed. Views that nobody has any more are forgotten.
+    fn make(&self) {
+        let begun = Instant::now();
+        let mut inner = self.lock();
+        let Inner { mesh, translator, views, conditions, figures } = &mut *inner;
+        conditions.update(mesh, SystemTime::now());
+        views.retain(|view, sender| {
+            let asked = sender.receiver_count() > 0;
+            if !asked {
+                translator.forget(view);
+            }
+            asked
+        });
+        for (view, sender) in views {
+            let snapshot = translator.snapshot(mesh, view);
+            sender.send_if_modified(|before| {
+                let same = Arc::ptr_eq(before, &snapshot);
+                *before = snapshot;
+                !same
+            });
+        }
+        figures.pushes = figures.pushes.saturating_add(1);
+        figures.time = figures.time.saturating_add(begun.elapsed());
+    }
+}
+
+/// Makes snapshots when something has changed: many changes at once are one push.
+pub(super) async fn publish(world: Arc<World>, quiet: Duration, wait: Duration) {
+    loop {
+        world.changed.notified().await;
+        let until = Instant::now() + wait;
+        loop {
+            let pause = Instant::now() + quiet;
+            tokio::select! {
+                () = tokio::time::sleep_until(pause.min(until)) => break,
+                () = world.changed.notified() => {}
+            }
+        }
+        // Thousands of services take some milliseconds, which streams need not wait for.
+        tokio::task::block_in_place(|| world.make());
+    }
+}

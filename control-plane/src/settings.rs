@@ -1,0 +1,49 @@
+//! Flags and environment to settings of `ninon serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+/// What `ninon serve` is told.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct Serve {
+    /// Folder of YAML or JSON files with objects, watched, with the folders below it; may be given more than once
+    #[arg(long, value_name = "DIR", env = "NINON_CONFIG_DIR", value_delimiter = ':')]
+    pub config_dir: Vec<PathBuf>,
+    /// Folder for objects that come by the API, their history, and the API's tokens; made if it is not there
+    #[arg(long, value_name = "DIR", env = "NINON_STATE_DIR", default_value = "ninon-data")]
+    pub state_dir: PathBuf,
+    /// Address and port where proxies are served xDS without TLS: whoever reaches it is believed who it says it is
+    #[arg(long, value_name = "ADDRESS", env = "NINON_XDS_LISTEN", default_value = "127.0.0.1:15010")]
+    pub xds_address: SocketAddr,
+    /// Address and port of the API
+    #[arg(long, value_name = "ADDRESS", env = "NINON_API_LISTEN", default_value = "127.0.0.1:15014")]
+    pub api_address: SocketAddr,
+    /// Changes are told to proxies when none has come for so long, such as 20ms ...
+    #[arg(long, value_name = "DURATION", env = "NINON_PUSH_QUIET", default_value = "20ms", value_parser = humantime::parse_duration)]
+    pub push_quiet: Duration,
+    /// ... or when the first has waited so long
+    #[arg(long, value_name = "DURATION", env = "NINON_PUSH_WAIT", default_value = "200ms", value_parser = humantime::parse_duration)]
+    pub push_wait: Duration,
+    /// Proxies that may be connected at a time
+    #[arg(long, value_name = "N", env = "NINON_MAX_PROXIES", default_value_t = 10_000)]
+    pub max_proxies: usize,
+    /// How much is told on standard error: trace, debug, info, warn, error, off
+    #[arg(short, long, value_name = "LEVEL", env = "NINON_LOG_LEVEL", default_value = "info")]
+    pub log_level: String,
+    /// How it is told
+    #[arg(long, value_name = "FORMAT", env = "NINON_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
