@@ -3,12 +3,14 @@ ENVOY_VERSION := 1.40.0
 VENV := target/venv
 CLIENTS := target/clients
 API_CLIENT := target/schemathesis
+ETCD := target/etcd
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
+export ETCD_BIN ?= $(CURDIR)/$(ETCD)/usr/bin/etcd
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
 .PHONY: test lint fuzz mutants bench bench-xds soak demo
 
-test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis
+test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(ETCD)/usr/bin/etcd
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
@@ -37,6 +39,11 @@ $(CLIENTS)/installed-4:
 $(API_CLIENT)/bin/schemathesis:
 	python3 -m venv $(API_CLIENT)
 	$(API_CLIENT)/bin/pip install --quiet schemathesis==4.32.5
+
+# Debian's etcd, not installed but unpacked; on other systems ETCD_BIN names one.
+$(ETCD)/usr/bin/etcd:
+	mkdir -p $(ETCD)
+	if [ -x "$(ETCD_BIN)" ]; then exit 0; fi; cd $(ETCD) && apt-get download etcd-server && dpkg -x etcd-server_*.deb .
 
 # An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo` leaves it running.
 demo:

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::kind::Kind;
 use crate::model::name::Name;
-use crate::store::Store;
+use crate::store::{Scope, Store};
 use crate::store::object::content;
 use crate::store::revision::{Expected, Outcome, Verdict};
 
