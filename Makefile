@@ -5,7 +5,7 @@ CLIENTS := target/clients
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint fuzz mutants bench bench-xds soak demo
+.PHONY: test lint fuzz mutants bench bench-xds soak demo demo-gateway
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-4
 	cargo build --workspace
@@ -31,10 +31,16 @@ $(CLIENTS)/installed-4:
 	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 opentelemetry-proto==1.45.2 websockets==17.4
 	touch $@
 
-# An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo` leaves it running.
+# The shop in a mesh, changed under load: examples/shop/. `KEEP=1 make demo` leaves it running.
+PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
 demo:
+	cargo build -p ninon -p ninon-proxy -p shop
+	@python3 examples/shop/demo.py $(PROGRAMS)
+
+# An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo-gateway` leaves it running.
+demo-gateway:
 	cargo build -p ninon-proxy
-	@python3 examples/api-gateway/demo.py $(or $(CARGO_TARGET_DIR),target)/debug/ninon-proxy
+	@python3 examples/api-gateway/demo.py $(PROGRAMS)/ninon-proxy
 
 # Nothing is let through: formatting, clippy, rustdoc, dependencies. A tool that is not installed is named and left out.
 CARGO_DENY ?= $(firstword $(wildcard target/tools/bin/cargo-deny) cargo-deny)

@@ -312,7 +312,7 @@ class Shop:
         p50, p99, longest = (total["latency_us"][name] / 1000 for name in ("p50", "p99", "max"))
         say(f"  {total['requests']} requests in {total['seconds']:.0f} s, {total['failed']} failed")
         say(f"  answers: {', '.join(f'{count} x {status}' for status, count in total['statuses'].items())}")
-        say(f"  latency, from when a request was due: p50 {p50:g} ms, p99 {p99:g} ms, longest {longest:g} ms (through eight sidecars)\n")
+        say(f"  latency, from when a request was due: p50 {p50:g} ms, p99 {p99:g} ms, longest {longest:g} ms; each passes sidecars seven times\n")
         for text, count in total["failures"].items():
             say(f"  {count} x {text}")
         check("no request failed", total["failed"] == 0)

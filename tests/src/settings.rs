@@ -59,9 +59,16 @@ pub fn ninon_binary() -> PathBuf {
     if let Some(path) = variable("NINON_PROXY_BIN") {
         return PathBuf::from(path);
     }
+    let beside = built_programs().join("ninon-proxy");
+    if beside.exists() { beside } else { PathBuf::from("ninon-proxy") }
+}
+
+/// The folder of the programs that cargo built with this test.
+pub fn built_programs() -> PathBuf {
     let this = std::env::current_exe().expect("the running test has a path");
-    let folders = this.ancestors().skip(1).take(2).map(|folder| folder.join("ninon-proxy"));
-    folders.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from("ninon-proxy"))
+    let mut folders = this.ancestors().skip(1).take(2);
+    let folder = folders.find(|folder| folder.join("ninon-proxy").exists()).unwrap_or(&this);
+    folder.to_path_buf()
 }
 
 /// `ATTACKS_LEAST_SHARE`: the share of its work in quiet that the victim must do under attack; a twentieth when unset. Half is the

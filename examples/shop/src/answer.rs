@@ -15,7 +15,8 @@ pub(crate) struct Cart {
     pub(crate) answered_by: Vec<String>,
     /// Which version of the prices it was.
     pub(crate) prices: String,
-    /// The `traceparent` that came with the request to the prices.
+    /// The `traceparent` that came with the request to the prices, if one did.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) traceparent: String,
     /// What is in the cart.
     pub(crate) items: Vec<Item>,

@@ -128,8 +128,8 @@ impl Times {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn users_take_turns_at_the_rate() {
+    #[test]
+    fn users_take_turns_at_the_rate() {
         let start = Instant::now();
         let mut second = Times { start, next: 1, step: 4, rate: 100 };
         let due = [second.next(), second.next(), second.next()].map(|due| due - start);

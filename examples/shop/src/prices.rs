@@ -16,9 +16,11 @@ use wire::{Price, QuoteReply, QuoteRequest};
 /// The messages, and gRPC's client and server.
 #[expect(
     unreachable_pub,
+    unused_qualifications,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
-    clippy::use_self,
+    clippy::as_conversions,
+    clippy::too_many_lines,
     reason = "generated code; its documentation is proto/shop.proto"
 )]
 pub(crate) mod wire {
