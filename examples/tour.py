@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import random
 import shlex
 import signal
 import socket
@@ -12,6 +13,9 @@ import time
 
 STOP_SECONDS, TAIL_LINES = 5, 15
 PR_SET_PDEATHSIG = 1
+# Below those that systems give to outgoing connections, which could take one before it is listened on.
+OTHER_PORTS = range(20000, 32000)
+CLAIMS = []
 
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 FAILED = []
@@ -95,25 +99,30 @@ def interrupt_on_signals():
         signal.signal(name, interrupted)
 
 
-def is_free(port):
-    with socket.socket() as probe:
+def claim(port):
+    """Whether the port is this demo's from here on: nobody listens there, and no other demo is about to."""
+    with contextlib.ExitStack() as stack:
+        mark = stack.enter_context(socket.socket(socket.AF_UNIX))
+        probe = stack.enter_context(socket.socket())
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
+            mark.bind(f"\0ninon-demo-port-{port}")
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
+        probe.close()
+        CLAIMS.append(mark)
+        stack.pop_all()
         return True
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    return next(port for port in iter(lambda: random.choice(OTHER_PORTS), None) if claim(port))
 
 
 def moved_ports(ports):
     """Those that are taken, each with a free one to take its place."""
-    moved = {port: free_port() for port in sorted(ports) if not is_free(port)}
+    moved = {port: free_port() for port in sorted(ports) if not claim(port)}
     if moved:
         print("Taken ports are replaced: " + ", ".join(f"{old} -> {new}" for old, new in moved.items()))
     return moved
