@@ -2,16 +2,18 @@
 ENVOY_VERSION := 1.40.0
 VENV := target/venv
 CLIENTS := target/clients
+API_CLIENT := target/schemathesis
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
 .PHONY: test lint fuzz mutants bench bench-xds soak demo demo-gateway
 
-test: $(VENV)/bin/envoy $(CLIENTS)/installed-4
+test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
 	cargo test -p ninon-tests --test architecture --test documents
+	SCHEMATHESIS=$(CURDIR)/$(API_CLIENT)/bin/schemathesis cargo test -p ninon-tests --test api
 	cargo test -p ninon-tests --test attacks
 	cargo test -p ninon-tests --test examples
 	cargo test -p ninon-tests --test differential
@@ -30,6 +32,11 @@ $(CLIENTS)/installed-4:
 	$(CLIENTS)/bin/pip install --quiet xds-protos==1.85.0
 	$(CLIENTS)/bin/pip install --quiet grpcio-health-checking==1.85.1 grpcio-reflection==1.85.1 opentelemetry-proto==1.45.2 websockets==17.4
 	touch $@
+
+# Makes requests of the control plane's API from its OpenAPI document.
+$(API_CLIENT)/bin/schemathesis:
+	python3 -m venv $(API_CLIENT)
+	$(API_CLIENT)/bin/pip install --quiet schemathesis==4.32.5
 
 # The shop in a mesh, changed under load: examples/shop/. `KEEP=1 make demo` leaves it running.
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug

@@ -13,6 +13,8 @@ mod body;
 mod connection;
 /// One object, and lists of them.
 mod objects;
+/// The API's description of itself.
+mod openapi;
 /// What clients are told when it did not work.
 pub mod problem;
 /// Proxies that are connected.
@@ -90,14 +92,19 @@ pub struct FromFile {
     pub object: Value,
 }
 
+/// A question to somebody else.
 type Hook<I, O> = Box<dyn Fn(I) -> O + Send + Sync>;
+/// What is wrong with an object.
+type Validate = Box<dyn Fn(&Value) -> Result<(), Vec<Fault>> + Send + Sync>;
+/// The status of an object.
+type Status = Box<dyn Fn(&Key) -> Option<Value> + Send + Sync>;
 
 /// What the API is told by others.
 pub struct Hooks {
     /// What is wrong with an object.
-    pub validate: Box<dyn Fn(&Value) -> Result<(), Vec<Fault>> + Send + Sync>,
+    pub validate: Validate,
     /// The `status` of an object, when there is one.
-    pub status: Box<dyn Fn(&Key) -> Option<Value> + Send + Sync>,
+    pub status: Status,
     /// The objects that come from files.
     pub files: Hook<(), Arc<BTreeMap<Key, FromFile>>>,
     /// The proxies that are connected.

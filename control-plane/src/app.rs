@@ -1,5 +1,7 @@
 //! The only wiring: from settings to a control plane that serves, and its end.
 
+/// Conditions of routes.
+mod conditions;
 /// What the API is told.
 mod hooks;
 /// Metrics as text.

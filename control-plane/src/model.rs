@@ -24,5 +24,7 @@ pub mod route;
 pub mod service;
 /// Settings of the whole mesh.
 pub mod settings;
+/// How far an object holds.
+pub mod status;
 /// Processes and pods.
 pub mod workload;

@@ -8,10 +8,14 @@
 pub mod answer;
 /// The answers of a stream, as an HTTP body.
 pub mod body;
+/// What clients were sent, for tools.
+pub mod client_status;
 /// Connections, and how they are cut.
 pub mod connection;
 /// One type on one stream.
 pub mod lane;
+/// The load that clients report.
+pub mod load;
 /// Names that a stream asks for.
 pub mod names;
 /// The way from one snapshot to the next.
@@ -28,6 +32,8 @@ pub mod session;
 pub mod stream;
 /// What is asked for of one type, and what is held.
 pub mod subscription;
+/// What a request says is wanted.
+pub mod wishes;
 
 use std::any::Any;
 use std::fmt;
@@ -40,7 +46,7 @@ use crate::proxies::Proxies;
 use crate::proxies::node::{About, Node};
 use crate::snapshot::Snapshot;
 
-pub use server::{routes, serve};
+pub use server::{Fault, routes, serve};
 
 /// Knows what each client is to see.
 pub trait Directory: Send + Sync + 'static {
@@ -124,12 +130,13 @@ pub struct Push {
     directory: Box<dyn Directory>,
     proxies: Arc<Proxies>,
     settings: Settings,
+    lists: Arc<names::Lists>,
     stop: watch::Receiver<bool>,
 }
 
 impl Push {
     /// Streams end when `stop` says so, or when its sender is gone.
     pub fn new(directory: impl Directory, proxies: Arc<Proxies>, settings: Settings, stop: watch::Receiver<bool>) -> Arc<Self> {
-        Arc::new(Self { directory: Box::new(directory), proxies, settings, stop })
+        Arc::new(Self { directory: Box::new(directory), proxies, settings, lists: Arc::default(), stop })
     }
 }

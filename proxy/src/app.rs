@@ -283,6 +283,7 @@ fn without_served(bootstrap: &Bootstrap) -> Snapshot {
     let Snapshot { clusters, listeners, .. } = &mut snapshot;
     listeners.retain(|listener| {
         listener.route_tables().next().is_none()
+            && listener.served_scopes().next().is_none()
             && listener.clusters().into_iter().all(|name| clusters.contains_key(name) || !bootstrap.snapshot.clusters.contains_key(name))
     });
     snapshot

@@ -28,6 +28,8 @@ pub mod matcher;
 pub mod references;
 /// Virtual hosts, routes, actions, retry and timeout policy.
 pub mod route;
+/// Scoped routes: one of several route tables, by a request's headers.
+pub mod scope;
 /// One immutable, self-consistent set of all of it.
 pub mod snapshot;
 /// Where resources come from.

@@ -195,6 +195,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     let table = match &inner.manager.routes {
         RouteSource::Inline(table) => Some(table),
         RouteSource::Named { name, .. } => generation.snapshot.route_tables.get(name),
+        RouteSource::Scoped(scoped) => scoped.table(&live.head, &generation.snapshot),
     };
     let table = Arc::clone(table.ok_or_else(no_route)?);
     let selected = select(inner, live, &table);

@@ -45,6 +45,8 @@ pub mod resource;
 pub mod resource_file;
 /// Virtual hosts and routes.
 pub mod route;
+/// Scoped routes.
+pub mod scope;
 /// The aggregated stream.
 pub mod stream;
 /// What is asked of a server, and answered to it.

@@ -13,14 +13,10 @@ const LOAD_LIMIT: Duration = Duration::from_secs(30);
 /// How long each step looks at the traffic.
 const SECONDS: &str = "1.5";
 
-fn ninon() -> Command {
-    Command::new(settings::built_programs().join("ninon"))
-}
-
 #[test]
 fn the_mesh_is_valid_with_either_route() {
     for route in ["split-90-10.yaml", "split-50-50.yaml"] {
-        let mut validate = ninon();
+        let mut validate = Command::new(settings::control_plane_binary());
         validate.args(["validate", "-f"]).arg(folder("shop/mesh")).arg("-f").arg(folder("shop/routes").join(route));
         let output = validate.output().expect("ninon was built");
         assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

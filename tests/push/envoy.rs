@@ -1,15 +1,20 @@
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use ninon_control_plane::snapshot::kind::Kind;
 use ninon_tests::control_plane::Dialect;
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
-use ninon_tests::{envoy, ports};
+use ninon_tests::{envoy, ports, proxy};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::world::{LIMIT, Server, Upstream, World, address, get, manager};
+
+/// A program that takes Envoy's bootstrap.
+type Program = fn(&Path) -> Command;
 
 struct Envoy {
     process: Process,
@@ -17,7 +22,7 @@ struct Envoy {
 }
 
 impl Envoy {
-    async fn start(server: u16, dialect: Dialect) -> Self {
+    async fn start(program: Program, server: u16, dialect: Dialect) -> Self {
         let (folder, admin) = (Folder::new(), ports::free());
         let options = json!({
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -45,7 +50,7 @@ impl Envoy {
         });
         let path = folder.path().join("bootstrap.json");
         fs::write(&path, bootstrap.to_string()).unwrap();
-        let mut process = Process::start(envoy::command(&path), folder).unwrap();
+        let mut process = Process::start(program(&path), folder).unwrap();
         process.wait_until_ready(admin).await.unwrap();
         Self { process, admin }
     }
@@ -103,14 +108,14 @@ fn listener(name: &str, port: u16, route: &str) -> serde_json::Value {
     json!({ "name": name, "address": address(port), "filter_chains": [{ "filters": [filter] }] })
 }
 
-async fn envoy_follows(dialect: Dialect) {
+async fn it_follows(program: Program, dialect: Dialect) {
     let (first, second) = (Upstream::start("first").await, Upstream::start("second").await);
     let (port, other) = (ports::free(), ports::free());
     let mut world = World::default();
     world.cluster("a", 1).endpoints("a", &[first.port]).route("r", "*", "a").route("s", "*", "a");
     world.put(Kind::Listener, listener("l", port, "r")).put(Kind::Listener, listener("m", other, "s"));
     let server = Server::start(&world).await;
-    let mut envoy = Envoy::start(server.port, dialect).await;
+    let mut envoy = Envoy::start(program, server.port, dialect).await;
     server.taken(&Kind::ALL[..4]).await;
     until(port, "first").await;
     until(other, "first").await;
@@ -162,10 +167,20 @@ async fn envoy_follows(dialect: Dialect) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envoy_follows_incrementally() {
-    envoy_follows(Dialect::Delta).await;
+    it_follows(envoy::command, Dialect::Delta).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envoy_follows_by_state_of_the_world() {
-    envoy_follows(Dialect::Sotw).await;
+    it_follows(envoy::command, Dialect::Sotw).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ninon_proxy_follows_incrementally() {
+    it_follows(proxy::command, Dialect::Delta).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ninon_proxy_follows_by_state_of_the_world() {
+    it_follows(proxy::command, Dialect::Sotw).await;
 }

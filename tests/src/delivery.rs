@@ -52,6 +52,7 @@ impl Served {
             (type_url::CLUSTER, resources.clusters),
             (type_url::CLUSTER_LOAD_ASSIGNMENT, resources.endpoints),
             (type_url::LISTENER, resources.listeners),
+            (type_url::SCOPED_ROUTE_CONFIGURATION, resources.scopes),
             (type_url::ROUTE_CONFIGURATION, resources.routes),
         ];
         let mut types = Vec::new();
@@ -90,6 +91,7 @@ struct Resources {
     endpoints: Vec<Value>,
     listeners: Vec<Value>,
     routes: Vec<Value>,
+    scopes: Vec<Value>,
 }
 
 impl Resources {
@@ -113,17 +115,39 @@ impl Resources {
             Value::Object(_) => {
                 let is_manager = value["@type"].as_str().is_some_and(|url| url.ends_with(".HttpConnectionManager"));
                 if is_manager && value["route_config"].is_object() {
-                    let mut routes = value["route_config"].take();
-                    let name = format!("routes-{}", self.routes.len());
-                    routes["name"] = json!(name);
-                    self.routes.push(typed(type_url::ROUTE_CONFIGURATION, routes));
+                    let name = self.table(value["route_config"].take());
                     remove(value, "route_config");
                     value["rds"] = json!({ "route_config_name": name, "config_source": ads() });
+                }
+                if is_manager && value["scoped_routes"].is_object() {
+                    self.scopes_of(&mut value["scoped_routes"]);
                 }
                 value.as_object_mut().into_iter().flat_map(|fields| fields.values_mut()).for_each(|field| self.routes_of(field));
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
+    }
+}
+
+impl Resources {
+    /// Routes become a resource of a name of its own.
+    fn table(&mut self, mut routes: Value) -> String {
+        let name = format!("routes-{}", self.routes.len());
+        routes["name"] = json!(name);
+        self.routes.push(typed(type_url::ROUTE_CONFIGURATION, routes));
+        name
+    }
+
+    /// The scopes of a connection manager become resources, and so do the routes of each.
+    fn scopes_of(&mut self, scoped: &mut Value) {
+        for mut scope in list(&mut scoped["scoped_route_configurations_list"]["scoped_route_configurations"]) {
+            scope["route_configuration_name"] = json!(self.table(scope["route_configuration"].take()));
+            remove(&mut scope, "route_configuration");
+            self.scopes.push(typed(type_url::SCOPED_ROUTE_CONFIGURATION, scope));
+        }
+        remove(scoped, "scoped_route_configurations_list");
+        scoped["rds_config_source"] = ads();
+        scoped["scoped_rds"] = json!({ "scoped_rds_config_source": ads() });
     }
 }
 

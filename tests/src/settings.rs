@@ -59,16 +59,23 @@ pub fn ninon_binary() -> PathBuf {
     if let Some(path) = variable("NINON_PROXY_BIN") {
         return PathBuf::from(path);
     }
-    let beside = built_programs().join("ninon-proxy");
-    if beside.exists() { beside } else { PathBuf::from("ninon-proxy") }
+    built("ninon-proxy")
 }
 
-/// The folder of the programs that cargo built with this test.
+/// `NINON_BIN`, else the `ninon` that cargo built beside this test.
+pub fn control_plane_binary() -> PathBuf {
+    variable("NINON_BIN").map_or_else(|| built("ninon"), PathBuf::from)
+}
+
+/// The folder of the programs that cargo built beside this test.
 pub fn built_programs() -> PathBuf {
+    built("ninon-proxy").parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn built(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("the running test has a path");
-    let mut folders = this.ancestors().skip(1).take(2);
-    let folder = folders.find(|folder| folder.join("ninon-proxy").exists()).unwrap_or(&this);
-    folder.to_path_buf()
+    let folders = this.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    folders.into_iter().find(|path| path.exists()).unwrap_or_else(|| PathBuf::from(name))
 }
 
 /// `ATTACKS_LEAST_SHARE`: the share of its work in quiet that the victim must do under attack; a twentieth when unset. Half is the

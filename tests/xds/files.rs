@@ -1,4 +1,5 @@
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -101,6 +102,28 @@ async fn everything_comes_from_files_and_follows_them_here() {
 #[tokio::test]
 async fn everything_comes_from_files_and_follows_them_in_envoy() {
     everything_comes_from_files_and_follows_them(envoy::command).await;
+}
+
+#[tokio::test]
+async fn a_listener_of_a_file_whose_port_is_taken_leaves_the_one_before() {
+    let files = Files::new();
+    let port = ports::free();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    files.put("cds.json", &[]);
+    files.put("rds.json", &[says("table", "said")]);
+    files.put("lds.json", &[listener("in", port, "table")]);
+    let mut sidecar = files.start(proxy::command);
+    sidecar.port = port;
+    sidecar.answers("/", "said").await;
+    let moved = listener("in", taken.local_addr().unwrap().port(), "table");
+    files.put("lds.json", std::slice::from_ref(&moved));
+    sidecar.counts("control_plane.listeners_refused", 1).await;
+    assert!(sidecar.process.log().contains("Address already in use"), "{}", sidecar.process.log());
+    sidecar.answers("/", "said").await;
+    sidecar.port = taken.local_addr().unwrap().port();
+    drop(taken);
+    files.put("lds.json", &[moved]);
+    sidecar.answers("/", "said").await;
 }
 
 /// Envoy refuses a file with more than one assignment.

@@ -27,5 +27,7 @@ mod random;
 mod refused;
 /// The server goes and comes back.
 mod restart;
+/// Scoped routes.
+mod scopes;
 /// Fifty changes a second, bad ones among them.
 mod soak;

@@ -14,10 +14,14 @@ mod order;
 mod outages;
 /// A network between the proxy and the server that can fail.
 mod relay;
+/// Scoped routes.
+mod scopes;
 /// Certificates.
 mod secrets;
 /// Times to live.
 mod time;
+/// Listeners that cannot serve.
+mod unable;
 /// What is refused here and by Envoy.
 mod verdicts;
 /// Unix sockets, TLS, metadata.

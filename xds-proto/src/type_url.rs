@@ -3,7 +3,7 @@
 //! They are for making messages and for subscribing. To look into an `Any`, use [`crate::any`]: the domain before the
 //! name may differ.
 
-// The five resources of xDS, and what else the discovery services carry.
+// The resources of xDS, and what else the discovery services carry.
 /// [`Listener`](crate::envoy::config::listener::v3::Listener).
 pub const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 /// [`RouteConfiguration`](crate::envoy::config::route::v3::RouteConfiguration).

@@ -14,7 +14,8 @@ use crate::api::problem::Problem;
 use crate::api::query::Asked;
 use crate::api::{Api, body};
 use crate::model::fault::Fault;
-use crate::source::document::{self, DEFAULT_NAMESPACE};
+use crate::source::document;
+use crate::source::manifest::DEFAULT_NAMESPACE;
 use crate::store::revision::{Outcome, Verdict, Write, Written};
 
 /// What a change did.

@@ -39,6 +39,9 @@ pub(super) async fn documents<'a>(api: &'a Api, headers: &HeaderMap, body: Body)
         Form::Json => vec![serde_json::from_str(text).map_err(|error| Problem::bad(format!("the body is not JSON: {error}")))?],
         Form::Yaml => yaml_values(text)?,
     };
+    if values.is_empty() {
+        return Err(Problem::bad("the body says nothing"));
+    }
     Ok(Documents { values, _permit: permit })
 }
 

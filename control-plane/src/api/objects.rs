@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 
 use crate::api::auth::Role;
 use crate::api::problem::Problem;
-use crate::api::query::{Asked, Target, expected, place, token};
+use crate::api::query::{Asked, One, Target, expected, place, token};
 use crate::api::selector::Selector;
 use crate::api::{Api, apply, body, watch};
 use crate::model::fault::Fault;
 use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
-use crate::source::document::{DEFAULT_NAMESPACE, placed};
+use crate::source::document::placed;
+use crate::source::manifest::DEFAULT_NAMESPACE;
 use crate::store::object::{Object, version_of};
 use crate::store::revision::{By, Expected, Intent, Outcome, Verdict, Write};
 
@@ -45,13 +46,13 @@ pub(super) struct ChangeQuery {
 }
 
 /// The words that somebody may say of a change are kept for long.
-const LONGEST_WORDS: usize = 1024;
+const LONGEST_WORDS: usize = 250;
 
 impl ChangeQuery {
     /// Who, and why. An author is who holds the token; a name beside it is what they call themselves.
     pub(super) fn by(&self, role: Role) -> Result<By, Problem> {
-        if self.author.len() > LONGEST_WORDS || self.message.len() > LONGEST_WORDS {
-            return Err(Problem::bad(format!("`author` and `message` may have {LONGEST_WORDS} bytes at most")));
+        if [&self.author, &self.message].into_iter().any(|words| words.chars().count() > LONGEST_WORDS) {
+            return Err(Problem::bad(format!("`author` and `message` may have {LONGEST_WORDS} characters at most")));
         }
         let author = if self.author.is_empty() { role.as_str().to_owned() } else { format!("{} ({})", self.author, role.as_str()) };
         Ok(By { author, message: self.message.clone() })
@@ -171,12 +172,11 @@ fn list(api: &Api, kind: Kind, namespace: Option<Arc<str>>, query: &ListQuery) -
 pub(super) async fn put(
     State(api): State<Arc<Api>>,
     Extension(role): Extension<Role>,
-    target: Target,
+    One(key): One,
     Asked(query): Asked<ChangeQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let key = target.object()?;
     let by_header = expected(&headers)?;
     let value = named(body::documents(&api, &headers, body).await?.one()?, &key);
     let namespace = if key.kind.is_namespaced() { &key.name.namespace } else { DEFAULT_NAMESPACE };
@@ -194,11 +194,10 @@ pub(super) async fn put(
 pub(super) async fn delete(
     State(api): State<Arc<Api>>,
     Extension(role): Extension<Role>,
-    target: Target,
+    One(key): One,
     Asked(query): Asked<ChangeQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let key = target.object()?;
     let expected = expected(&headers)?;
     api.check_not_from_file(&key)?;
     let intents = vec![Intent { key, wanted: None, expected }];

@@ -25,6 +25,9 @@ pub struct Problem {
     /// Each field that is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// The methods that there are, when the one that was used is not among them.
+    #[serde(skip)]
+    pub allow: Option<&'static str>,
 }
 
 /// A field that is wrong.
@@ -40,7 +43,7 @@ impl Problem {
     /// A problem.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         let title = status.canonical_reason().unwrap_or("Unknown").to_owned();
-        Self { kind: "about:blank".to_owned(), title, status: status.as_u16(), detail: detail.into(), errors: Vec::new() }
+        Self { kind: "about:blank".to_owned(), title, status: status.as_u16(), detail: detail.into(), errors: Vec::new(), allow: None }
     }
 
     /// The request cannot be understood.
@@ -76,6 +79,9 @@ impl IntoResponse for Problem {
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM)], body).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ninon\""));
+        }
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         }
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));

@@ -6,9 +6,13 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::api::Api;
 use crate::api::problem::Problem;
+use crate::proxies;
+use crate::proxies::status::TypeStatus;
+use crate::snapshot::resource::Version;
 
 /// A proxy that is connected.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -52,21 +56,66 @@ pub struct Proxy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxyType {
-    /// In short: `CDS`, `EDS`, `LDS`, `RDS`, `SDS`.
+    /// `clusters`, `endpoints`, `listeners`, `routes` or `secrets`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Resources that it has.
+    /// Whether it asks for all that there are for it.
     #[serde(default)]
-    pub resources: u64,
+    pub wildcard: bool,
+    /// Resources that it names.
+    #[serde(default)]
+    pub subscribed: usize,
     /// The version last sent.
     #[serde(default)]
     pub sent: String,
     /// The version last acknowledged.
     #[serde(default)]
     pub acknowledged: String,
-    /// Its last refusal, if it refused anything since it connected.
+    /// What it refused, as long as it has not taken anything newer.
     #[serde(default)]
     pub refused: Option<Refusal>,
+}
+
+/// Those that are connected, and the state of each.
+pub fn connected(proxies: &proxies::Proxies) -> Vec<Proxy> {
+    let now = Instant::now();
+    proxies.list().iter().filter(|proxy| proxy.gone.is_none()).map(|proxy| of(proxy, now)).collect()
+}
+
+fn of(proxy: &proxies::Proxy, now: Instant) -> Proxy {
+    let node = &proxy.node;
+    let behind = proxy.types.iter().filter(|status| status.waiting || status.refusal.is_some());
+    let since = behind.filter_map(|status| status.sent.as_ref()).map(|(_, at)| *at).min();
+    Proxy {
+        id: node.id.clone(),
+        namespace: proxy.about.namespace.clone(),
+        workload: proxy.about.workload.clone(),
+        identity: node.identity.as_ref().map(|identity| identity.0.clone()),
+        client: format!("{} {}", node.user_agent_name, node.user_agent_version).trim().to_owned(),
+        address: node.address.map(|address| address.to_string()).unwrap_or_default(),
+        protocol: proxy.dialect.name().to_owned(),
+        connected_seconds: proxy.since.elapsed().unwrap_or_default().as_secs_f64(),
+        synced: since.is_none(),
+        stale_seconds: since.map_or(0.0, |since| now.saturating_duration_since(since).as_secs_f64()),
+        types: proxy.types.iter().map(|status| type_of(status, now)).collect(),
+    }
+}
+
+fn type_of(status: &TypeStatus, now: Instant) -> ProxyType {
+    let refused = status.refusal.as_ref().map(|refusal| Refusal {
+        version: refusal.version.to_string(),
+        reason: refusal.message.clone(),
+        seconds: now.saturating_duration_since(refusal.at).as_secs_f64(),
+    });
+    let version = |of: &Option<(Version, Instant)>| of.as_ref().map(|(version, _)| version.to_string()).unwrap_or_default();
+    ProxyType {
+        kind: status.kind.to_string(),
+        wildcard: status.wildcard,
+        subscribed: status.subscribed,
+        sent: version(&status.sent),
+        acknowledged: version(&status.acknowledged),
+        refused,
+    }
 }
 
 /// What a proxy said when it refused.

@@ -22,12 +22,13 @@ pub(super) enum Target {
 
 impl Target {
     /// One object, or a refusal of what is a list.
-    pub(super) fn object(self) -> Result<Key, Problem> {
+    fn object(self) -> Result<Key, Problem> {
         match self {
             Self::Object(key) => Ok(key),
             Self::Collection(kind, _) => {
                 let path = format!("/api/v1/{}/{{namespace}}/{{name}}", kind.plural());
-                Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("a list can only be read; one {kind} is at {path}")))
+                let detail = format!("a list can only be read; one {kind} is at {path}");
+                Err(Problem { allow: Some("GET,HEAD"), ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail) })
             }
         }
     }
@@ -56,6 +57,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
             ([namespace, name], true) => Ok(Self::Object(Key { kind, name: Name::new(*namespace, *name) })),
             _ => Err(nowhere(format!("{kind} has no namespace: /api/v1/{}/{{name}}", kind.plural()))),
         }
+    }
+}
+
+/// A path that means an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct One(pub(super) Key);
+
+impl<S: Send + Sync> FromRequestParts<S> for One {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Target::from_request_parts(parts, state).await?.object().map(Self)
     }
 }
 

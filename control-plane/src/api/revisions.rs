@@ -27,7 +27,14 @@ pub(super) struct HistoryQuery {
     namespace: String,
     name: String,
     before: Option<u64>,
-    limit: usize,
+    limit: Option<usize>,
+}
+
+/// The query of a rollback.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RollbackQuery {
+    author: String,
 }
 
 /// Revisions of an answer, when the client names no number.
@@ -94,7 +101,10 @@ pub(super) async fn list(State(api): State<Arc<Api>>, Asked(query): Asked<Histor
             Some(Key { kind, name: Name::new(query.namespace.as_str(), name) })
         }
     };
-    let most = if query.limit == 0 { PAGE } else { query.limit.min(MOST) };
+    let most = query.limit.unwrap_or(PAGE);
+    if !(1..=MOST).contains(&most) {
+        return Err(Problem::bad(format!("`limit` must be 1 to {MOST}, got {most}")));
+    }
     let found = api.store.history(of, query.before, most).await?;
     Ok(Json(Revisions { items: found.iter().map(|revision| shown(revision, false)).collect() }))
 }
@@ -107,17 +117,14 @@ pub(super) async fn get(State(api): State<Arc<Api>>, Path(number): Path<String>)
 pub(super) async fn rollback(
     State(api): State<Arc<Api>>,
     Extension(role): Extension<Role>,
-    Asked(query): Asked<ChangeQuery>,
+    Asked(RollbackQuery { author }): Asked<RollbackQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Applied>, Problem> {
     let back = body::documents(&api, &headers, body).await?.one()?;
     let Back { revision, message } = serde_json::from_value(back).map_err(|error| Problem::bad(format!("the body: {error}")))?;
-    if query.dry_run {
-        return Err(Problem::bad("a rollback cannot be tried; GET /api/v1/revisions shows what it would undo"));
-    }
     let message = if message.is_empty() { format!("rollback to revision {revision}") } else { message };
-    let by = ChangeQuery { message, ..query }.by(role)?;
+    let by = ChangeQuery { message, author, dry_run: false }.by(role)?;
     let author = by.author.clone();
     let written = api.store.rollback(revision, by).await?;
     if let Some(made) = written.revision {

@@ -10,7 +10,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use crate::api::problem::Problem;
-use crate::api::{Api, apply, auth, objects, proxies, revisions};
+use crate::api::query::Target;
+use crate::api::{Api, apply, auth, objects, openapi, proxies, revisions};
 
 /// A path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,7 @@ pub(super) enum Path {
     Health,
     Ready,
     Metrics,
+    OpenApi,
     Revisions,
     Revision,
     Rollback,
@@ -30,10 +32,11 @@ pub(super) enum Path {
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Health,
         Self::Ready,
         Self::Metrics,
+        Self::OpenApi,
         Self::Revisions,
         Self::Revision,
         Self::Rollback,
@@ -50,6 +53,7 @@ impl Path {
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",
+            Self::OpenApi => "/openapi.json",
             Self::Revisions => "/api/v1/revisions",
             Self::Revision => "/api/v1/revisions/{revision}",
             Self::Rollback => "/api/v1/rollback",
@@ -57,7 +61,7 @@ impl Path {
             Self::Proxies => "/api/v1/proxies",
             Self::Proxy => "/api/v1/proxies/{id}",
             Self::Kind => "/api/v1/{kind}",
-            // For a kind without a namespace this is the object.
+            // For a kind without a namespace this is the object, `namespace` being its name.
             Self::KindNamespace => "/api/v1/{kind}/{namespace}",
             Self::KindNamespaceName => "/api/v1/{kind}/{namespace}/{name}",
         }
@@ -68,6 +72,7 @@ impl Path {
             Self::Health => get(async || "ok\n"),
             Self::Ready => get(ready),
             Self::Metrics => get(metrics),
+            Self::OpenApi => get(openapi::get),
             Self::Revisions => get(revisions::list),
             Self::Revision => get(revisions::get),
             Self::Rollback => post(revisions::rollback),
@@ -85,10 +90,16 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
     let routes = Path::ALL.into_iter().fold(Router::new(), |router, path| router.route(path.template(), path.handler()));
     routes
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
-        .method_not_allowed_fallback(async || Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; see Allow"))
+        .method_not_allowed_fallback(other_method)
         .layer(middleware::from_fn_with_state(Arc::clone(api), auth::check))
         .layer(middleware::from_fn_with_state(Arc::clone(api), bounded))
         .with_state(Arc::clone(api))
+}
+
+/// A list has fewer methods than its route, which is an object's too when the kind has no namespace.
+async fn other_method(target: Result<Target, Problem>) -> Problem {
+    let allow = matches!(target, Ok(Target::Collection(..))).then_some("GET,HEAD");
+    Problem { allow, ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; see Allow") }
 }
 
 /// An answer that takes too long is given up.

@@ -27,6 +27,8 @@ use crate::store::revision::Change;
 use crate::store::{Scope, Watch};
 use crate::task::OwnedTask;
 
+/// The media type.
+pub(super) const LINES_OF_JSON: &str = "application/x-ndjson";
 /// Lines on their way to one client. A slow one is not waited for beyond what the store remembers.
 const LINES: usize = 16;
 
@@ -54,7 +56,7 @@ pub(super) fn follow(api: &Arc<Api>, scope: &Scope, query: &ListQuery) -> Result
     let follower = Follower { api: Arc::clone(api), scope: scope.clone(), selector, lines, end: Instant::now() + limit };
     let task = OwnedTask::spawn(follower.run(since));
     let stream = Lines { lines: ReceiverStream::new(receiver), _task: task, _permit: permit };
-    Ok(([(header::CONTENT_TYPE, "application/json;stream=watch")], Body::new(StreamBody::new(stream))).into_response())
+    Ok(([(header::CONTENT_TYPE, LINES_OF_JSON)], Body::new(StreamBody::new(stream))).into_response())
 }
 
 /// The lines of one client, and the task that makes them.

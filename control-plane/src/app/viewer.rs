@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::app::world::World;
 use crate::proxies::node::{About, Node};
 use crate::push::{Directory, Joined, Refusal};
-use crate::source::document::DEFAULT_NAMESPACE;
+use crate::source::manifest::DEFAULT_NAMESPACE;
 use crate::translate::view::{Form, View};
 
 /// Says what each proxy is to see.

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::app::conditions::Conditions;
 use crate::model::mesh::{Mesh, Object};
 use crate::model::name::Key;
 use crate::snapshot::Snapshot;
@@ -22,6 +24,7 @@ struct Inner {
     mesh: Mesh,
     translator: Translator,
     views: BTreeMap<View, watch::Sender<Arc<Snapshot>>>,
+    conditions: Conditions,
     figures: Figures,
 }
 
@@ -80,6 +83,14 @@ impl World {
         self.lock().mesh.keys()
     }
 
+    /// How far an object holds; nothing is said of those without conditions.
+    pub(super) fn status(&self, key: &Key) -> Option<Value> {
+        let mut inner = self.lock();
+        let Inner { mesh, conditions, .. } = &mut *inner;
+        conditions.update(mesh, SystemTime::now());
+        conditions.status(mesh, key)
+    }
+
     pub(super) fn figures(&self) -> Figures {
         let inner = self.lock();
         Figures { views: inner.views.len(), ..inner.figures }
@@ -89,7 +100,8 @@ impl World {
     fn make(&self) {
         let begun = Instant::now();
         let mut inner = self.lock();
-        let Inner { mesh, translator, views, figures } = &mut *inner;
+        let Inner { mesh, translator, views, conditions, figures } = &mut *inner;
+        conditions.update(mesh, SystemTime::now());
         views.retain(|view, sender| {
             let asked = sender.receiver_count() > 0;
             if !asked {

@@ -103,7 +103,7 @@ impl Get {
     fn print(&self, value: &Value, terminal: &mut Terminal<'_>) -> Result<(), Stop> {
         let text = match self.output {
             Output::Yaml => yaml(value),
-            _ => serde_json::to_string_pretty(value).unwrap_or_default() + "\n",
+            Output::Json | Output::Table | Output::Wide | Output::Name => serde_json::to_string_pretty(value).unwrap_or_default() + "\n",
         };
         Ok(terminal.out.write_all(text.as_bytes())?)
     }

@@ -74,7 +74,9 @@ impl History {
         let rows: Vec<_> = rows.collect();
         match self.output {
             Output::Name => rows.iter().filter_map(|row| row.first()).try_for_each(|number| writeln!(terminal.out, "{number}"))?,
-            _ => write!(terminal.out, "{}", table(&["REVISION", "TIME", "AUTHOR", "CHANGES", "MESSAGE"], &rows))?,
+            Output::Table | Output::Wide | Output::Json | Output::Yaml => {
+                write!(terminal.out, "{}", table(&["REVISION", "TIME", "AUTHOR", "CHANGES", "MESSAGE"], &rows))?
+            }
         }
         Ok(Ending::Done)
     }

@@ -4,8 +4,7 @@ use crate::cli::Stop;
 use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
 
-/// The namespace when none is named.
-pub(super) const DEFAULT: &str = "default";
+pub(super) use crate::source::manifest::DEFAULT_NAMESPACE as DEFAULT;
 
 /// Reads a kind.
 pub(super) fn kind(word: &str) -> Result<Kind, Stop> {

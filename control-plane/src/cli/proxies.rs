@@ -23,7 +23,7 @@ pub struct ProxiesCommand {
 }
 
 /// The types of resources, in the order in which they are pushed.
-const TYPES: [&str; 4] = ["CDS", "EDS", "LDS", "RDS"];
+const TYPES: [&str; 4] = ["CLUSTERS", "ENDPOINTS", "LISTENERS", "ROUTES"];
 
 impl ProxiesCommand {
     pub(super) fn run(&self, terminal: &mut Terminal<'_>) -> Result<Ending, Stop> {
@@ -60,7 +60,9 @@ fn shown(proxies: &[Proxy], wide: bool) -> String {
     }
     let rows = proxies.iter().map(|proxy| {
         let mut row = vec![proxy.id.clone(), dash(&proxy.namespace), state(proxy)];
-        row.extend(TYPES.map(|name| proxy.types.iter().find(|of| of.kind == name).map_or_else(|| "-".to_owned(), of_type)));
+        row.extend(
+            TYPES.map(|name| proxy.types.iter().find(|of| of.kind.eq_ignore_ascii_case(name)).map_or_else(|| "-".to_owned(), of_type)),
+        );
         row.push(span(proxy.connected_seconds));
         if wide {
             let identity = proxy.identity.as_deref().unwrap_or_default();
@@ -75,14 +77,15 @@ fn state(proxy: &Proxy) -> String {
     if proxy.synced { "synced".to_owned() } else { format!("stale {}", span(proxy.stale_seconds)) }
 }
 
-/// Resources, and whether all of them were taken.
+/// Whether the newest was taken.
 fn of_type(of: &ProxyType) -> String {
-    let mark = match &of.refused {
-        Some(refused) if refused.version == of.sent => " refused",
-        _ if of.sent != of.acknowledged => " sent",
-        _ => "",
+    let word = match &of.refused {
+        Some(_) => "refused",
+        None if of.sent.is_empty() => "-",
+        None if of.sent != of.acknowledged => "sent",
+        None => "synced",
     };
-    format!("{}{mark}", of.resources)
+    word.to_owned()
 }
 
 fn dash(text: &str) -> String {

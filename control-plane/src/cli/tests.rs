@@ -71,9 +71,9 @@ async fn a_fault_names_its_file_and_line_and_nothing_is_applied() {
     assert_eq!((ending, out), (Ending::Failed, String::new()));
     assert_eq!(err, format!("error: {file}:19: spec.ports[0].port: must be 1 to 65535, got 0\n"));
     assert_eq!(api.run(&["get", "svc"]).2, "nothing found\n");
-    let file = api.file("b.yaml", "kind: Service\nmetadata: {name: Web}\n---\n[\n");
+    let file = api.file("b.yaml", "kind: Service\n---\n{apiVersion: v1, kind: Service,\nmetadata: {name: Web}}\n---\n[\n");
     let (_, _, err) = api.run(&["apply", "-f", &file]);
-    assert!(err.contains("b.yaml:1: apiVersion: is missing") && err.contains("b.yaml:2: metadata.name"), "{err}");
+    assert!(err.contains("b.yaml:1: apiVersion: ") && err.contains("b.yaml:4: metadata.name: ") && err.contains("b.yaml:6: "), "{err}");
     let other = api.file("c.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\n");
     let (_, _, err) = api.run(&["apply", "-n", "other", "-f", &other]);
     assert_eq!(err, format!("error: {other}:3: metadata.namespace: is \"shop\", and --namespace is \"other\"\n"));
@@ -197,7 +197,7 @@ async fn files_are_checked_without_a_server() {
     let bad = api.file("bad.yaml", &format!("{}---\n{}---\n[\n", service("a<b>", 80), service("web", 0)));
     let (ending, out, _) = run_with(&["validate", "-f", &bad, "-f", &good], b"");
     assert_eq!(ending, Ending::Failed);
-    assert!(out.contains(&format!("{bad}:4: metadata.name: must be lower-case letters")), "{out}");
+    assert!(out.contains(&format!("{bad}:4: metadata.name: ")), "{out}");
     assert!(out.contains(&format!("{bad}:19: spec.ports[0].port: must be 1 to 65535, got 0\n")), "{out}");
     assert!(out.contains(&format!("{good}:4: metadata.name: Service default/web is in {bad} already\n")), "{out}");
     assert!(out.ends_with("4 objects and 4 faults\n"), "{out}");

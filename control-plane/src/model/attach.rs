@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::model::kind::Kind;
 use crate::model::mesh::Mesh;
 use crate::model::name::Name;
-use crate::model::route::{Match, Parent, PathMatch, Reference, Route, Rule};
+use crate::model::route::{Filters, Match, Parent, PathMatch, Reference, Route, Rule};
 use crate::model::service::{Port, Service};
 
 /// A rule with one of its matches.
@@ -156,4 +156,9 @@ pub fn resolve(mesh: &Mesh, route: &Route, reference: &Reference, namespace: &st
         Target::External(name, port.ok_or(Unresolved::NotFound)?.number)
     };
     Ok(target)
+}
+
+/// Whether filters do no more than change headers: for a single backend proxies can do no other.
+pub fn only_headers(filters: &Filters) -> bool {
+    filters.mirrors.is_empty() && filters.redirect.is_none() && filters.rewrite.is_none()
 }

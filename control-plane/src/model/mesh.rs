@@ -235,6 +235,11 @@ impl Mesh {
         self.workloads.values()
     }
 
+    /// One route.
+    pub fn route(&self, key: &Key) -> Option<&Arc<Route>> {
+        self.routes.get(&(key.kind, key.name.clone()))
+    }
+
     /// All routes.
     pub fn routes(&self) -> impl Iterator<Item = &Arc<Route>> {
         self.routes.values()

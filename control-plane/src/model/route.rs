@@ -15,6 +15,8 @@ pub struct Route {
     pub name: Name,
     /// When it was made, RFC 3339; of two that fit alike the older one counts. Empty where nobody has said so: then it is the youngest.
     pub created: String,
+    /// Counts changes of its specification; 0 where nobody counts.
+    pub generation: u64,
     /// What it is attached to.
     pub parents: Vec<Parent>,
     /// TLS server names; of no meaning for the other kinds.

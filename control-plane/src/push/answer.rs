@@ -30,7 +30,7 @@ pub struct Answer {
     pub nonce: u64,
     /// In this order.
     pub resources: Vec<Arc<Resource>>,
-    /// Names; only incremental answers have them.
+    /// Names that do not exist. An incremental answer takes them away; one of the state of the world says so of those asked for.
     pub removed: Vec<Arc<str>>,
 }
 
@@ -52,6 +52,13 @@ mod field {
     pub(super) const SOTW_SERVER: u32 = 6;
     pub(super) const DELTA_SERVER: u32 = 7;
     pub(super) const SERVER_IDENTIFIER: u32 = 1;
+    /// `resource_errors`: of a name in a `ResourceName`, a `google.rpc.Status`.
+    pub(super) const SOTW_ERRORS: u32 = 7;
+    pub(super) const ERROR_NAME: u32 = 1;
+    pub(super) const ERROR_STATUS: u32 = 2;
+    pub(super) const NAME_NAME: u32 = 1;
+    pub(super) const STATUS_CODE: u32 = 1;
+    pub(super) const STATUS_MESSAGE: u32 = 2;
     pub(super) const RESOURCE_VERSION: u32 = 1;
     pub(super) const RESOURCE_CONTENT: u32 = 2;
     pub(super) const RESOURCE_NAME: u32 = 3;
@@ -75,7 +82,12 @@ impl Writer {
         text(&mut head, field::VERSION, &answer.version.to_string());
         text(&mut head, field::TYPE_URL, answer.kind.type_url());
         text(&mut head, field::NONCE, &answer.nonce.to_string());
-        answer.removed.iter().for_each(|name| text(&mut head, field::REMOVED, name));
+        for name in &answer.removed {
+            match answer.dialect {
+                Dialect::Delta => text(&mut head, field::REMOVED, name),
+                Dialect::Sotw => missing(&mut head, name),
+            }
+        }
         let number = if answer.dialect == Dialect::Sotw { field::SOTW_SERVER } else { field::DELTA_SERVER };
         begin(&mut head, number, text_len(field::SERVER_IDENTIFIER, server));
         text(&mut head, field::SERVER_IDENTIFIER, server);
@@ -123,6 +135,21 @@ fn inner_len(resource: &Resource, dialect: Dialect) -> usize {
             version + text_len(field::RESOURCE_NAME, &resource.name) + field_len(field::RESOURCE_CONTENT, resource.any.len())
         }
     }
+}
+
+/// gRFC A88: without it, clients wait some time before they believe that a name does not exist.
+fn missing(buffer: &mut BytesMut, name: &str) {
+    const NOT_FOUND: u64 = 5;
+    const MESSAGE: &str = "there is no such resource";
+    let name_len = text_len(field::NAME_NAME, name);
+    let status_len = key_len(field::STATUS_CODE) + encoded_len_varint(NOT_FOUND) + text_len(field::STATUS_MESSAGE, MESSAGE);
+    begin(buffer, field::SOTW_ERRORS, field_len(field::ERROR_NAME, name_len) + field_len(field::ERROR_STATUS, status_len));
+    begin(buffer, field::ERROR_NAME, name_len);
+    text(buffer, field::NAME_NAME, name);
+    begin(buffer, field::ERROR_STATUS, status_len);
+    encode_key(field::STATUS_CODE, WireType::Varint, buffer);
+    encode_varint(NOT_FOUND, buffer);
+    text(buffer, field::STATUS_MESSAGE, MESSAGE);
 }
 
 /// A version is as long as any other.
@@ -194,10 +221,14 @@ mod tests {
 
     #[test]
     fn a_full_answer_is_what_the_generated_message_says() {
-        let answer = Answer { dialect: Dialect::Sotw, kind: Kind::Route, nonce: 8, resources: resources(), ..Answer::default() };
+        let removed = vec!["gone".into()];
+        let answer = Answer { dialect: Dialect::Sotw, kind: Kind::Route, nonce: 8, resources: resources(), removed, ..Answer::default() };
         let message = wire::DiscoveryResponse::decode(bytes(Writer::new(answer, "me")).as_slice()).unwrap();
         assert_eq!((message.nonce.as_str(), message.type_url.as_str()), ("8", Kind::Route.type_url()));
         assert_eq!(message.control_plane.unwrap().identifier, "me");
+        let [error] = &message.resource_errors[..] else { panic!("{:?}", message.resource_errors) };
+        assert_eq!(error.resource_name.as_ref().unwrap().name, "gone");
+        assert_eq!(error.error_detail.as_ref().unwrap().code, 5);
         let sent: Vec<_> = message.resources.iter().map(prost::Message::encode_to_vec).collect();
         assert_eq!(sent, resources().iter().map(|resource| resource.any.to_vec()).collect::<Vec<_>>());
     }

@@ -77,7 +77,9 @@ impl Shared {
 
     /// Whether the client has not replied for so long.
     pub fn is_silent(&self, now: Instant, limit: Duration) -> bool {
-        let since = self.lock().stream.as_ref().and_then(Stream::silent_since);
+        let state = self.lock();
+        // What it has not read it cannot reply to.
+        let since = state.stream.as_ref().filter(|_| state.writing_since.is_none()).and_then(Stream::silent_since);
         since.is_some_and(|since| now.duration_since(since) >= limit)
     }
 

@@ -48,7 +48,7 @@ impl Wants {
     pub fn of_delta(request: wire::DeltaDiscoveryRequest, kind: Kind) -> Request {
         let (nonce, refusal) = (nonce(&request.response_nonce), refusal(request.error_detail));
         // A version that another server gave matches nothing.
-        let version = |text: String| Version::parse(&text).unwrap_or_default();
+        let version = |text: String| Version::parse(&text).unwrap_or(Version::NONE);
         let held = request.initial_resource_versions.into_iter().map(|(name, text)| (name, version(text))).collect();
         let (subscribe, unsubscribe) = (request.resource_names_subscribe, request.resource_names_unsubscribe);
         Request { kind, nonce, refusal, wants: Self::Changes { subscribe, unsubscribe, held } }

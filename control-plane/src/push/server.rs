@@ -1,5 +1,6 @@
 //! Serves a listener.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,10 +12,17 @@ use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 use tonic::service::Routes;
 use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
+use tonic_health::server::{HealthReporter, HealthService};
 use tracing::warn;
+use xds_proto::envoy::service::load_stats::v3::load_reporting_service_server::LoadReportingServiceServer;
+use xds_proto::envoy::service::status::v3::client_status_discovery_service_server::ClientStatusDiscoveryServiceServer;
 
 use crate::push::Push;
+use crate::push::client_status::ClientStatus;
 use crate::push::connection::Connection;
+use crate::push::load::LoadReporting;
 use crate::push::service::Service;
 
 /// Long enough for a file descriptor to become free.
@@ -24,16 +32,62 @@ const WINDOW: u32 = 64 * 1024;
 /// Streams of one connection; a proxy has two or three.
 const STREAMS: u32 = 100;
 
+/// Why nothing can be served.
+#[derive(Debug)]
+pub enum Fault {
+    /// The descriptors are not what reflection takes.
+    Reflection(tonic_reflection::server::Error),
+    /// The server cannot be set up.
+    Transport(tonic::transport::Error),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reflection(_) => f.write_str("the descriptors of the services cannot be served"),
+            Self::Transport(_) => f.write_str("xDS cannot be served"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Reflection(error) => Some(error),
+            Self::Transport(error) => Some(error),
+        }
+    }
+}
+
 /// All services.
-pub fn routes(push: &Arc<Push>) -> Routes {
-    Routes::new(Service::new(Arc::clone(push)))
+///
+/// # Errors
+/// None in practice: the descriptors are embedded, and a test serves them.
+pub async fn routes(push: &Arc<Push>, health: &HealthReporter) -> Result<Routes, Fault> {
+    let reflection = || {
+        let builder = tonic_reflection::server::Builder::configure();
+        let builder = builder.register_encoded_file_descriptor_set(xds_proto::DESCRIPTORS);
+        builder.register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    health.set_serving::<Service>().await;
+    let status = ClientStatus::new(Arc::clone(&push.proxies));
+    let load = LoadReportingServiceServer::new(LoadReporting::new(Arc::clone(push)));
+    let routes = Routes::new(Service::new(Arc::clone(push)))
+        .add_service(ClientStatusDiscoveryServiceServer::new(status))
+        .add_service(load.max_decoding_message_size(push.settings.request))
+        .add_service(HealthServer::new(HealthService::from_health_reporter(health.clone())))
+        .add_service(reflection().build_v1().map_err(Fault::Reflection)?)
+        .add_service(reflection().build_v1alpha().map_err(Fault::Reflection)?);
+    Ok(routes.prepare())
 }
 
 /// Serves until it is time to stop: then every stream is ended, and clients go to another replica.
 ///
 /// # Errors
 /// If the server cannot be set up.
-pub async fn serve(listener: TcpListener, push: Arc<Push>) -> Result<(), tonic::transport::Error> {
+pub async fn serve(listener: TcpListener, push: Arc<Push>) -> Result<(), Fault> {
+    let health = HealthReporter::new();
+    let routes = routes(&push, &health).await?;
     let settings = &push.settings;
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(settings.ping))
@@ -42,15 +96,19 @@ pub async fn serve(listener: TcpListener, push: Arc<Push>) -> Result<(), tonic::
         .initial_connection_window_size(WINDOW * 4)
         .max_concurrent_streams(STREAMS);
     let incoming = Incoming { listener, pause: None };
-    let serving = server.add_routes(routes(&push)).serve_with_incoming_shutdown(incoming, stopped(&push, Duration::ZERO));
+    let serving = server.add_routes(routes).serve_with_incoming_shutdown(incoming, async {
+        stopped(&push, Duration::ZERO).await;
+        health.set_not_serving::<Service>().await;
+        health.set_service_status("", ServingStatus::NotServing).await;
+    });
     tokio::select! {
-        result = serving => result,
+        result = serving => result.map_err(Fault::Transport),
         () = stopped(&push, settings.farewell) => Ok(()),
     }
 }
 
 /// Waits until it is time to stop, and some time more.
-async fn stopped(push: &Push, more: Duration) {
+pub async fn stopped(push: &Push, more: Duration) {
     let mut stop = push.stop.clone();
     // That nobody can say so any more is the same.
     let _ = stop.wait_for(|stop| *stop).await;

@@ -1,7 +1,7 @@
 //! One stream's task: it waits for requests, for snapshots, for the end, and for a client that is too slow.
 
 use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use prost_types::{Struct, Value, value};
 use serde_json as json;
@@ -81,12 +81,14 @@ pub struct Session {
     push: Arc<Push>,
     shared: Arc<Shared>,
     caller: Caller,
+    /// Who it is, once that was said.
+    node: OnceLock<Arc<Node>>,
 }
 
 impl Session {
     /// Has not begun.
     pub fn new(push: Arc<Push>, shared: Arc<Shared>, caller: Caller) -> Self {
-        Self { push, shared, caller }
+        Self { push, shared, caller, node: OnceLock::new() }
     }
 
     /// Until the stream is over.
@@ -101,7 +103,7 @@ impl Session {
             }
             Err(status) => {
                 self.push.proxies.counters.refused_stream();
-                info!(address = ?self.caller.peer.address, reason = status.message(), "a stream was refused");
+                info!(node = self.name(), address = ?self.caller.peer.address, reason = status.message(), "a stream was refused");
                 status
             }
         };
@@ -115,10 +117,11 @@ impl Session {
         let mut first = first.ok_or_else(|| Status::invalid_argument("the stream ended before its first request"))?;
         let node = first.node().ok_or_else(|| Status::invalid_argument("the first request does not say which node asks"))?;
         let node = Arc::new(self.node(node));
+        self.node.get_or_init(|| Arc::clone(&node));
         let joined = self.push.directory.join(&node).map_err(refused)?;
         let snapshot = Arc::clone(&joined.snapshots.borrow());
         let limits = Limits { patience: self.push.settings.patience, names: self.push.settings.names };
-        self.shared.begin(Stream::new(M::DIALECT, limits, snapshot));
+        self.shared.begin(Stream::new(M::DIALECT, limits, Arc::clone(&self.push.lists), snapshot));
         debug!(node = %node.id, agent = %node.user_agent_name, dialect = M::DIALECT.name(), "a stream begins");
         let connected = self.push.proxies.connect(node, joined.about.clone(), M::DIALECT, Arc::<Shared>::clone(&self.shared));
         let connected = connected.map_err(|_| Status::resource_exhausted("there are as many streams as may be"))?;
@@ -204,7 +207,7 @@ impl Session {
         };
         let request = request.request(kind);
         if let Some(message) = &request.refusal {
-            warn!(%kind, address = ?self.caller.peer.address, %message, "a client refused what it was sent");
+            warn!(%kind, node = self.name(), %message, "a client refused what it was sent");
         }
         let heard = self.shared.tell(|stream| stream.request(request, Instant::now()));
         match heard {
@@ -218,6 +221,10 @@ impl Session {
             Some(Err(_)) => Err(Status::resource_exhausted(format!("more than {} names are asked for", self.push.settings.names))),
             None => Ok(()),
         }
+    }
+
+    fn name(&self) -> &str {
+        self.node.get().map(|node| node.id.as_str()).unwrap_or_default()
     }
 
     /// Whether the client keeps up; when to look again.

@@ -6,7 +6,6 @@
 //! secrets at any time, since both wait for them; what is gone last, when all else is taken. A client that does not reply holds
 //! the rest up for a moment only.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +14,10 @@ use tokio::time::Instant;
 use crate::proxies::status::{Dialect, Held, HeldStatus, TypeStatus};
 use crate::push::answer::Answer;
 use crate::push::lane::Lane;
+use crate::push::names::Lists;
 use crate::push::request::{Request, Wants};
-use crate::push::subscription::Piece;
+use crate::push::subscription::{Holding, Piece};
+use crate::push::wishes::{change, names_are};
 use crate::snapshot::Snapshot;
 use crate::snapshot::kind::Kind;
 use crate::snapshot::resource::Version;
@@ -42,6 +43,7 @@ pub struct Limits {
 pub struct Stream {
     dialect: Dialect,
     limits: Limits,
+    lists: Arc<Lists>,
     now: Arc<Snapshot>,
     lanes: [Option<Box<Lane>>; Kind::ALL.len()],
     nonce: u64,
@@ -63,8 +65,8 @@ pub struct TooManyNames;
 
 impl Stream {
     /// A client that has asked for nothing.
-    pub fn new(dialect: Dialect, limits: Limits, now: Arc<Snapshot>) -> Self {
-        Self { dialect, limits, now, lanes: Default::default(), nonce: 0, leaving_since: None }
+    pub fn new(dialect: Dialect, limits: Limits, lists: Arc<Lists>, now: Arc<Snapshot>) -> Self {
+        Self { dialect, limits, lists, now, lanes: Default::default(), nonce: 0, leaving_since: None }
     }
 
     /// There is something newer.
@@ -118,10 +120,21 @@ impl Stream {
     pub fn next(&mut self, now: Instant) -> Option<Answer> {
         let update = Kind::ALL.into_iter().find_map(|kind| self.update(kind, now));
         let answer = update.or_else(|| LEAVING.into_iter().find_map(|kind| self.removal(kind, now)));
-        if answer.is_none() && self.lanes.iter().flatten().all(|lane| lane.subscription.leaving().next().is_none()) {
-            self.leaving_since = None;
+        if answer.is_none() {
+            self.rest();
         }
         answer
+    }
+
+    /// There is nothing to say for now.
+    fn rest(&mut self) {
+        let lanes = || self.lanes.iter().flatten();
+        if lanes().all(|lane| lane.subscription.leaving().next().is_none()) {
+            self.leaving_since = None;
+        }
+        for lane in self.lanes.iter_mut().flatten() {
+            lane.subscription.rest(&self.lists);
+        }
     }
 
     fn update(&mut self, kind: Kind, now: Instant) -> Option<Answer> {
@@ -172,6 +185,7 @@ impl Stream {
             Dialect::Delta => (answer.resources, answer.removed) = (piece.resources, piece.missing),
             Dialect::Sotw if kind.is_listed_whole() => {
                 answer.resources = lane.subscription.whole();
+                answer.removed = lane.subscription.missing();
                 if !lane.subscription.is_wildcard() || lane.subscription.leaving().next().is_some() {
                     answer.version = Version::of_all(answer.resources.iter().map(|resource| (resource.name.as_ref(), resource.version)));
                 }
@@ -202,9 +216,7 @@ impl Stream {
         let settled = self.lanes.iter().flatten().all(|lane| !lane.is_waiting() && !lane.subscription.needs_pass(&self.now));
         let passing = self.lanes.iter().flatten().any(|lane| lane.subscription.is_passing());
         let lane = self.lanes.get_mut(kind.index())?.as_mut()?;
-        if lane.subscription.leaving().next().is_none() {
-            return None;
-        }
+        lane.subscription.leaving().next()?;
         let since = *self.leaving_since.get_or_insert(now);
         if passing || (!settled && now.duration_since(since) < self.limits.patience) {
             return None;
@@ -232,17 +244,17 @@ impl Stream {
 
     /// What operators see, by type.
     pub fn types(&self) -> Vec<TypeStatus> {
-        let status = |lane: &Box<Lane>| {
+        let status = |lane: &Lane| {
             let wildcard = lane.subscription.is_wildcard();
             let subscribed = if wildcard { lane.subscription.held().len() } else { lane.subscription.names().len() };
             TypeStatus { subscribed, wildcard, waiting: lane.is_waiting(), ..lane.status.clone() }
         };
-        self.lanes.iter().flatten().map(status).collect()
+        self.lanes.iter().flatten().map(|lane| status(lane)).collect()
     }
 
     /// Every resource that is asked for.
     pub fn held(&self) -> Vec<Held> {
-        let of = |lane: &Box<Lane>| {
+        let of = |lane: &Lane| {
             let (kind, waiting, refused) = (lane.status.kind, lane.is_waiting(), lane.status.refusal.is_some());
             let status = move |version: Option<Version>| match version {
                 None => HeldStatus::NotSent,
@@ -251,48 +263,10 @@ impl Stream {
                 Some(_) => HeldStatus::Acknowledged,
             };
             let held = lane.subscription.held().into_iter();
-            held.map(move |(name, version, resource)| Held { kind, name, version, status: status(version), resource }).collect::<Vec<_>>()
+            held.map(move |Holding { name, version, resource }| Held { kind, name, version, status: status(version), resource })
+                .collect::<Vec<_>>()
         };
-        self.lanes.iter().flatten().flat_map(of).collect()
-    }
-}
-
-/// State of the world: these are all names from now on. Whether that is a change.
-fn names_are(lane: &mut Lane, first: bool, names: &[String], now: &Snapshot) -> bool {
-    let subscription = &mut lane.subscription;
-    let wanted: BTreeSet<&str> = names.iter().map(String::as_str).filter(|name| *name != "*").collect();
-    // Without names it means all, unless it had names before: then it wants none any more.
-    lane.is_silent = names.is_empty() && (first || lane.is_silent) && lane.status.kind.is_listed_whole();
-    let all = lane.is_silent || names.iter().any(|name| name == "*");
-    let mut changed = all != subscription.is_wildcard();
-    match (all, subscription.is_wildcard()) {
-        (true, false) => subscription.ask_all(),
-        (false, true) => subscription.drop_all(),
-        (true, true) | (false, false) => {}
-    }
-    let gone: Vec<_> = subscription.names().iter().filter(|name| !wanted.contains(name.as_ref())).cloned().collect();
-    gone.iter().for_each(|name| subscription.drop(name));
-    changed |= !gone.is_empty();
-    for name in wanted {
-        if !subscription.names().contains(name) {
-            subscription.ask(name, now);
-            changed = true;
-        }
-    }
-    changed
-}
-
-/// Incremental: these come and go.
-fn change(lane: &mut Lane, whole: bool, subscribe: &[String], unsubscribe: &[String], now: &Snapshot) {
-    let subscription = &mut lane.subscription;
-    for name in subscribe {
-        if name == "*" { subscription.ask_all() } else { subscription.ask(name, now) }
-    }
-    for name in unsubscribe {
-        if name == "*" { subscription.drop_all() } else { subscription.drop(name) }
-    }
-    if whole {
-        subscription.ask_all();
+        self.lanes.iter().flatten().flat_map(|lane| of(lane)).collect()
     }
 }
 

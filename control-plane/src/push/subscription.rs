@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::push::names::Names;
+use crate::push::names::{Lists, Names};
 use crate::push::pass::Pass;
 use crate::snapshot::Snapshot;
 use crate::snapshot::kind::Kind;
@@ -49,6 +49,20 @@ impl State {
             Self::Leaving(resource) => Some(resource.version),
         }
     }
+}
+
+/// It may hold something, and no content has this version.
+const UNKNOWN: State = State::Holds(Version::NONE);
+
+/// What the client has of one name.
+#[derive(Debug)]
+pub struct Holding {
+    /// The name.
+    pub name: Arc<str>,
+    /// What it was sent.
+    pub version: Option<Version>,
+    /// The same, unless it is an old one.
+    pub resource: Option<Arc<Resource>>,
 }
 
 /// A piece of a pass.
@@ -103,7 +117,7 @@ impl Subscription {
         self.pass = None;
         self.except.retain(|_, state| matches!(state, State::Leaving(_)));
         for name in self.names.iter() {
-            self.except.entry(Arc::clone(name)).or_insert(State::Holds(Version::default()));
+            self.except.entry(Arc::clone(name)).or_insert(UNKNOWN);
         }
         self.asked = true;
         self.owed = true;
@@ -120,13 +134,22 @@ impl Subscription {
         let resource = now.get(self.kind, name);
         let name = resource.map_or_else(|| Arc::from(name), |resource| Arc::clone(&resource.name));
         // Without a pass, what `base` lacks is found by comparing. What is nowhere is of interest where a client waits to hear so.
-        let found = self.pass.is_none() && self.base.get(self.kind, &name).is_none();
-        let found = found && !self.except.contains_key(&name) && !self.kind.is_listed_whole();
-        if !found {
-            self.except.insert(Arc::clone(&name), State::Asked);
+        let is_new = self.pass.is_none() && self.base.get(self.kind, &name).is_none() && !self.except.contains_key(&name);
+        if !is_new || self.kind.is_listed_whole() {
+            self.unsettle(&name, is_new);
         }
         self.names.insert(name);
         self.asked = true;
+    }
+
+    /// The client is to be told of a name whatever it holds of it, which may be something.
+    fn unsettle(&mut self, name: &Arc<str>, is_new: bool) {
+        let state = if is_new { State::Asked } else { UNKNOWN };
+        match self.except.get_mut(name) {
+            None => drop(self.except.insert(Arc::clone(name), state)),
+            Some(held @ State::Holds(_)) => *held = UNKNOWN,
+            Some(State::Asked | State::Leaving(_)) => {}
+        }
     }
 
     /// A name is no longer asked for.
@@ -136,7 +159,7 @@ impl Subscription {
         }
         if self.wildcard {
             // It is to hear whether the name is among all, or else it must forget it.
-            self.except.insert(Arc::from(name), State::Asked);
+            self.unsettle(&Arc::from(name), false);
             self.asked = true;
         } else {
             self.except.remove(name);
@@ -170,7 +193,7 @@ impl Subscription {
         if let Some(resource) = now.get(self.kind, name)
             && self.wants(name)
         {
-            self.except.insert(Arc::clone(&resource.name), State::Asked);
+            self.unsettle(&resource.name, false);
             self.asked = true;
         }
     }
@@ -182,6 +205,11 @@ impl Subscription {
         self.except.clear();
         self.asked = true;
         self.owed = self.kind.is_listed_whole();
+    }
+
+    /// Nothing is going on: shares what can be shared with other streams.
+    pub fn rest(&mut self, lists: &Lists) {
+        self.names.settle(lists);
     }
 
     /// Refers to the newest snapshot where it says the same, so that no older one is kept for it.
@@ -242,7 +270,7 @@ impl Subscription {
                 None if state.version().is_none() => {
                     self.except.remove(&name);
                     // What is about to come is not called missing: a client would go on without it.
-                    if self.kind.is_listed_whole() || self.wildcard {
+                    if self.kind.is_listed_whole() {
                         piece.missing.push(name);
                     }
                 }
@@ -267,7 +295,6 @@ impl Subscription {
         }
         self.base = pass.target;
         self.except.retain(|name, state| state.version().is_none() || state.version() != version(&self.base, self.kind, name));
-        self.names.shrink();
     }
 
     /// What the client holds and does not exist.
@@ -298,6 +325,12 @@ impl Subscription {
         all
     }
 
+    /// What is asked for by name and does not exist.
+    pub fn missing(&self) -> Vec<Arc<str>> {
+        let gone = |name: &&Arc<str>| self.base.get(self.kind, name).is_none() && !self.except.contains_key(*name);
+        self.names.iter().filter(gone).cloned().collect()
+    }
+
     /// The version of all, as of the pass that is on its way or else the last one.
     pub fn version(&self) -> Version {
         self.pass.as_ref().map_or(&self.base, |pass| &pass.target).version(self.kind)
@@ -310,12 +343,12 @@ impl Subscription {
     }
 
     /// Every name that is asked for and what the client holds of it.
-    pub fn held(&self) -> Vec<(Arc<str>, Option<Version>, Option<Arc<Resource>>)> {
+    pub fn held(&self) -> Vec<Holding> {
         let one = |name: &Arc<str>| {
             let resource = self.base.get(self.kind, name);
             let known = self.except.get(name).map_or_else(|| resource.map(|resource| resource.version), State::version);
             let content = resource.filter(|resource| known == Some(resource.version)).cloned();
-            (Arc::clone(name), known, content)
+            Holding { name: Arc::clone(name), version: known.filter(|version| *version != Version::NONE), resource: content }
         };
         if self.wildcard {
             let all = self.base.of(self.kind).flat_map(|set| set.iter()).map(|resource| &resource.name);

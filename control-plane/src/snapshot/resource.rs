@@ -26,6 +26,9 @@ pub struct Resource {
 pub struct Version(u64);
 
 impl Version {
+    /// Of nothing: no content has it.
+    pub const NONE: Self = Self(0);
+
     /// Of some bytes: the first 64 bits of their SHA-256.
     pub fn of(bytes: &[u8]) -> Self {
         Self::first_of(&digest::digest(&digest::SHA256, bytes))
@@ -65,7 +68,8 @@ impl Resource {
     pub fn new<M: Message + Name + 'static>(name: impl Into<Arc<str>>, message: &M) -> Self {
         let name = name.into();
         let any = Any { type_url: M::type_url(), value: message.encode_to_vec() }.encode_to_vec();
-        let cluster = (message as &dyn Anything).downcast_ref::<cluster::Cluster>();
+        let message: &dyn Anything = message;
+        let cluster = message.downcast_ref::<cluster::Cluster>();
         let endpoints = cluster.and_then(|cluster| endpoints_of(cluster, &name));
         Self { version: Version::of(&any), any: any.into(), endpoints, name }
     }

@@ -175,9 +175,11 @@ impl Disk {
             return Ok(Arc::clone(database));
         }
         let directory = || self.path.parent().unwrap_or(&self.path).display().to_string();
-        let database = Database::builder().set_cache_size(CACHE).create(&self.path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse(directory()),
-            other => StoreError::Disk(format!("{}: {other}", self.path.display())),
+        let database = Database::builder().set_cache_size(CACHE).create(&self.path).map_err(|error| {
+            if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+                return StoreError::InUse(directory());
+            }
+            StoreError::Disk(format!("{}: {error}", self.path.display()))
         })?;
         let database = Arc::new(database);
         *open = Some(Arc::clone(&database));

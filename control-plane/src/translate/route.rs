@@ -120,18 +120,13 @@ fn backends<'a>(asking: Asking<'_>, entry: &Entry<'a>) -> (Vec<(String, &'a Back
     let (mut good, mut bad) = (Vec::new(), 0_u64);
     for backend in entry.rule.backends.iter().filter(|backend| backend.weight > 0) {
         let target = attach::resolve(asking.mesh, entry.route, &backend.target, asking.namespace);
-        let usable = backend.filters.unsupported.is_empty() && only_headers(&backend.filters);
+        let usable = backend.filters.unsupported.is_empty() && attach::only_headers(&backend.filters);
         match target {
             Ok(target) if usable => good.push((names::target(&target), backend)),
             _ => bad = bad.saturating_add(u64::from(backend.weight)),
         }
     }
     (good, bad)
-}
-
-/// Envoy changes headers by backend, and nothing else.
-fn only_headers(filters: &Filters) -> bool {
-    filters.mirrors.is_empty() && filters.redirect.is_none() && filters.rewrite.is_none()
 }
 
 fn forwarded(

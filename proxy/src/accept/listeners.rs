@@ -46,14 +46,25 @@ pub struct BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "listener \"{}\" cannot listen on {} (its setting `address`): {}", self.listener, self.address, self.cause)?;
+        f.write_str(self.advice())
+    }
+}
+
+impl BindError {
+    /// As a fault of the listener.
+    pub fn fault(&self) -> String {
+        format!("address: cannot listen on {}: {}{}", self.address, self.cause, self.advice())
+    }
+
+    fn advice(&self) -> &'static str {
         let kind = self.cause.kind();
         if kind == io::ErrorKind::AddrInUse {
-            f.write_str("; another process has it, see `ss -ltnp`")?;
+            return "; another process has it, see `ss -ltnp`";
         }
         if kind == io::ErrorKind::PermissionDenied {
-            f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE")?;
+            return "; ports below 1024 need CAP_NET_BIND_SERVICE";
         }
-        Ok(())
+        ""
     }
 }
 

@@ -268,22 +268,25 @@ impl Control {
     }
 
     async fn make_serve(&mut self, outcome: Outcome) {
+        let Outcome { requests, step, accepted, refused, unsent, .. } = outcome;
+        self.wake = step.wake;
+        // What is there serves before the server hears that it was taken.
+        let served = self.live.apply(step).await;
+        let verdict = self.following.borrow_mut().follower.serves(served, unsent, Instant::now());
+        self.wake = [self.wake, verdict.wake].into_iter().flatten().min();
         let stats = &self.shared.registry.control_plane;
-        for (kind, refusal) in &outcome.refused {
+        for (kind, refusal) in refused.iter().chain(&verdict.refused) {
             stats.update_rejected.inc();
             tracing::warn!(%kind, %refusal, "refused; the last good one stays");
         }
-        stats.update_accepted.add(outcome.accepted);
-        self.wake = outcome.step.wake;
-        // What is there serves before the server hears that it was taken.
-        self.live.apply(outcome.step).await;
-        if outcome.accepted >= MANY_RESOURCES {
+        stats.update_accepted.add(accepted.saturating_sub(verdict.taken_back));
+        if accepted >= MANY_RESOURCES {
             heap::give_back();
         }
         if let Some(cache) = &mut self.cache {
             cache.note(self.following.borrow().follower.inventory.changes());
         }
-        self.send(outcome.requests);
+        self.send(requests.into_iter().chain(verdict.requests).collect());
     }
 
     fn send(&mut self, requests: Vec<Request>) {

@@ -15,6 +15,8 @@ use crate::task::OwnedTask;
 use crate::upstream::ClusterState;
 use crate::worker::Command;
 use crate::xds::cascade::Step;
+use crate::xds::follow::{Served, Unable};
+use crate::xds::invalid::Faults;
 
 /// How long the first look-ups of a cluster's names may hold back what names it (Envoy: 5 s).
 const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
@@ -62,19 +64,19 @@ impl Live {
         Ok(())
     }
 
-    /// Makes a step of the configuration serve. A listener that cannot be opened leaves what was there.
-    pub(super) async fn apply(&mut self, step: Step) {
+    /// Makes a step of the configuration serve; what does now, if that has changed. A listener that cannot leaves what was there.
+    pub(super) async fn apply(&mut self, step: Step) -> Option<Served> {
         for cluster in step.resolve {
             self.resolve(cluster);
         }
         let generation = self.shared.current.load_full();
-        let Some(snapshot) = step.snapshot else {
+        let Some(mut snapshot) = step.snapshot else {
             for (name, assignment) in step.endpoints {
                 if let Some(cluster) = generation.clusters.get(&name) {
                     cluster.replace_assignment(&assignment);
                 }
             }
-            return;
+            return None;
         };
         let clusters = self.clusters(&snapshot, &generation);
         for (name, assignment) in step.endpoints {
@@ -82,7 +84,9 @@ impl Live {
                 cluster.replace_assignment(&assignment);
             }
         }
-        let Listeners { now: listeners, changed, gone } = self.listeners(&snapshot, &generation).await;
+        let Listeners { now: listeners, changed, gone, unable } = self.listeners(&snapshot, &generation).await;
+        snapshot.listeners = listeners.iter().map(|listener| Arc::clone(&listener.config)).collect();
+        let served = Served { listeners: snapshot.listeners.clone(), unable };
         // Requests find all of it at once, and the doors lead to nothing that is not there yet.
         self.shared.current.store(Arc::new(Generation { snapshot, clusters, listeners }));
         for (listener, before) in changed {
@@ -101,30 +105,33 @@ impl Live {
             // A worker that is gone has ended with the process.
             let _told = worker.send(Command::Tidy).await.is_ok();
         }
+        Some(served)
     }
 
     /// Listeners of a snapshot: those that have not changed go on, new ones are opened.
     async fn listeners(&self, snapshot: &Snapshot, before: &Generation) -> Listeners {
-        let mut next = Listeners { now: Vec::new(), changed: Vec::new(), gone: Vec::new() };
+        let mut next = Listeners { now: Vec::new(), changed: Vec::new(), gone: Vec::new(), unable: Vec::new() };
         for config in &snapshot.listeners {
             let named = before.listeners.iter().find(|known| known.config.name == config.name);
-            match self.listener(config, named, behind_which_door(config, named, before)) {
-                Change::None(listener) => next.now.push(listener),
-                Change::Never => {}
-                Change::Behind(listener, before) => {
+            let made = match self.listener(config, named, behind_which_door(config, named, before)) {
+                Ok(Change::Open(listener)) => self.open(&listener).await.map(|()| Change::None(listener)).map_err(|error| error.fault()),
+                made => made,
+            };
+            match made {
+                Ok(Change::None(listener) | Change::Open(listener)) => next.now.push(listener),
+                Ok(Change::Behind(listener, before)) => {
                     next.changed.push((Arc::clone(&listener), before));
                     next.now.push(listener);
                 }
-                Change::Open(listener) => match self.open(&listener).await {
-                    Ok(()) => next.now.push(listener),
-                    Err(error) => {
-                        self.shared.registry.listener_manager.listener_create_failure.inc();
-                        tracing::error!(%error, "the listener stays as it was");
-                        next.now.extend(named.cloned());
-                    }
-                },
+                Err(problem) => {
+                    self.shared.registry.listener_manager.listener_create_failure.inc();
+                    next.unable.push(Unable { listener: Arc::clone(config), faults: Faults::one(problem) });
+                    next.now.extend(named.cloned());
+                }
             }
         }
+        // One that was to move, and whose sockets another has taken over, does not serve any more.
+        next.now.retain(|known| !next.changed.iter().any(|(_, before)| Arc::ptr_eq(before, known)));
         // What is behind a door in another's place has changed; what has lost its door is gone.
         let keeps_door = |known: &Arc<ActiveListener>| next.now.iter().any(|listener| Arc::ptr_eq(&listener.door, &known.door));
         next.gone = before.listeners.iter().filter(|known| !keeps_door(known)).cloned().collect();
@@ -166,28 +173,22 @@ impl Live {
         clusters
     }
 
-    /// `named` is what had its name before, `seated` what had its sockets.
-    fn listener(&self, config: &Arc<Listener>, named: Option<&Arc<ActiveListener>>, seated: Option<&Arc<ActiveListener>>) -> Change {
+    /// `named` is what had its name before, `seated` what had its sockets. Or why it cannot serve.
+    fn listener(
+        &self,
+        config: &Arc<Listener>,
+        named: Option<&Arc<ActiveListener>>,
+        seated: Option<&Arc<ActiveListener>>,
+    ) -> Result<Change, String> {
         if let Some(same) = named.filter(|named| Arc::ptr_eq(&named.config, config)) {
-            return Change::None(Arc::clone(same));
+            return Ok(Change::None(Arc::clone(same)));
         }
+        let registry = &self.shared.registry;
         let made = match seated {
-            Some(seated) => {
-                seated.changed(Arc::clone(config), &self.shared.registry).map(|made| Change::Behind(Arc::new(made), Arc::clone(seated)))
-            }
-            None => ActiveListener::new(Arc::clone(config), &self.shared.registry).map(|made| Change::Open(Arc::new(made))),
+            Some(seated) => seated.changed(Arc::clone(config), registry).map(|made| Change::Behind(Arc::new(made), Arc::clone(seated))),
+            None => ActiveListener::new(Arc::clone(config), registry).map(|made| Change::Open(Arc::new(made))),
         };
-        match (made, named) {
-            (Ok(change), _) => change,
-            (Err((chain, error)), Some(before)) => {
-                tracing::error!(listener = %config.name, chain, %error, "the listener stays as it was");
-                Change::None(Arc::clone(before))
-            }
-            (Err((chain, error)), None) => {
-                tracing::error!(listener = %config.name, chain, %error, "the listener cannot serve");
-                Change::Never
-            }
-        }
+        made.map_err(|(chain, error)| format!("filter chain {chain:?}: {error}"))
     }
 
     /// Opens a listener's sockets on all workers.
@@ -245,16 +246,15 @@ struct Listeners {
     /// Another one behind the same door, and the one before.
     changed: Vec<(Arc<ActiveListener>, Arc<ActiveListener>)>,
     gone: Vec<Arc<ActiveListener>>,
+    unable: Vec<Unable>,
 }
 
 /// What becomes of a listener.
 enum Change {
-    /// Nothing.
+    /// Nothing more.
     None(Arc<ActiveListener>),
     /// Another one comes behind the same door.
     Behind(Arc<ActiveListener>, Arc<ActiveListener>),
     /// It gets sockets of its own.
     Open(Arc<ActiveListener>),
-    /// It cannot serve.
-    Never,
 }

@@ -88,6 +88,7 @@ fn show(counts: &[(Kind, Count)], stats: &ControlPlaneStats) {
             Kind::Cluster => (&stats.clusters_active, &stats.clusters_warming, &stats.clusters_refused),
             Kind::Endpoint => (&stats.endpoints_active, &stats.endpoints_warming, &stats.endpoints_refused),
             Kind::Listener => (&stats.listeners_active, &stats.listeners_warming, &stats.listeners_refused),
+            Kind::ScopedRoute => (&stats.scoped_routes_active, &stats.scoped_routes_warming, &stats.scoped_routes_refused),
             Kind::Route => (&stats.routes_active, &stats.routes_warming, &stats.routes_refused),
             Kind::Secret => (&stats.secrets_active, &stats.secrets_warming, &stats.secrets_refused),
         };

@@ -10,6 +10,7 @@ use crate::config::access_log::{AccessLog, LogFilter, LogFormat};
 use crate::config::address::Cidr;
 use crate::config::headers::HeaderMutations;
 use crate::config::route::RouteTable;
+use crate::config::scope::ScopedRoutes;
 use crate::config::trace::Tracing;
 
 /// `envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`.
@@ -90,6 +91,8 @@ pub enum RouteSource {
         /// How long the listener waits for the first answer; `None` is for ever.
         fetch_timeout: Option<Duration>,
     },
+    /// One of several, by the request's headers.
+    Scoped(Arc<ScopedRoutes>),
 }
 
 /// HTTP/1 settings, either side.

@@ -1,11 +1,13 @@
 //! Which clusters and route tables a configuration names.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::http::RouteSource;
 use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::route::{ClusterChoice, Forward, Mirror, RouteAction, RouteTable, WeightedTarget};
+use crate::config::scope::{Scope, ScopeSource, ScopeTable, Scopes};
 use crate::config::tcp::TcpDestination;
 use crate::config::{ClusterName, RouteTableName};
 
@@ -25,17 +27,46 @@ impl RouteTable {
     }
 }
 
+impl Scope {
+    /// Clusters that it names itself.
+    pub fn clusters(&self) -> BTreeSet<&ClusterName> {
+        match &self.table {
+            ScopeTable::Inline(table) => table.clusters(),
+            ScopeTable::Named(_) => BTreeSet::new(),
+        }
+    }
+
+    /// The route table that it names, unless one is written in it.
+    pub fn named_table(&self) -> Option<&RouteTableName> {
+        match &self.table {
+            ScopeTable::Inline(_) => None,
+            ScopeTable::Named(name) => Some(name),
+        }
+    }
+}
+
+impl ScopeSource {
+    /// Those that are written in the listener.
+    fn inline(&self) -> impl Iterator<Item = &Arc<Scope>> {
+        let inline = match self {
+            Self::Inline(scopes) => Some(scopes),
+            Self::Served { .. } => None,
+        };
+        inline.into_iter().flat_map(Scopes::iter)
+    }
+}
+
 impl Listener {
     /// Clusters that it names itself, in TCP proxies and in routes that are written in it.
     pub fn clusters(&self) -> BTreeSet<&ClusterName> {
         let mut named = BTreeSet::new();
         for chain in self.all_chains() {
             match &chain.handler {
-                ChainHandler::Http(manager) => {
-                    if let RouteSource::Inline(table) = &manager.routes {
-                        named.extend(table.clusters());
-                    }
-                }
+                ChainHandler::Http(manager) => match &manager.routes {
+                    RouteSource::Inline(table) => named.extend(table.clusters()),
+                    RouteSource::Scoped(scoped) => named.extend(scoped.source.inline().flat_map(|scope| scope.clusters())),
+                    RouteSource::Named { .. } => {}
+                },
                 ChainHandler::Tcp(proxy) => match &proxy.destination {
                     TcpDestination::Cluster(name) => drop(named.insert(name)),
                     TcpDestination::Weighted(split) => named.extend(split.entries().iter().map(|(name, _)| name)),
@@ -50,7 +81,22 @@ impl Listener {
         self.all_chains().filter_map(|chain| match &chain.handler {
             ChainHandler::Http(manager) => match &manager.routes {
                 RouteSource::Named { name, fetch_timeout } => Some((name, *fetch_timeout)),
-                RouteSource::Inline(_) => None,
+                RouteSource::Inline(_) | RouteSource::Scoped(_) => None,
+            },
+            ChainHandler::Tcp(_) => None,
+        })
+    }
+
+    /// For each use of scopes that a server has: how long it waits for them, and for the route tables that they name; `None` is for
+    /// ever.
+    pub fn served_scopes(&self) -> impl Iterator<Item = (Option<Duration>, Option<Duration>)> {
+        self.all_chains().filter_map(|chain| match &chain.handler {
+            ChainHandler::Http(manager) => match &manager.routes {
+                RouteSource::Scoped(scoped) => match &scoped.source {
+                    ScopeSource::Served { fetch_timeout, tables_timeout } => Some((*fetch_timeout, *tables_timeout)),
+                    ScopeSource::Inline(_) => None,
+                },
+                RouteSource::Named { .. } | RouteSource::Inline(_) => None,
             },
             ChainHandler::Tcp(_) => None,
         })

@@ -148,7 +148,7 @@ fn snapshot(resources: &StaticResources, runtime: &Runtime, parser: &mut Parser)
     });
     let clusters = clusters(&resources.clusters, parser);
     let listeners = listeners(&resources.listeners, runtime, parser);
-    Snapshot { listeners, clusters, route_tables: HashMap::new() }
+    Snapshot { listeners, clusters, ..Snapshot::default() }
 }
 
 fn clusters(wire: &[WireCluster], parser: &mut Parser) -> HashMap<ClusterName, Arc<Cluster>> {

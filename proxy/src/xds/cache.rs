@@ -85,12 +85,12 @@ pub fn open(file: &[u8], node: &str) -> Result<Vec<(Kind, Offered)>, CacheError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes, with_server};
+    use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes, scope, with_server};
     use crate::xds::resource::Sink as _;
 
     fn filled() -> Inventory {
         let mut inventory = Inventory::new(with_server());
-        for resource in [cluster("web"), endpoints("web", 80), listener("in", 8080, "r"), routes("r", "web")] {
+        for resource in [cluster("web"), endpoints("web", 80), listener("in", 8080, "r"), scope("a", "1", "r"), routes("r", "web")] {
             offer(&mut inventory, "7", &resource).unwrap();
         }
         inventory

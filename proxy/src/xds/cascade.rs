@@ -8,6 +8,8 @@
 
 /// Clusters that routes and listeners name.
 mod named;
+/// Which scopes serve.
+mod scopes;
 /// What is waited for.
 mod waits;
 
@@ -46,6 +48,9 @@ pub struct Scope {
     pub listeners: bool,
 }
 
+/// Route tables by name.
+type Tables = HashMap<RouteTableName, Arc<RouteTable>>;
+
 /// What is to be done after something has changed.
 #[derive(Debug, Default)]
 pub struct Step {
@@ -81,6 +86,8 @@ pub struct Cascade {
     clusters_came: bool,
     listeners_wanted: bool,
     listeners_came: bool,
+    /// Scopes have been told.
+    scopes_came: bool,
     /// Everything that was told at first serves, or was given up.
     complete: bool,
     /// What was known at the last step.
@@ -98,6 +105,13 @@ impl Cascade {
         &self.serving
     }
 
+    /// These listeners serve in fact: what others were to be could not be done.
+    pub fn listeners_serve(&mut self, listeners: Vec<Arc<Listener>>) {
+        self.serving.listeners = listeners;
+        self.served = self.served.wrapping_add(1);
+        self.stepped = None;
+    }
+
     /// The server has told its clusters, or did not in time.
     pub fn clusters_told(&mut self) {
         self.clusters_came = true;
@@ -106,6 +120,16 @@ impl Cascade {
     /// The server has told its listeners, or did not in time.
     pub fn listeners_told(&mut self) {
         self.listeners_came = true;
+    }
+
+    /// The server has told its scopes.
+    pub fn scopes_told(&mut self) {
+        self.scopes_came = true;
+    }
+
+    /// What the server has told of scopes does not hold any more: it was told that they are not wanted.
+    pub fn scopes_forgotten(&mut self) {
+        self.scopes_came = false;
     }
 
     /// Whether listeners are asked for.
@@ -126,7 +150,8 @@ impl Cascade {
 
     /// Counts what may change what is to be asked for.
     pub fn questions(&self, inventory: &Inventory) -> (u64, u64, bool) {
-        (inventory.clusters.changes().wrapping_add(inventory.listeners.changes()), self.served, self.wants_listeners())
+        let changes = [inventory.clusters.changes(), inventory.listeners.changes(), inventory.scopes.changes()];
+        (changes.into_iter().fold(0, u64::wrapping_add), self.served, self.wants_listeners())
     }
 
     /// What to ask the server for, in the order in which to ask.
@@ -138,11 +163,15 @@ impl Cascade {
         let endpoints = clusters.filter_map(|cluster| service_name(cluster)).map(str::to_owned).collect();
         let listeners = inventory.listeners.values().map(|(_, listener)| listener).chain(&self.serving.listeners);
         let tables = listeners.flat_map(|listener| listener.route_tables()).map(|(name, _)| name.as_str().to_owned());
-        let tables = tables.chain(inventory.listeners.named().flat_map(|named| named.tables.iter().cloned())).collect();
+        let tables = tables.chain(inventory.listeners.named().flat_map(|named| named.tables.iter().cloned()));
+        let scoped = scopes::wanted(inventory, &self.serving.listeners);
+        let scopes = inventory.scopes.values().map(|(_, scope)| scope).chain(self.serving.scopes.iter()).filter(|_| scoped);
+        let tables = tables.chain(scopes.filter_map(|scope| scope.named_table()).map(|name| name.as_str().to_owned())).collect();
         vec![
             (Kind::Cluster, all(self.scope.clusters)),
             (Kind::Endpoint, Wanted::Names(endpoints)),
             (Kind::Listener, all(self.scope.listeners && self.listeners_wanted)),
+            (Kind::ScopedRoute, all(scoped)),
             (Kind::Route, Wanted::Names(tables)),
             (Kind::Secret, Wanted::Names(inventory.secrets_named())),
         ]
@@ -163,11 +192,17 @@ impl Cascade {
         let warming: HashSet<&str> = known.map(|(name, _)| name).filter(|name| !clusters.contains_key(*name)).collect();
         let named = Clusters { serving: &self.serving.clusters, next: &clusters, warming: warming.clone() };
         let tables = tables(&self.serving, &named, inventory, &mut waits);
-        let listeners = listeners(&self.serving, &tables, &named, inventory, &mut waits);
+        let scopes = match scopes::wanted(inventory, &self.serving.listeners) {
+            true => scopes::scopes(&self.serving.scopes, &tables, &named, inventory, &mut waits),
+            false => scopes::Next::default(),
+        };
+        let listeners = listeners(&self.serving, (&tables, &scopes, self.scopes_came), &named, inventory, &mut waits);
         let is_warm = warming.is_empty();
         let incomplete = inventory.listeners.iter().filter(|(_, entry)| entry.known.as_ref().is_some_and(|known| known.value.is_none()));
         let secrets_wait = incomplete.fold(false, |any, (name, _)| waits.wait(Kind::Secret, name, Some(SECRETS_WAIT)) || any);
-        let mut next = Snapshot { listeners, clusters, route_tables: tables };
+        let is_scoped = scopes::wanted(inventory, &listeners);
+        let scopes = if is_scoped { scopes.scopes } else { scopes::farewell(&self.serving.scopes, &mut waits) };
+        let mut next = Snapshot { listeners, clusters, route_tables: tables, scopes };
         self.gone = keep_gone(&mut next, &self.serving, &warming, &mut waits);
         self.listeners_wanted |= self.clusters_came && is_warm;
         let Waits { still, wake, .. } = waits;
@@ -221,14 +256,15 @@ impl Cascade {
 /// What may change what is ready, other than time and endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
-    changes: (u64, u64, u64),
-    came: (bool, bool),
+    changes: (u64, u64, u64, u64),
+    came: (bool, bool, bool),
 }
 
 impl Known {
     fn of(cascade: &Cascade, inventory: &Inventory) -> Self {
-        let changes = (inventory.clusters.changes(), inventory.listeners.changes(), inventory.routes.changes());
-        Self { changes, came: (cascade.clusters_came, cascade.listeners_came) }
+        let routes = (inventory.scopes.changes(), inventory.routes.changes());
+        let changes = (inventory.clusters.changes(), inventory.listeners.changes(), routes.0, routes.1);
+        Self { changes, came: (cascade.clusters_came, cascade.listeners_came, cascade.scopes_came) }
     }
 }
 
@@ -275,12 +311,7 @@ fn clusters(
     next
 }
 
-fn tables(
-    serving: &Snapshot,
-    named: &Clusters<'_>,
-    inventory: &Inventory,
-    waits: &mut Waits<'_>,
-) -> HashMap<RouteTableName, Arc<RouteTable>> {
+fn tables(serving: &Snapshot, named: &Clusters<'_>, inventory: &Inventory, waits: &mut Waits<'_>) -> Tables {
     let mut next = HashMap::new();
     for (name, table) in inventory.routes.values() {
         let key = RouteTableName::from(name);
@@ -301,7 +332,7 @@ fn tables(
 
 fn listeners(
     serving: &Snapshot,
-    tables: &HashMap<RouteTableName, Arc<RouteTable>>,
+    (tables, scopes, scopes_came): (&Tables, &scopes::Next, bool),
     named: &Clusters<'_>,
     inventory: &Inventory,
     waits: &mut Waits<'_>,
@@ -312,8 +343,9 @@ fn listeners(
         let same = current.is_some_and(|current| Arc::ptr_eq(current, listener));
         let ready = same || {
             let missing = listener.route_tables().filter(|(table, _)| !tables.contains_key(*table));
-            let limits: Vec<Option<Duration>> = missing.map(|(_, limit)| limit).collect();
-            let limit = limits.iter().try_fold(Duration::ZERO, |longest, limit| limit.map(|limit| longest.max(limit)));
+            let missing = missing.map(|(_, limit)| limit).chain(scopes::missing(listener, scopes_came, scopes));
+            let limits: Vec<Option<Duration>> = missing.collect();
+            let limit = scopes::longest(limits.iter().copied());
             let clusters_limit = named.wait(&listener.clusters(), current.map(|current| current.clusters()).as_ref());
             (limits.is_empty() || !waits.wait(Kind::Listener, name, limit))
                 && (clusters_limit.is_none() || !waits.wait(Kind::Listener, name, clusters_limit))
@@ -340,6 +372,7 @@ fn keep_gone(next: &mut Snapshot, serving: &Snapshot, warming: &HashSet<&str>, w
         return HashSet::new();
     }
     let of_tables = next.route_tables.values().flat_map(|table| table.clusters());
+    let of_tables = of_tables.chain(next.scopes.iter().flat_map(|scope| scope.clusters()));
     let named: HashSet<ClusterName> = of_tables.chain(next.listeners.iter().flat_map(|listener| listener.clusters())).cloned().collect();
     let mut kept = HashSet::new();
     for (name, cluster) in gone {
@@ -356,6 +389,7 @@ fn is_same(one: &Snapshot, other: &Snapshot) -> bool {
     one.clusters.len() == other.clusters.len()
         && one.route_tables.len() == other.route_tables.len()
         && one.listeners.len() == other.listeners.len()
+        && one.scopes == other.scopes
         && one.clusters.iter().all(|(name, cluster)| other.clusters.get(name).is_some_and(|same| Arc::ptr_eq(cluster, same)))
         && one.route_tables.iter().all(|(name, table)| other.route_tables.get(name).is_some_and(|same| Arc::ptr_eq(table, same)))
         && one.listeners.iter().zip(&other.listeners).all(|(one, other)| Arc::ptr_eq(one, other))

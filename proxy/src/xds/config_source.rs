@@ -11,7 +11,7 @@ use crate::xds::invalid::Parser;
 use crate::xds::resource::Kind;
 
 /// As Envoy.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The source of one resource by name; how long to wait for the first answer, `None` for ever.
 pub fn of_one(source: &wire::ConfigSource, kind: Kind, name: &str, parser: &mut Parser) -> Option<Option<Duration>> {

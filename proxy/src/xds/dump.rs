@@ -82,7 +82,7 @@ impl Dump {
             configs.push(any::pack(&sent::endpoints(resources::endpoints(&resources, self.loaded), seen)));
         }
         configs.push(any::pack(&sent::listeners(resources::listeners(&resources, self.loaded), seen)));
-        configs.push(any::pack(&wire::ScopedRoutesConfigDump::default()));
+        configs.push(any::pack(&sent::scopes(resources::scopes(&resources, self.loaded), seen)));
         configs.push(any::pack(&sent::routes(resources::routes(&resources, self.loaded), seen)));
         configs.push(any::pack(&sent::secrets(resources::secrets(&resources, self.loaded), seen)));
         let pool = xds_proto::descriptor_pool().map_err(|error| unwritable(&error))?;
@@ -119,13 +119,15 @@ fn type_url(name: &str) -> String {
 }
 
 /// Field, the message it is a field of, the message it holds.
-const PARTS: [(&str, &str, &str); 13] = [
+const PARTS: [(&str, &str, &str); 15] = [
     ("bootstrap", "admin.v3.BootstrapConfigDump", "config.bootstrap.v3.Bootstrap"),
     ("static_clusters", "admin.v3.ClustersConfigDump", "admin.v3.ClustersConfigDump.StaticCluster"),
     ("dynamic_active_clusters", "admin.v3.ClustersConfigDump", "admin.v3.ClustersConfigDump.DynamicCluster"),
     ("dynamic_warming_clusters", "admin.v3.ClustersConfigDump", "admin.v3.ClustersConfigDump.DynamicCluster"),
     ("dynamic_endpoint_configs", "admin.v3.EndpointsConfigDump", "admin.v3.EndpointsConfigDump.DynamicEndpointConfig"),
     ("dynamic_listeners", "admin.v3.ListenersConfigDump", "admin.v3.ListenersConfigDump.DynamicListener"),
+    ("inline_scoped_route_configs", "admin.v3.ScopedRoutesConfigDump", "admin.v3.ScopedRoutesConfigDump.InlineScopedRouteConfigs"),
+    ("dynamic_scoped_route_configs", "admin.v3.ScopedRoutesConfigDump", "admin.v3.ScopedRoutesConfigDump.DynamicScopedRouteConfigs"),
     ("dynamic_route_configs", "admin.v3.RoutesConfigDump", "admin.v3.RoutesConfigDump.DynamicRouteConfig"),
     ("dynamic_active_secrets", "admin.v3.SecretsConfigDump", "admin.v3.SecretsConfigDump.DynamicSecret"),
     ("dynamic_warming_secrets", "admin.v3.SecretsConfigDump", "admin.v3.SecretsConfigDump.DynamicSecret"),

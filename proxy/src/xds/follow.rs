@@ -2,6 +2,8 @@
 
 /// Refusals that only say again what was said.
 mod repeat;
+/// What a server is told once it is known what serves.
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +22,8 @@ use crate::xds::subscription::{self, Wanted};
 use crate::xds::view::{self, Seen};
 
 use repeat::Repeats;
+
+pub use verdict::{Served, Unable, Unsent, Verdict};
 
 /// All that is known and asked, without I/O.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl Sources {
         let whole = match kind {
             Kind::Cluster => &self.clusters,
             Kind::Listener => &self.listeners,
-            Kind::Endpoint | Kind::Route | Kind::Secret => &None,
+            Kind::Endpoint | Kind::ScopedRoute | Kind::Route | Kind::Secret => &None,
         };
         whole.as_ref()?.file.as_ref()
     }
@@ -84,8 +88,10 @@ pub struct Outcome {
     pub read: Vec<(Kind, ResourceFile)>,
     /// How many resources were taken.
     pub accepted: u64,
-    /// Resources that were not taken, and had not been refused for the same reason in the answer before.
+    /// Resources of files, or of an earlier run, that were not taken.
     pub refused: Vec<(Kind, Refusal)>,
+    /// What is to be said to an answer, once the step is made: see [`Follower::serves`].
+    pub unsent: Option<Unsent>,
 }
 
 impl Follower {
@@ -155,13 +161,9 @@ impl Follower {
         };
         let now = Instant::now();
         self.told(kind);
-        let (reply, refused) = self.repeats.answered(kind, &version, refused, reply, now);
-        let mut outcome = self.look(now);
+        let accepted = u64::try_from(accepted).unwrap_or(u64::MAX);
         // What the answer refers to is asked for first: servers know then what an acknowledged cluster still needs.
-        outcome.requests.extend(reply);
-        outcome.accepted = u64::try_from(accepted).unwrap_or(u64::MAX);
-        outcome.refused = refused.into_iter().map(|refusal| (kind, refusal)).collect();
-        outcome
+        Outcome { accepted, unsent: Some(Unsent { kind, version, refused, reply }), ..self.look(now) }
     }
 
     /// A file was read. What it has and nothing refers to there is left alone.
@@ -191,6 +193,7 @@ impl Follower {
         match kind {
             Kind::Cluster => self.cascade.clusters_told(),
             Kind::Listener => self.cascade.listeners_told(),
+            Kind::ScopedRoute => self.cascade.scopes_told(),
             Kind::Endpoint | Kind::Route | Kind::Secret => {}
         }
     }
@@ -208,9 +211,12 @@ impl Follower {
                 Err(faults) => refused.push((*kind, Refusal { name: Some(offered.name.clone()), faults })),
             }
         }
+        let taken_back = self.inventory.settle(Kind::ScopedRoute).into_iter();
+        refused.extend(taken_back.map(|(name, faults)| (Kind::ScopedRoute, Refusal { name: Some(name), faults })));
         self.inventory.rest();
         self.cascade.clusters_told();
         self.cascade.listeners_told();
+        self.cascade.scopes_told();
         Outcome { refused, ..self.look(Instant::now()) }
     }
 
@@ -261,6 +267,11 @@ impl Follower {
         for (kind, wanted) in &wanted {
             if let Wanted::Names(names) = wanted {
                 self.inventory.retain(*kind, names);
+            }
+            if let (Kind::ScopedRoute, Wanted::Nothing, Protocol::Delta(_)) = (kind, wanted, &self.protocol) {
+                // The server tells them anew when they are asked for again.
+                self.inventory.retain(*kind, &BTreeSet::new());
+                self.cascade.scopes_forgotten();
             }
             let of_server = split(*kind, wanted, self.sources.file(*kind), &named, &mut files);
             requests.extend(match &mut self.protocol {

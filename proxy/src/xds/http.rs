@@ -28,7 +28,7 @@ use crate::config::http::{CodecChoice, HttpConnectionManager, HttpTimeouts, Rout
 use crate::xds::invalid::Parser;
 use crate::xds::matcher::not_empty;
 use crate::xds::resource::Kind;
-use crate::xds::{access_log, config_source, headers, route, trace};
+use crate::xds::{access_log, config_source, headers, route, scope, trace};
 
 /// As Envoy.
 const MAX_REQUEST_HEADERS_KB: u32 = 60;
@@ -155,7 +155,7 @@ fn codec(codec: i32, parser: &mut Parser) -> Option<CodecChoice> {
 
 fn routes(specifier: Option<&RouteSpecifier>, parser: &mut Parser) -> Option<RouteSource> {
     match specifier {
-        None => parser.refuse("one of route_config, rds must be set"),
+        None => parser.refuse("one of route_config, rds, scoped_routes must be set"),
         Some(RouteSpecifier::RouteConfig(table)) => {
             parser.at("route_config", |parser| route::parse(table, parser).map(|table| RouteSource::Inline(Arc::new(table))))
         }
@@ -167,7 +167,9 @@ fn routes(specifier: Option<&RouteSpecifier>, parser: &mut Parser) -> Option<Rou
             parser.served_table(name.as_str());
             Some(RouteSource::Named { name: RouteTableName::from(name.as_str()), fetch_timeout })
         }),
-        Some(RouteSpecifier::ScopedRoutes(_)) => parser.refuse_at("scoped_routes", "not supported"),
+        Some(RouteSpecifier::ScopedRoutes(routes)) => {
+            parser.at("scoped_routes", |parser| scope::scoped_routes(routes, parser)).map(|routes| RouteSource::Scoped(Arc::new(routes)))
+        }
     }
 }
 

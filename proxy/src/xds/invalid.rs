@@ -126,6 +126,8 @@ pub struct Named {
     pub secrets: BTreeSet<String>,
     /// Route tables; known even where the rest waits for secrets.
     pub tables: BTreeSet<String>,
+    /// All scopes that there are.
+    pub scopes: bool,
     /// Those of any type that come from a file, and which.
     pub files: BTreeMap<(Kind, String), ResourceFile>,
 }
@@ -184,6 +186,11 @@ impl Parser {
     /// Routes of this name come from elsewhere.
     pub fn served_table(&mut self, name: &str) {
         self.named.tables.insert(name.to_owned());
+    }
+
+    /// Scopes come from elsewhere.
+    pub fn served_scopes(&mut self) {
+        self.named.scopes = true;
     }
 
     /// A resource comes from a file.

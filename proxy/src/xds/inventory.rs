@@ -1,6 +1,8 @@
 //! All resources that are known, as the server last told them and as they were last good. What is active is for
 //! [`crate::xds::cascade`] to say.
 
+/// Scopes of one key.
+mod conflict;
 /// From a resource's bytes to the model.
 mod parse;
 /// One type of resources.
@@ -22,6 +24,7 @@ use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
 use crate::config::route::RouteTable;
+use crate::config::scope::Scope;
 use crate::config::snapshot::Snapshot;
 use crate::config::source::ResourceFile;
 use crate::xds::bootstrap::Runtime;
@@ -56,6 +59,8 @@ pub struct Inventory {
     pub endpoints: Table<Assignment>,
     /// Listeners by name.
     pub listeners: Table<Listener>,
+    /// Scopes by name.
+    pub scopes: Table<Scope>,
     /// Route tables by name.
     pub routes: Table<RouteTable>,
     /// Secrets by name.
@@ -131,6 +136,7 @@ impl Inventory {
     pub fn retain(&mut self, kind: Kind, wanted: &BTreeSet<String>) {
         match kind {
             Kind::Cluster | Kind::Listener => {}
+            Kind::ScopedRoute => self.scopes.retain(wanted),
             Kind::Endpoint => self.endpoints.retain(wanted),
             Kind::Route => self.routes.retain(wanted),
             Kind::Secret => self.secrets.retain(wanted),
@@ -140,13 +146,14 @@ impl Inventory {
     /// What servers have sent and was good: name, version, and the resource as it came.
     pub fn sent(&self) -> impl Iterator<Item = (&str, &str, &Any)> {
         let first = self.clusters.sent().chain(self.endpoints.sent()).chain(self.listeners.sent());
-        first.chain(self.routes.sent()).chain(self.secrets.sent())
+        first.chain(self.scopes.sent()).chain(self.routes.sent()).chain(self.secrets.sent())
     }
 
     /// Counts changes of what is known.
     pub fn changes(&self) -> u64 {
-        let of_types = [self.clusters.changes, self.endpoints.changes, self.listeners.changes, self.routes.changes, self.secrets.changes];
-        of_types.into_iter().fold(0, u64::wrapping_add)
+        let first = [self.clusters.changes, self.endpoints.changes, self.listeners.changes];
+        let of_types = first.into_iter().chain([self.scopes.changes, self.routes.changes, self.secrets.changes]);
+        of_types.fold(0, u64::wrapping_add)
     }
 
     /// Names of secrets that resources refer to.
@@ -168,6 +175,7 @@ impl Inventory {
             (Kind::Cluster, self.clusters.expire(now)),
             (Kind::Endpoint, self.endpoints.expire(now)),
             (Kind::Listener, self.listeners.expire(now)),
+            (Kind::ScopedRoute, self.scopes.expire(now)),
             (Kind::Route, self.routes.expire(now)),
             (Kind::Secret, self.secrets.expire(now)),
         ] {
@@ -182,6 +190,7 @@ impl Inventory {
             self.clusters.next_expiry(),
             self.endpoints.next_expiry(),
             self.listeners.next_expiry(),
+            self.scopes.next_expiry(),
             self.routes.next_expiry(),
             self.secrets.next_expiry(),
         ];
@@ -193,6 +202,7 @@ impl Inventory {
             Kind::Cluster => self.clusters.names_from(origin),
             Kind::Endpoint => self.endpoints.names_from(origin),
             Kind::Listener => self.listeners.names_from(origin),
+            Kind::ScopedRoute => self.scopes.names_from(origin),
             Kind::Route => self.routes.names_from(origin),
             Kind::Secret => self.secrets.names_from(origin),
         }
@@ -204,6 +214,7 @@ impl Inventory {
             Kind::Cluster => take(&mut self.clusters, offered, origin, &mut context),
             Kind::Endpoint => take(&mut self.endpoints, offered, origin, &mut context),
             Kind::Listener => take(&mut self.listeners, offered, origin, &mut context),
+            Kind::ScopedRoute => take(&mut self.scopes, offered, origin, &mut context),
             Kind::Route => take(&mut self.routes, offered, origin, &mut context),
             Kind::Secret => {
                 let mut context = Context { basis: &self.basis, served: &Table::default(), descriptors: &mut self.descriptors };
@@ -227,12 +238,20 @@ impl Sink for Inventory {
         self.take(kind, offered, Origin::Server)
     }
 
+    fn settle(&mut self, kind: Kind) -> Vec<(String, Faults)> {
+        match kind {
+            Kind::ScopedRoute => conflict::settle(&mut self.scopes),
+            Kind::Cluster | Kind::Endpoint | Kind::Listener | Kind::Route | Kind::Secret => Vec::new(),
+        }
+    }
+
     /// Endpoints, routes and secrets stay as long as something refers to them, as in Envoy: only with a cluster or a listener do
     /// they go.
     fn remove(&mut self, kind: Kind, name: &str) {
         match kind {
             Kind::Cluster => self.clusters.remove(name),
             Kind::Listener => self.listeners.remove(name),
+            Kind::ScopedRoute => self.scopes.remove(name),
             Kind::Endpoint | Kind::Route | Kind::Secret => {}
         }
     }
@@ -249,6 +268,10 @@ pub struct Watched<'a>(pub &'a mut Inventory);
 impl Sink for Watched<'_> {
     fn offer(&mut self, kind: Kind, offered: &Offered) -> Result<(), Faults> {
         self.0.take(kind, offered, Origin::Watched)
+    }
+
+    fn settle(&mut self, kind: Kind) -> Vec<(String, Faults)> {
+        self.0.settle(kind)
     }
 
     fn remove(&mut self, kind: Kind, name: &str) {
@@ -300,7 +323,11 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
             tell(name, &warnings);
             let version = offered.version.clone();
             let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, change: 0, value, named, warnings };
-            table.accept(name, origin, known);
+            if T::IS_ON_TRIAL {
+                table.accept_on_trial(name, origin, known)
+            } else {
+                table.accept(name, origin, known)
+            }
             Ok(())
         }
         Err(faults) => {

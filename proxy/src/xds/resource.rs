@@ -1,4 +1,4 @@
-//! The five types of resources, and what every one of them has: a name, a version, a time to live.
+//! The six types of resources, and what every one of them has: a name, a version, a time to live.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub enum Kind {
     Endpoint,
     /// `Listener` (LDS).
     Listener,
+    /// `ScopedRouteConfiguration` (SRDS).
+    ScopedRoute,
     /// `RouteConfiguration` (RDS).
     Route,
     /// `Secret` (SDS).
@@ -29,7 +31,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every one, in order.
-    pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route, Self::Secret];
+    pub const ALL: [Self; 6] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::ScopedRoute, Self::Route, Self::Secret];
 
     /// As it is named on the wire.
     pub const fn type_url(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Kind {
             Self::Cluster => type_url::CLUSTER,
             Self::Endpoint => type_url::CLUSTER_LOAD_ASSIGNMENT,
             Self::Listener => type_url::LISTENER,
+            Self::ScopedRoute => type_url::SCOPED_ROUTE_CONFIGURATION,
             Self::Route => type_url::ROUTE_CONFIGURATION,
             Self::Secret => type_url::SECRET,
         }
@@ -51,7 +54,7 @@ impl Kind {
     /// Whether a state-of-the-world answer lists all there are, so that what it leaves out is gone. Of the other types it may
     /// list only some (xDS protocol, "Deleting Resources").
     pub const fn is_listed_whole(self) -> bool {
-        matches!(self, Self::Cluster | Self::Listener)
+        matches!(self, Self::Cluster | Self::Listener | Self::ScopedRoute)
     }
 }
 
@@ -61,6 +64,7 @@ impl fmt::Display for Kind {
             Self::Cluster => "cluster",
             Self::Endpoint => "endpoints",
             Self::Listener => "listener",
+            Self::ScopedRoute => "scoped routes",
             Self::Route => "routes",
             Self::Secret => "secret",
         })
@@ -103,6 +107,9 @@ pub trait Sink {
     /// All of its faults.
     fn offer(&mut self, kind: Kind, offered: &Offered) -> Result<(), Faults>;
 
+    /// All of an answer was offered. Of what was taken, this cannot be there together with the rest, and was taken back: why.
+    fn settle(&mut self, kind: Kind) -> Vec<(String, Faults)>;
+
     /// The server says that there is no such resource.
     fn remove(&mut self, kind: Kind, name: &str);
 
@@ -110,7 +117,7 @@ pub trait Sink {
     fn names(&self, kind: Kind) -> Vec<String>;
 }
 
-/// All five types have their name in field 1.
+/// All six types have their name in field 1.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Named {
     #[prost(string, tag = "1")]

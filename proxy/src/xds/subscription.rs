@@ -45,7 +45,7 @@ const INVALID_ARGUMENT: i32 = 3;
 
 /// Offers resources to `sink`. One that is refused does not hold back the others; one that is there twice is refused as a
 /// whole, as nobody can tell which is meant.
-fn offer(kind: Kind, resources: Vec<Result<Offered, Refusal>>, sink: &mut impl Sink) -> (Vec<Offered>, Vec<Refusal>) {
+pub(in crate::xds) fn offer(kind: Kind, resources: Vec<Result<Offered, Refusal>>, sink: &mut impl Sink) -> (Vec<Offered>, Vec<Refusal>) {
     let twice = named_twice(&resources);
     let mut accepted = Vec::new();
     let mut refused = Vec::new();
@@ -63,6 +63,9 @@ fn offer(kind: Kind, resources: Vec<Result<Offered, Refusal>>, sink: &mut impl S
             Err(refusal) => refused.push(refusal),
         }
     }
+    let taken_back = sink.settle(kind);
+    accepted.retain(|offered| !taken_back.iter().any(|(name, _)| *name == offered.name));
+    refused.extend(taken_back.into_iter().map(|(name, faults)| Refusal { name: Some(name), faults }));
     (accepted, refused)
 }
 

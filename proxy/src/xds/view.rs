@@ -64,10 +64,15 @@ pub struct Count {
 /// Every resource that a server has sent, or a file has, or that was asked for by name, type by type, in the order of names.
 pub fn all<'a>(inventory: &'a Inventory, serving: &'a Snapshot, wanted: &'a [(Kind, Wanted)]) -> Vec<Seen<'a>> {
     let listeners: HashMap<&str, _> = serving.listeners.iter().map(|listener| (listener.name.as_str(), listener)).collect();
+    let scopes: HashMap<&str, _> = serving.scopes.iter().map(|scope| (scope.name.as_str(), scope)).collect();
     let mut seen = Vec::new();
     table(Kind::Cluster, &inventory.clusters, |name, value| is(serving.clusters.get(name), value), &mut seen);
     table(Kind::Endpoint, &inventory.endpoints, |_, _| true, &mut seen);
     table(Kind::Listener, &inventory.listeners, |name, value| is(listeners.get(name).copied(), value), &mut seen);
+    // A state-of-the-world stream still brings those that nobody asks for any more.
+    if wanted.contains(&(Kind::ScopedRoute, Wanted::All)) {
+        table(Kind::ScopedRoute, &inventory.scopes, |name, value| is(scopes.get(name).copied(), value), &mut seen);
+    }
     table(Kind::Route, &inventory.routes, |name, value| is(serving.route_tables.get(name), value), &mut seen);
     table(Kind::Secret, &inventory.secrets, |_, _| true, &mut seen);
     let come: HashSet<(Kind, &str)> = seen.iter().map(|seen| (seen.kind, seen.name)).collect();

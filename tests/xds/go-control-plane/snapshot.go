@@ -44,6 +44,7 @@ var resourceTypes = []resourceType{
 	{"cluster", resource.ClusterType, func() types.Resource { return &cluster.Cluster{} }},
 	{"endpoints", resource.EndpointType, func() types.Resource { return &endpoint.ClusterLoadAssignment{} }},
 	{"listener", resource.ListenerType, func() types.Resource { return &listener.Listener{} }},
+	{"scopes", resource.ScopedRouteType, func() types.Resource { return &route.ScopedRouteConfiguration{} }},
 	{"routes", resource.RouteType, func() types.Resource { return &route.RouteConfiguration{} }},
 	{"secret", resource.SecretType, func() types.Resource { return &tls.Secret{} }},
 }

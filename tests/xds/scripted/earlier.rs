@@ -7,9 +7,14 @@ use ninon_tests::proxy;
 
 use super::both;
 use super::relay::{Network, Relay};
-use super::world::{CLUSTER, ENDPOINTS, LISTENER, Load, ROUTES, Services, Sidecar, says, set_up};
+use super::scopes::{scope, scoped};
+use super::world::{CLUSTER, ENDPOINTS, LISTENER, Load, ROUTES, SCOPES, Services, Sidecar, says, set_up};
 
-both!(the_last_good_configuration_serves_while_the_control_plane_is_away, a_damaged_file_is_told_of_and_not_used);
+both!(
+    the_last_good_configuration_serves_while_the_control_plane_is_away,
+    scopes_serve_while_the_control_plane_is_away,
+    a_damaged_file_is_told_of_and_not_used,
+);
 
 /// A proxy that keeps what is good in `folder`.
 fn start(control_plane: &ControlPlane, relay: &Relay, folder: &Path) -> Sidecar {
@@ -75,6 +80,28 @@ async fn the_last_good_configuration_serves_while_the_control_plane_is_away(dial
     control_plane.accepted(&nonce).await;
     sidecar.answers("/", "there again").await;
     load.went_well().await;
+}
+
+async fn scopes_serve_while_the_control_plane_is_away(dialect: Dialect) {
+    let (control_plane, folder) = (ControlPlane::new(dialect), Folder::new());
+    let mut relay = Relay::start(control_plane.port(), Network::Passes).await;
+    let sidecar = start(&control_plane, &relay, folder.path());
+    control_plane.serve(CLUSTER, &[]);
+    control_plane.serve(ROUTES, &[says("ra", "kept")]);
+    control_plane.request_of(LISTENER).await;
+    control_plane.send(LISTENER, "1", &[scoped("in", sidecar.port)]);
+    control_plane.request_of(SCOPES).await;
+    control_plane.send(SCOPES, "1", &[scope("one", "1", "ra")]);
+    sidecar.answers("/1", "kept").await;
+    kept(folder.path()).await;
+    let port = sidecar.port;
+    relay.kill().await;
+    drop(sidecar);
+
+    let mut sidecar = start(&control_plane, &relay, folder.path());
+    sidecar.port = port;
+    sidecar.answers("/1", "kept").await;
+    assert_eq!(sidecar.stat("control_plane.connected_state").await, Some(0));
 }
 
 async fn a_damaged_file_is_told_of_and_not_used(dialect: Dialect) {

@@ -36,7 +36,7 @@ from google.protobuf import any_pb2, json_format
 STREAMS = 64
 # A request with all that a proxy knows of a large mesh.
 LARGEST_REQUEST = 64 * 1024 * 1024
-WHOLE = ("envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener")
+WHOLE = ("envoy.config.cluster.v3.Cluster", "envoy.config.listener.v3.Listener", "envoy.config.route.v3.ScopedRouteConfiguration")
 
 lock = threading.RLock()
 servers = []

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-pub use xds_proto::type_url::{CLUSTER, CLUSTER_LOAD_ASSIGNMENT as ENDPOINTS, LISTENER, ROUTE_CONFIGURATION as ROUTES, SECRET};
+pub use xds_proto::type_url::{
+    CLUSTER, CLUSTER_LOAD_ASSIGNMENT as ENDPOINTS, LISTENER, ROUTE_CONFIGURATION as ROUTES, SCOPED_ROUTE_CONFIGURATION as SCOPES, SECRET,
+};
 
 /// Services that answer with their names.
 pub struct Services(Upstreams);

@@ -26,6 +26,7 @@ pub(super) struct Metadata {
     pub(super) labels: Option<Labels>,
     pub(super) annotations: Option<BTreeMap<String, String>>,
     pub(super) creation_timestamp: Option<String>,
+    pub(super) generation: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]

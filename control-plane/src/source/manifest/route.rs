@@ -124,8 +124,8 @@ pub(super) fn route(key: &Key, value: &Value, reader: &mut Reader) -> Option<Rou
             Some(rules) => rules,
         };
         let rules = reader.each("rules", &rules, |rule, reader| self::rule(kind, rule, namespace, reader));
-        let created = metadata.creation_timestamp.unwrap_or_default();
-        Some(Route { kind, name: key.name.clone(), created, parents, hostnames, rules })
+        let (created, generation) = (metadata.creation_timestamp.unwrap_or_default(), metadata.generation.unwrap_or_default());
+        Some(Route { kind, name: key.name.clone(), created, generation, parents, hostnames, rules })
     })
 }
 

@@ -14,6 +14,9 @@ use crate::store::Store;
 use crate::store::object::content;
 use crate::store::revision::{Expected, Outcome, Verdict};
 
+/// A full disk.
+mod full;
+
 /// A directory that is gone afterwards.
 struct Folder(PathBuf);
 

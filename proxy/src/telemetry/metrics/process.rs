@@ -87,6 +87,12 @@ group! {
             listeners_warming,
             /// Listeners from the server whose last change was refused.
             listeners_refused,
+            /// Scopes from the server that serve.
+            scoped_routes_active,
+            /// Scopes from the server that wait for others.
+            scoped_routes_warming,
+            /// Scopes from the server whose last change was refused.
+            scoped_routes_refused,
             /// Route tables from the server that serve.
             routes_active,
             /// Route tables from the server that wait for others, or have not come.

@@ -1,15 +1,17 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
+use crate::config::scope::Scope as RouteScope;
 use crate::config::snapshot::Snapshot;
 use crate::xds::cascade::named::UNKNOWN;
 use crate::xds::cascade::{Cascade, FAREWELL, Scope, Step};
 use crate::xds::inventory::Inventory;
-use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes, with_server};
+use crate::xds::inventory::tests::{cluster, endpoints, listener, offer, routes, scope, scoped_listener, with_server};
 use crate::xds::resource::{Kind, Sink as _};
 use crate::xds::subscription::Wanted;
 
@@ -30,7 +32,10 @@ impl Mesh {
     }
 
     fn step(&mut self) -> Step {
-        self.cascade.step(&self.inventory, Instant::now())
+        let step = self.cascade.step(&self.inventory, Instant::now());
+        let serving = &self.cascade.serving().listeners;
+        self.inventory.listeners.settle(|name| serving.iter().find(|listener| listener.name.as_str() == name));
+        step
     }
 
     fn wanted(&self, kind: Kind) -> Wanted {
@@ -38,7 +43,7 @@ impl Mesh {
     }
 
     fn serves(&self) -> (Vec<String>, Vec<String>, Vec<String>) {
-        let Snapshot { clusters, route_tables, listeners } = self.cascade.serving();
+        let Snapshot { clusters, route_tables, listeners, .. } = self.cascade.serving();
         let mut clusters: Vec<_> = clusters.keys().map(|name| name.as_str().to_owned()).collect();
         clusters.sort();
         let tables = route_tables.keys().map(|name| name.as_str().to_owned()).collect();
@@ -78,9 +83,9 @@ async fn routes_wait_for_a_cluster_that_is_waited_for() {
     mesh.tell(&cluster("new"));
     let before = mesh.cascade.serving().route_tables["r"].clone();
     mesh.tell(&routes("r", "new"));
-    assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+    assert!(Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
     mesh.tell(&endpoints("new", 80));
-    assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+    assert!(!Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,11 +97,11 @@ async fn changed_routes_wait_for_a_cluster_that_comes_after_them() {
     let before = mesh.cascade.serving().route_tables["r"].clone();
     let wake = mesh.tell(&routes("r", "late")).wake;
     assert_eq!(wake, Some(Instant::now() + UNKNOWN));
-    assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+    assert!(Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
     mesh.tell(&cluster("late"));
-    assert!(std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]), "it has no endpoints yet");
+    assert!(Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]), "it has no endpoints yet");
     mesh.tell(&endpoints("late", 80));
-    assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+    assert!(!Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,7 +112,7 @@ async fn routes_serve_without_a_cluster_that_does_not_come() {
     mesh.tell(&routes("r", "never"));
     tokio::time::advance(UNKNOWN).await;
     mesh.step();
-    assert!(!std::sync::Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
+    assert!(!Arc::ptr_eq(&before, &mesh.cascade.serving().route_tables["r"]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,12 +178,12 @@ async fn a_cluster_that_comes_again_does_not_begin_with_the_endpoints_of_then() 
     tokio::time::advance(FAREWELL).await;
     mesh.step();
     let serving = mesh.cascade.serving();
-    assert!(std::sync::Arc::ptr_eq(&then, &serving.clusters["web"]), "what named it then is served on while the next one warms");
-    assert!(std::sync::Arc::ptr_eq(&before, &serving.route_tables["r"]), "what names it now waits");
+    assert!(Arc::ptr_eq(&then, &serving.clusters["web"]), "what named it then is served on while the next one warms");
+    assert!(Arc::ptr_eq(&before, &serving.route_tables["r"]), "what names it now waits");
     let step = mesh.tell(&endpoints("web", 81));
     let serving = mesh.cascade.serving();
-    assert!(!std::sync::Arc::ptr_eq(&then, &serving.clusters["web"]));
-    assert!(!std::sync::Arc::ptr_eq(&before, &serving.route_tables["r"]));
+    assert!(!Arc::ptr_eq(&then, &serving.clusters["web"]));
+    assert!(!Arc::ptr_eq(&before, &serving.route_tables["r"]));
     assert_eq!(step.endpoints.len(), 1, "with the endpoints of now");
 }
 
@@ -192,6 +197,107 @@ async fn routes_that_no_listener_names_any_more_serve_open_connections_for_a_whi
     tokio::time::advance(FAREWELL).await;
     mesh.step();
     assert!(mesh.serves().1.is_empty());
+}
+
+/// Scopes that serve: name, key, table.
+fn scopes(mesh: &Mesh) -> Vec<(String, String, String)> {
+    let shown = |scope: &Arc<RouteScope>| (scope.name.clone(), scope.key.join("+"), scope.named_table().unwrap().as_str().to_owned());
+    mesh.cascade.serving().scopes.iter().map(shown).collect()
+}
+
+fn shown(scopes: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
+    scopes.iter().map(|(name, key, table)| ((*name).to_owned(), (*key).to_owned(), (*table).to_owned())).collect()
+}
+
+/// A listener of scopes, two of them, and their routes.
+fn scoped() -> Mesh {
+    let mut mesh = Mesh::new();
+    mesh.tell(&scoped_listener("in", 8080));
+    mesh.cascade.scopes_told();
+    for resource in [scope("a", "1", "r"), scope("b", "2", "s"), routes("r", "web"), routes("s", "web")] {
+        mesh.tell(&resource);
+    }
+    assert_eq!(scopes(&mesh), shown(&[("a", "1", "r"), ("b", "2", "s")]));
+    mesh
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_waits_for_scopes_and_for_their_routes() {
+    let mut mesh = Mesh::new();
+    assert_eq!(mesh.wanted(Kind::ScopedRoute), Wanted::Nothing, "nobody asks for them");
+    mesh.tell(&scoped_listener("in", 8080));
+    assert_eq!((mesh.wanted(Kind::ScopedRoute), mesh.wanted(Kind::Route)), (Wanted::All, names(&[])));
+    assert!(mesh.serves().2.is_empty(), "it waits for scopes");
+    mesh.cascade.scopes_told();
+    mesh.tell(&scope("a", "1", "r"));
+    mesh.tell(&scope("b", "2", "s"));
+    assert_eq!(mesh.wanted(Kind::Route), names(&["r", "s"]));
+    mesh.tell(&routes("r", "web"));
+    assert!(mesh.serves().2.is_empty(), "it waits for the routes of all");
+    mesh.tell(&routes("s", "web"));
+    assert_eq!(mesh.serves().2, texts(&["in"]));
+    mesh.inventory.remove(Kind::Listener, "in");
+    mesh.step();
+    assert_eq!((mesh.wanted(Kind::ScopedRoute), mesh.wanted(Kind::Route)), (Wanted::Nothing, names(&[])));
+    assert_eq!(scopes(&mesh).len(), 2, "open connections have them for a while");
+    tokio::time::advance(FAREWELL).await;
+    mesh.step();
+    assert!(scopes(&mesh).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_serves_without_scopes_that_do_not_come() {
+    let mut mesh = Mesh::new();
+    let wake = mesh.tell(&scoped_listener("in", 8080)).wake.expect("it looks again");
+    tokio::time::advance(wake - Instant::now()).await;
+    mesh.step();
+    assert_eq!(mesh.serves().2, texts(&["in"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_without_scopes_on_the_server_serves_at_once() {
+    let mut mesh = Mesh::new();
+    mesh.tell(&scoped_listener("in", 8080));
+    mesh.cascade.scopes_told();
+    mesh.step();
+    assert_eq!(mesh.serves().2, texts(&["in"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_scope_serves_once_its_routes_are_there() {
+    let mut mesh = scoped();
+    mesh.tell(&scope("a", "1", "later"));
+    assert_eq!(scopes(&mesh), shown(&[("a", "1", "r"), ("b", "2", "s")]));
+    assert_eq!(mesh.wanted(Kind::Route), names(&["later", "r", "s"]), "the one before is still followed");
+    mesh.tell(&routes("later", "web"));
+    assert_eq!(scopes(&mesh), shown(&[("a", "1", "later"), ("b", "2", "s")]));
+    assert_eq!(mesh.wanted(Kind::Route), names(&["later", "s"]));
+    mesh.tell(&scope("a", "1", "never"));
+    tokio::time::advance(Duration::from_secs(15)).await;
+    mesh.step();
+    assert_eq!(scopes(&mesh), shown(&[("a", "1", "never"), ("b", "2", "s")]), "not for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scope_goes_when_it_is_taken_away() {
+    let mut mesh = scoped();
+    mesh.inventory.remove(Kind::ScopedRoute, "a");
+    mesh.step();
+    assert_eq!(scopes(&mesh), shown(&[("b", "2", "s")]));
+    assert_eq!(mesh.wanted(Kind::Route), names(&["s"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_leads_to_the_scope_that_has_it_now() {
+    let mut mesh = scoped();
+    let error = offer(&mut mesh.inventory, "2", &scope("c", "1", "s")).unwrap_err();
+    assert_eq!(error, "key: scope \"a\" has the same key as \"c\"");
+    mesh.tell(&scope("a", "9", "later"));
+    assert_eq!(scopes(&mesh), shown(&[("a", "1", "r"), ("b", "2", "s")]), "its routes are not there yet");
+    mesh.tell(&scope("c", "1", "s"));
+    assert_eq!(scopes(&mesh), shown(&[("c", "1", "s"), ("b", "2", "s")]));
+    mesh.tell(&routes("later", "web"));
+    assert_eq!(scopes(&mesh), shown(&[("c", "1", "s"), ("b", "2", "s"), ("a", "9", "later")]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +333,9 @@ fn form(kind: Kind, name: &str, form: u8) -> (Kind, Json) {
         (Kind::Cluster, 1) => (kind, serde_json::json!({"name": name, "type": "STATIC"})),
         (Kind::Cluster, _) => (kind, serde_json::json!({"name": name, "type": "EDS"})),
         (Kind::Endpoint, _) => endpoints(name, 80 + u16::from(form)),
+        (Kind::Listener, 2) => scoped_listener(name, 8080),
         (Kind::Listener, _) => listener(name, 8080, if form == 0 { "r" } else { "s" }),
+        (Kind::ScopedRoute, _) => scope(name, [name, "x"][usize::from(form == 1)], if form == 2 { "s" } else { "r" }),
         (Kind::Route, _) => routes(name, other),
         (Kind::Secret, _) => unreachable!("none here"),
     }
@@ -238,9 +346,14 @@ fn event() -> impl Strategy<Value = Event> {
         (Just(Kind::Cluster), prop_oneof![Just("a"), Just("b")]),
         (Just(Kind::Endpoint), prop_oneof![Just("a"), Just("b")]),
         (Just(Kind::Listener), prop_oneof![Just("in"), Just("out")]),
+        (Just(Kind::ScopedRoute), prop_oneof![Just("p"), Just("q")]),
         (Just(Kind::Route), prop_oneof![Just("r"), Just("s")]),
     ];
-    let of_whole = prop_oneof![(Just(Kind::Cluster), prop_oneof![Just("a"), Just("b")]), (Just(Kind::Listener), Just("in"))];
+    let of_whole = prop_oneof![
+        (Just(Kind::Cluster), prop_oneof![Just("a"), Just("b")]),
+        (Just(Kind::Listener), Just("in")),
+        (Just(Kind::ScopedRoute), Just("p")),
+    ];
     prop_oneof![
         8 => (resource, 0..3_u8).prop_map(|((kind, name), form)| Event::Told(kind, name, form)),
         2 => of_whole.prop_map(|(kind, name)| Event::TakenAway(kind, name)),
@@ -250,9 +363,10 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// All that serves, in words.
 fn in_words(mesh: &Mesh) -> Vec<String> {
-    let Snapshot { clusters, route_tables, listeners } = mesh.cascade.serving();
+    let Snapshot { clusters, route_tables, listeners, scopes } = mesh.cascade.serving();
     let mut words: Vec<String> = clusters.values().map(|cluster| format!("{cluster:?}")).collect();
     words.extend(route_tables.iter().map(|(name, table)| format!("{name}: {table:?}")));
+    words.extend(scopes.iter().map(|scope| format!("{scope:?}")));
     words.extend(listeners.iter().map(|listener| format!("{listener:?}")));
     words.extend(mesh.cascade.given.iter().map(|(name, given)| format!("{name} has {given:?}")));
     words.sort();

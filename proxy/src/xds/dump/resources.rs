@@ -4,8 +4,9 @@ use xds_proto::envoy::admin::v3 as wire;
 use xds_proto::envoy::config::bootstrap::v3::bootstrap::StaticResources;
 use xds_proto::envoy::config::listener::v3::filter::ConfigType;
 use xds_proto::envoy::config::listener::v3::{Filter, Listener};
-use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::RouteSpecifier;
+use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::scoped_routes::ConfigSpecifier;
+use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, ScopedRoutes};
 
 pub(super) fn clusters(resources: &StaticResources, loaded: Timestamp) -> wire::ClustersConfigDump {
     let clusters = resources.clusters.iter();
@@ -32,17 +33,39 @@ pub(super) fn listeners(resources: &StaticResources, loaded: Timestamp) -> wire:
 
 /// Route tables that stand within a listener.
 pub(super) fn routes(resources: &StaticResources, loaded: Timestamp) -> wire::RoutesConfigDump {
-    let filters = resources.listeners.iter().flat_map(filters);
-    let tables = filters.filter_map(|filter| match &filter.config_type {
-        Some(ConfigType::TypedConfig(config)) => match any::unpack::<HttpConnectionManager>(config).ok()?.route_specifier? {
-            RouteSpecifier::RouteConfig(table) => Some(table),
-            RouteSpecifier::Rds(_) | RouteSpecifier::ScopedRoutes(_) => None,
-        },
-        _ => None,
+    let tables = specifiers(resources).filter_map(|specifier| match specifier {
+        RouteSpecifier::RouteConfig(table) => Some(table),
+        RouteSpecifier::Rds(_) | RouteSpecifier::ScopedRoutes(_) => None,
     });
     let tables = tables
         .map(|table| wire::routes_config_dump::StaticRouteConfig { route_config: Some(any::pack(&table)), last_updated: Some(loaded) });
     wire::RoutesConfigDump { static_route_configs: tables.collect(), ..Default::default() }
+}
+
+/// Scopes that stand within a listener.
+pub(super) fn scopes(resources: &StaticResources, loaded: Timestamp) -> wire::ScopedRoutesConfigDump {
+    let lists = specifiers(resources).filter_map(|specifier| match specifier {
+        RouteSpecifier::ScopedRoutes(ScopedRoutes {
+            name,
+            config_specifier: Some(ConfigSpecifier::ScopedRouteConfigurationsList(list)),
+            ..
+        }) => Some((name, list.scoped_route_configurations)),
+        RouteSpecifier::ScopedRoutes(_) | RouteSpecifier::RouteConfig(_) | RouteSpecifier::Rds(_) => None,
+    });
+    let lists = lists.map(|(name, scopes)| wire::scoped_routes_config_dump::InlineScopedRouteConfigs {
+        name,
+        scoped_route_configs: scopes.iter().map(any::pack).collect(),
+        last_updated: Some(loaded),
+    });
+    wire::ScopedRoutesConfigDump { inline_scoped_route_configs: lists.collect(), ..Default::default() }
+}
+
+fn specifiers(resources: &StaticResources) -> impl Iterator<Item = RouteSpecifier> {
+    let filters = resources.listeners.iter().flat_map(filters);
+    filters.filter_map(|filter| match &filter.config_type {
+        Some(ConfigType::TypedConfig(config)) => any::unpack::<HttpConnectionManager>(config).ok()?.route_specifier,
+        _ => None,
+    })
 }
 
 fn filters(listener: &Listener) -> impl Iterator<Item = &Filter> {

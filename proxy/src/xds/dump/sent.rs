@@ -5,6 +5,7 @@ use xds_proto::envoy::admin::v3::clusters_config_dump::DynamicCluster;
 use xds_proto::envoy::admin::v3::endpoints_config_dump::DynamicEndpointConfig;
 use xds_proto::envoy::admin::v3::listeners_config_dump::{DynamicListener, DynamicListenerState};
 use xds_proto::envoy::admin::v3::routes_config_dump::DynamicRouteConfig;
+use xds_proto::envoy::admin::v3::scoped_routes_config_dump::DynamicScopedRouteConfigs;
 use xds_proto::envoy::admin::v3::secrets_config_dump::DynamicSecret;
 
 use crate::xds::resource::Kind;
@@ -93,6 +94,20 @@ pub(super) fn routes(mut dump: wire::RoutesConfigDump, seen: &[Seen<'_>]) -> wir
         client_status: status,
     });
     dump.dynamic_route_configs = shown.collect();
+    dump
+}
+
+/// Envoy has an entry for each listener's set of scopes; here each scope has its own version and its own error.
+pub(super) fn scopes(mut dump: wire::ScopedRoutesConfigDump, seen: &[Seen<'_>]) -> wire::ScopedRoutesConfigDump {
+    let shown = of(Kind::ScopedRoute, seen).map(|(seen, Told { version, body, since, error, status })| DynamicScopedRouteConfigs {
+        name: seen.name.to_owned(),
+        version_info: version,
+        scoped_route_configs: body.into_iter().collect(),
+        last_updated: since,
+        error_state: error,
+        client_status: status,
+    });
+    dump.dynamic_scoped_route_configs = shown.collect();
     dump
 }
 

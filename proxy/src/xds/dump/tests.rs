@@ -75,6 +75,23 @@ fn one_part_is_shown_alone_with_its_type() {
     assert_eq!(page(false, Some("nothing")), Err(DumpError::NoResource("nothing".into())));
 }
 
+#[test]
+fn scopes_that_stand_in_a_listener_are_shown() {
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "scoped_routes": {
+            "name": "by-header",
+            "scoped_route_configurations_list": {"scoped_route_configurations": [{"name": "one"}, {"name": "two"}]},
+        },
+    });
+    let chain = json!({"filters": [{"name": "http", "typed_config": manager}]});
+    let dump = dump_of(&json!({"static_resources": {"listeners": [{"name": "in", "filter_chains": [chain]}]}}));
+    let request = DumpRequest { include_endpoints: false, resource: Some("inline_scoped_route_configs".to_owned()) };
+    let page = dump.page(&request, &[]).unwrap();
+    let shown = &page["configs"][0];
+    assert_eq!((&shown["name"], &shown["scoped_route_configs"][1]["name"]), (&json!("by-header"), &json!("two")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_server_has_sent_is_shown_with_what_became_of_it() {
     use crate::config::snapshot::Snapshot;

@@ -97,7 +97,7 @@ fn a_filter_has_a_name_of_its_own() {
 
 #[test]
 fn routes_are_written_in_place_or_come_from_a_server() {
-    assert_eq!(fault(json!({"route_config": null})), "one of route_config, rds must be set");
+    assert_eq!(fault(json!({"route_config": null})), "one of route_config, rds, scoped_routes must be set");
     let rds = json!({"route_config": null, "rds": {"route_config_name": "r", "config_source": {"ads": {}}}});
     assert_eq!(fault(rds), "rds.config_source: there is no server to ask: dynamic_resources.ads_config is not set");
 }

@@ -12,9 +12,10 @@ use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
 use crate::config::route::RouteTable;
+use crate::config::scope::Scope;
 use crate::xds::invalid::{Faults, Invalid, Named, Parser, StaticSecret};
 use crate::xds::inventory::{Basis, Table};
-use crate::xds::{cluster, endpoint, listener, outside, route, tls};
+use crate::xds::{cluster, endpoint, listener, outside, route, scope, tls};
 
 /// What is known while a resource is read.
 pub(super) struct Context<'a> {
@@ -39,6 +40,9 @@ pub(super) trait Parse: Sized {
 
     /// All of it decides who may do what.
     const IS_DECISIVE: bool = false;
+
+    /// It may turn out that it cannot serve, or not together with others of the same answer.
+    const IS_ON_TRIAL: bool = false;
 
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self>;
 
@@ -67,6 +71,8 @@ impl Parse for Assignment {
 impl Parse for Listener {
     type Wire = listener_wire::Listener;
 
+    const IS_ON_TRIAL: bool = true;
+
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self> {
         listener::parse(wire, &basis.runtime, parser)
     }
@@ -79,6 +85,16 @@ impl Parse for Listener {
             }
         }
         Ok(())
+    }
+}
+
+impl Parse for Scope {
+    type Wire = route_wire::ScopedRouteConfiguration;
+
+    const IS_ON_TRIAL: bool = true;
+
+    fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
+        scope::scope(wire, parser)
     }
 }
 

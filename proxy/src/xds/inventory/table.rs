@@ -1,3 +1,6 @@
+/// Resources that may turn out not to be able to serve.
+mod trial;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -26,6 +29,8 @@ pub struct Entry<T> {
     pub known: Option<Known<T>>,
     /// A later one that was refused.
     pub refused: Option<Refused>,
+    /// The good one before, until the last one is known to serve.
+    before: Option<Box<Known<T>>>,
 }
 
 /// Where a resource comes from.
@@ -158,11 +163,11 @@ impl<T> Table<T> {
         if known.value.is_none() {
             known.value = before.and_then(|before| before.value);
         }
-        self.entries.insert(name.to_owned(), Entry { origin, known: Some(known), refused: None });
+        self.entries.insert(name.to_owned(), Entry { origin, known: Some(known), refused: None, before: None });
     }
 
     pub(super) fn refuse(&mut self, name: &str, origin: Origin, refused: Refused) {
-        let entry = self.entries.entry(name.to_owned()).or_insert_with(|| Entry { origin, known: None, refused: None });
+        let entry = self.entries.entry(name.to_owned()).or_insert_with(|| Entry { origin, known: None, refused: None, before: None });
         entry.refused = Some(refused);
     }
 
@@ -193,9 +198,9 @@ impl<T> Table<T> {
         self.entries.iter().filter(|(_, entry)| entry.origin == origin).map(|(name, _)| name.clone()).collect()
     }
 
-    /// What resources refer to, those included that wait for secrets.
+    /// What resources refer to, those included that wait for secrets, and those that serve until others do.
     pub fn named(&self) -> impl Iterator<Item = &Named> {
-        self.entries.values().filter_map(|entry| entry.known.as_ref()).map(|known| &known.named)
+        self.entries.values().flat_map(|entry| entry.known.iter().chain(entry.before.as_deref())).map(|known| &known.named)
     }
 
     pub(super) fn naming_secret(&self, secret: &str) -> Vec<(String, Any)> {

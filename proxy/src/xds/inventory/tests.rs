@@ -6,11 +6,13 @@ use xds_proto::any;
 use xds_proto::envoy::config::cluster::v3::Cluster;
 use xds_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use xds_proto::envoy::config::listener::v3::Listener;
-use xds_proto::envoy::config::route::v3::RouteConfiguration;
+use xds_proto::envoy::config::route::v3::{RouteConfiguration, ScopedRouteConfiguration};
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
+use xds_proto::envoy::service::discovery::v3::Resource;
 
 use crate::xds::inventory::{Basis, Inventory};
-use crate::xds::resource::{Kind, Offered, Sink as _};
+use crate::xds::resource::{self, Kind, Offered, Sink as _};
+use crate::xds::subscription;
 
 /// Of a proxy that follows a server.
 pub(crate) fn with_server() -> Basis {
@@ -24,6 +26,7 @@ pub(crate) fn packed(kind: Kind, resource: &Json) -> Any {
         Kind::Cluster => any::pack(&xds_proto::json::from_json::<Cluster>(&POOL, resource).unwrap().0),
         Kind::Endpoint => any::pack(&xds_proto::json::from_json::<ClusterLoadAssignment>(&POOL, resource).unwrap().0),
         Kind::Listener => any::pack(&xds_proto::json::from_json::<Listener>(&POOL, resource).unwrap().0),
+        Kind::ScopedRoute => any::pack(&xds_proto::json::from_json::<ScopedRouteConfiguration>(&POOL, resource).unwrap().0),
         Kind::Route => any::pack(&xds_proto::json::from_json::<RouteConfiguration>(&POOL, resource).unwrap().0),
         Kind::Secret => any::pack(&xds_proto::json::from_json::<Secret>(&POOL, resource).unwrap().0),
     }
@@ -47,6 +50,27 @@ pub(crate) fn routes(name: &str, cluster: &str) -> (Kind, Json) {
     (Kind::Route, json!({"name": name, "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]}))
 }
 
+/// A scope of one key.
+pub(crate) fn scope(name: &str, key: &str, routes: &str) -> (Kind, Json) {
+    let key = json!({"fragments": [{"string_key": key}]});
+    (Kind::ScopedRoute, json!({"name": name, "route_configuration_name": routes, "key": key}))
+}
+
+/// A listener whose scopes a server has.
+pub(crate) fn scoped_listener(name: &str, port: u16) -> (Kind, Json) {
+    let (kind, mut listener) = listener(name, port, "none");
+    let manager = &mut listener["filter_chains"][0]["filters"][0]["typed_config"];
+    manager.as_object_mut().unwrap().remove("rds");
+    let source = json!({"ads": {}, "resource_api_version": "V3"});
+    manager["scoped_routes"] = json!({
+        "name": "scopes",
+        "scope_key_builder": {"fragments": [{"header_value_extractor": {"name": "x-scope", "index": 0}}]},
+        "rds_config_source": source,
+        "scoped_rds": {"scoped_rds_config_source": source},
+    });
+    (kind, listener)
+}
+
 /// A listener that names routes.
 pub(crate) fn listener(name: &str, port: u16, routes: &str) -> (Kind, Json) {
     let manager = json!({
@@ -64,7 +88,20 @@ pub(crate) fn listener(name: &str, port: u16, routes: &str) -> (Kind, Json) {
 pub(crate) fn offer(inventory: &mut Inventory, version: &str, (kind, resource): &(Kind, Json)) -> Result<(), String> {
     let name = resource.get("name").or_else(|| resource.get("cluster_name")).and_then(Json::as_str).unwrap().to_owned();
     let offered = Offered { name, version: version.to_owned(), ttl: None, body: Some(packed(*kind, resource)) };
-    inventory.offer(*kind, &offered).map_err(|faults| faults.to_string())
+    inventory.offer(*kind, &offered).map_err(|faults| faults.to_string())?;
+    inventory.settle(*kind).pop().map_or(Ok(()), |(_, faults)| Err(faults.to_string()))
+}
+
+/// Offers resources of one type and one answer; what was refused, and why.
+pub(crate) fn offer_all(inventory: &mut Inventory, version: &str, resources: &[(Kind, Json)]) -> Vec<String> {
+    let wrapped = |(kind, resource): &(Kind, Json)| Resource {
+        version: version.to_owned(),
+        resource: Some(packed(*kind, resource)),
+        ..Resource::default()
+    };
+    let read = resources.iter().map(|resource| resource::read_wrapped(resource.0, &wrapped(resource))).collect();
+    let (_, refused) = subscription::offer(resources[0].0, read, inventory);
+    refused.iter().map(ToString::to_string).collect()
 }
 
 #[test]

@@ -3,9 +3,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use xds_proto::envoy::config::core::v3::Node;
 use xds_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 
-use crate::xds::resource::{self, Kind, Sink};
+use crate::xds::resource::{self, Kind, Refusal, Sink};
 use crate::xds::subscription::sotw::{Answered, UnknownType};
 use crate::xds::subscription::{Wanted, error_detail, offer};
+
+/// On a stream that has been asked for a type before, this stands for all of its resources.
+const EVERYTHING: &str = "*";
 
 /// The incremental side of one aggregated stream after the other.
 #[derive(Debug)]
@@ -62,8 +65,9 @@ impl Delta {
         if !of_type.asked {
             return Some(self.first(kind, &wanted));
         }
-        let subscribe = new.difference(&old).cloned().collect();
-        let unsubscribe = old.difference(&new).cloned().collect();
+        let everything = |wanted| (wanted == &Wanted::All).then(|| EVERYTHING.to_owned());
+        let subscribe = new.difference(&old).cloned().chain(everything(&wanted)).collect();
+        let unsubscribe = old.difference(&new).cloned().chain(everything(&before)).collect();
         Some(DeltaDiscoveryRequest { resource_names_subscribe: subscribe, resource_names_unsubscribe: unsubscribe, ..self.request(kind) })
     }
 
@@ -95,6 +99,11 @@ impl Delta {
         let error_detail = error_detail(&refused);
         let reply = DeltaDiscoveryRequest { response_nonce: response.nonce, error_detail, ..self.request(kind) };
         Ok(Answered { reply, accepted: taken, refused })
+    }
+
+    /// The reply to an answer, after all.
+    pub fn refuse(reply: DeltaDiscoveryRequest, refused: &[Refusal]) -> DeltaDiscoveryRequest {
+        DeltaDiscoveryRequest { error_detail: error_detail(refused), ..reply }
     }
 
     /// The first request of a type on a stream.

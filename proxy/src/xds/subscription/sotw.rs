@@ -20,6 +20,8 @@ struct OfType {
     wanted: Wanted,
     /// Of the last answer that was accepted as a whole; outlives the stream.
     version: String,
+    /// The same before the last answer.
+    before: String,
     /// Of the last answer on this stream.
     nonce: String,
     /// This stream has been asked.
@@ -57,7 +59,8 @@ impl Sotw {
     /// Wants other resources of a type; the request that says so, if that is news.
     pub fn want(&mut self, kind: Kind, wanted: Wanted) -> Option<DiscoveryRequest> {
         let of_type = self.types.entry(kind).or_default();
-        let silent = wanted.is_empty() && !of_type.asked;
+        // A request without names asks for everything: who has done so cannot take it back on this stream.
+        let silent = wanted.is_empty() && (!of_type.asked || of_type.wanted == Wanted::All);
         if of_type.wanted == wanted || silent {
             of_type.wanted = wanted;
             return None;
@@ -76,10 +79,18 @@ impl Sotw {
         let (accepted, refused) = subscription::take(kind, response.resources, &response.version_info, sink);
         let of_type = self.types.entry(kind).or_default();
         of_type.nonce = response.nonce;
+        of_type.before.clone_from(&of_type.version);
         if refused.is_empty() {
             of_type.version = response.version_info;
         }
         Ok(Answered { reply: self.request(kind, &refused), accepted, refused })
+    }
+
+    /// The reply to the last answer, after all.
+    pub fn refuse(&mut self, kind: Kind, refused: &[Refusal]) -> DiscoveryRequest {
+        let of_type = self.types.entry(kind).or_default();
+        of_type.version.clone_from(&of_type.before);
+        self.request(kind, refused)
     }
 
     fn request(&mut self, kind: Kind, refused: &[Refusal]) -> DiscoveryRequest {

@@ -26,6 +26,10 @@ impl Sink for Shelf {
         Ok(())
     }
 
+    fn settle(&mut self, _: Kind) -> Vec<(String, Faults)> {
+        Vec::new()
+    }
+
     fn remove(&mut self, kind: Kind, name: &str) {
         self.0.remove(&(kind, name.to_owned()));
     }
@@ -304,6 +308,10 @@ fn what_is_gone_makes_room_for_what_is_new() {
     impl Sink for Narrow {
         fn offer(&mut self, kind: Kind, offered: &Offered) -> Result<(), Faults> {
             if self.0.0.is_empty() { self.0.offer(kind, offered) } else { Err(Faults::one("no room")) }
+        }
+
+        fn settle(&mut self, _: Kind) -> Vec<(String, Faults)> {
+            Vec::new()
         }
 
         fn remove(&mut self, kind: Kind, name: &str) {

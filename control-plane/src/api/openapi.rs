@@ -1,0 +1,255 @@
+//! The API's description of itself: an OpenAPI 3.1 document, from the routes' table and the kinds' schemas.
+
+/// Shapes of answers.
+mod shapes;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Map, Value, json};
+
+use crate::api::Api;
+use crate::api::problem::PROBLEM;
+use crate::api::routes::Path;
+use crate::api::watch::LINES_OF_JSON;
+use crate::model::kind::Kind;
+
+/// The document.
+pub(super) async fn get(State(api): State<Arc<Api>>) -> Json<Value> {
+    Json(document(&api))
+}
+
+fn document(api: &Api) -> Value {
+    let mut paths = Map::new();
+    for path in Path::ALL {
+        for (template, item) in items(path) {
+            paths.insert(template, item);
+        }
+    }
+    let mut schemas = shapes::all();
+    for kind in Kind::ALL {
+        schemas.insert(kind.as_str().to_owned(), placed((api.hooks.schema)(kind), kind));
+        schemas.insert(format!("{kind}List"), shapes::list(kind));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ninon",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Objects, their history, and the proxies that follow them.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "A token of the state directory."}},
+            "schemas": schemas,
+        },
+    })
+}
+
+/// A schema's own definitions are found from the root of the document.
+fn placed(mut schema: Value, kind: Kind) -> Value {
+    if let Some(fields) = schema.as_object_mut() {
+        fields.remove("$schema");
+    }
+    move_references(&mut schema, &format!("#/components/schemas/{kind}/$defs/"));
+    schema
+}
+
+fn move_references(schema: &mut Value, to: &str) {
+    match schema {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "$ref" => *text = text.replace("#/$defs/", to),
+                    value => move_references(value, to),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| move_references(item, to)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What a path has, under its template; paths of objects are told for each kind.
+fn items(path: Path) -> Vec<(String, Value)> {
+    let one = |item: Value| vec![(path.template().to_owned(), item)];
+    match path {
+        Path::Health => one(json!({"get": open("health", "Whether the process runs")})),
+        Path::Ready => one(json!({"get": open("ready", "Whether it serves")})),
+        Path::Metrics => one(json!({"get": operation("metrics", "Metrics in Prometheus' text form", &text())})),
+        Path::OpenApi => {
+            one(json!({"get": operation("openapi", "This document", &answer("200", "The document", &json!({"type": "object"})))}))
+        }
+        Path::Revisions => one(json!({"get": history()})),
+        Path::Revision => {
+            let parameters = json!([{"name": "revision", "in": "path", "required": true, "schema": {"type": "integer", "minimum": 1}}]);
+            let get = operation("revision", "One revision, with the objects before and after", &of("200", "The revision", "Revision"));
+            one(json!({"get": with(get, "parameters", parameters)}))
+        }
+        Path::Rollback => one(json!({"post": rollback()})),
+        Path::Apply => one(json!({"post": apply()})),
+        Path::Proxies => one(json!({"get": operation("proxies", "The proxies that are connected", &of("200", "Proxies", "Proxies"))})),
+        Path::Proxy => {
+            let get = operation("proxy", "One proxy", &of("200", "The proxy", "Proxy"));
+            one(json!({"get": with(get, "parameters", json!([named("id")]))}))
+        }
+        Path::Kind => each(|_| true, |kind| (format!("/api/v1/{}", kind.plural()), json!({"get": list(kind, false)}))),
+        Path::KindNamespace => each(
+            |_| true,
+            |kind| match kind.is_namespaced() {
+                true => (format!("/api/v1/{}/{{namespace}}", kind.plural()), json!({"get": list(kind, true)})),
+                false => (format!("/api/v1/{}/{{name}}", kind.plural()), object(kind)),
+            },
+        ),
+        Path::KindNamespaceName => {
+            each(Kind::is_namespaced, |kind| (format!("/api/v1/{}/{{namespace}}/{{name}}", kind.plural()), object(kind)))
+        }
+    }
+}
+
+fn each(meant: impl Fn(Kind) -> bool, item: impl Fn(Kind) -> (String, Value)) -> Vec<(String, Value)> {
+    Kind::ALL.into_iter().filter(|kind| meant(*kind)).map(item).collect()
+}
+
+fn list(kind: Kind, in_namespace: bool) -> Value {
+    let mut parameters = vec![
+        query("labelSelector", "As kubectl's `-l`.", &json!({"type": "string"})),
+        query("limit", "Objects of a page; 0 for all.", &json!({"type": "integer", "minimum": 0})),
+        query("continue", "Where the next page begins, as the last one said.", &json!({"type": "string"})),
+        query("watch", "Follow what happens: a line of JSON for each event, until the connection ends.", &json!({"type": "boolean"})),
+        query("resourceVersion", "Follow from here; without it, from what there is.", &json!({"type": "string"})),
+        query("timeoutSeconds", "End following after this.", &json!({"type": "integer", "minimum": 0})),
+    ];
+    if in_namespace {
+        parameters.insert(0, named("namespace"));
+    }
+    let place = if in_namespace { "InNamespace" } else { "" };
+    let mut answers = of("200", "The objects, or what happens to them", &format!("{kind}List"));
+    if let Some(content) = answers.pointer_mut("/200/content").and_then(Value::as_object_mut) {
+        content.insert(LINES_OF_JSON.to_owned(), json!({"schema": {}}));
+    }
+    with(
+        operation(&format!("list{kind}{place}"), &format!("{} and what happens to them", kind.plural()), &answers),
+        "parameters",
+        json!(parameters),
+    )
+}
+
+fn object(kind: Kind) -> Value {
+    let place = if kind.is_namespaced() { vec![named("namespace"), named("name")] } else { vec![named("name")] };
+    let condition = |name: &str, says: &str| json!({"name": name, "in": "header", "description": says, "schema": {"type": "string"}});
+    let if_match = condition("If-Match", "The resourceVersion that the object must have, or *.");
+    let if_none_match = condition("If-None-Match", "* when the object must not be there.");
+    let shape = reference(kind.as_str());
+    let mut put_answers = of("200", "The object as it is now", kind.as_str());
+    merge(&mut put_answers, &of("201", "The object, which is new", kind.as_str()));
+    let body = json!({"required": true, "content": {"application/json": {"schema": shape}, "application/yaml": {"schema": shape}}});
+    let put = with(operation(&format!("put{kind}"), "Make an object what is sent", &put_answers), "requestBody", body);
+    let get = operation(&format!("get{kind}"), "One object", &of("200", "The object", kind.as_str()));
+    let delete = operation(&format!("delete{kind}"), "Delete an object", &of("200", "What it was", kind.as_str()));
+    let conditions = [if_match, if_none_match];
+    json!({
+        "parameters": place,
+        "get": get,
+        "put": with(put, "parameters", json!([&changes()[..], &conditions].concat())),
+        "delete": with(delete, "parameters", json!([&changes()[..], &conditions].concat())),
+    })
+}
+
+fn history() -> Value {
+    let kinds: Vec<_> = Kind::ALL.into_iter().map(Kind::plural).collect();
+    let parameters = json!([
+        query("kind", "Only of an object of this kind, with `name`.", &json!({"enum": kinds})),
+        query("namespace", "The object's namespace.", &json!({"type": "string"})),
+        query("name", "The object's name.", &json!({"type": "string"})),
+        query("before", "Only revisions before this one.", &json!({"type": "integer", "minimum": 0})),
+        query("limit", "Revisions at most.", &json!({"type": "integer", "minimum": 1, "maximum": 1000})),
+    ]);
+    with(operation("revisions", "What was changed, newest first", &of("200", "Revisions", "Revisions")), "parameters", parameters)
+}
+
+fn rollback() -> Value {
+    let schema = json!({
+        "type": "object", "required": ["revision"], "additionalProperties": false,
+        "properties": {"revision": {"type": "integer", "minimum": 0}, "message": {"type": "string", "maxLength": 250}},
+    });
+    let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+    let post = with(
+        operation("rollback", "Make all objects what they were after a revision", &of("200", "What it did", "Applied")),
+        "requestBody",
+        body,
+    );
+    with(post, "parameters", json!([author()]))
+}
+
+fn apply() -> Value {
+    let any: Vec<_> = Kind::ALL.into_iter().map(|kind| reference(kind.as_str())).collect();
+    let items = json!({"type": "array", "items": {"anyOf": any}});
+    let schema = json!({"anyOf": [
+        {"type": "object", "required": ["kind", "items"], "properties": {"kind": {"type": "string", "pattern": "List$"}, "items": items}},
+        items,
+    ]});
+    let body = json!({"required": true, "content": {"application/json": {"schema": schema}, "application/yaml": {"schema": schema}}});
+    let says = "Create or change many objects: all of them or none, as one revision";
+    let post = with(operation("apply", says, &of("200", "What it did", "Applied")), "requestBody", body);
+    with(post, "parameters", json!(changes()))
+}
+
+fn changes() -> [Value; 3] {
+    let message = query("message", "Why, for the history.", &json!({"type": "string", "maxLength": 250}));
+    [query("dryRun", "Only say what would happen.", &json!({"type": "boolean"})), message, author()]
+}
+
+fn author() -> Value {
+    query("author", "Who, beside what the token says.", &json!({"type": "string", "maxLength": 250}))
+}
+
+fn query(name: &str, says: &str, schema: &Value) -> Value {
+    json!({"name": name, "in": "query", "description": says, "schema": schema})
+}
+
+fn named(name: &str) -> Value {
+    json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1, "maxLength": 253}})
+}
+
+/// An operation; what it refuses is a problem.
+fn operation(id: &str, summary: &str, answers: &Value) -> Value {
+    let mut answers = answers.clone();
+    merge(&mut answers, &json!({"default": {"description": "Why not", "content": {PROBLEM: {"schema": reference("Problem")}}}}));
+    json!({"operationId": id, "summary": summary, "responses": answers})
+}
+
+/// One that needs no token.
+fn open(id: &str, summary: &str) -> Value {
+    with(operation(id, summary, &text()), "security", json!([]))
+}
+
+fn text() -> Value {
+    json!({"200": {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}})
+}
+
+fn of(status: &str, says: &str, shape: &str) -> Value {
+    answer(status, says, &reference(shape))
+}
+
+fn answer(status: &str, says: &str, schema: &Value) -> Value {
+    json!({status: {"description": says, "content": {"application/json": {"schema": schema}}}})
+}
+
+fn reference(shape: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{shape}")})
+}
+
+fn with(mut operation: Value, field: &str, value: Value) -> Value {
+    merge(&mut operation, &json!({field: value}));
+    operation
+}
+
+fn merge(into: &mut Value, more: &Value) {
+    if let (Some(into), Some(more)) = (into.as_object_mut(), more.as_object()) {
+        into.extend(more.clone());
+    }
+}

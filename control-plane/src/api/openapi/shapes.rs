@@ -1,0 +1,74 @@
+//! Shapes of answers that are no objects of a kind.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::kind::Kind;
+
+/// Every one by its name.
+pub(super) fn all() -> Map<String, Value> {
+    let text = json!({"type": "string"});
+    let number = json!({"type": "integer", "minimum": 0});
+    let maybe_number = json!({"type": ["integer", "null"], "minimum": 1});
+    let verdict = json!({"enum": ["created", "configured", "unchanged", "deleted"]});
+    let seconds = json!({"type": "number", "minimum": 0});
+    let field = shape(&[("path", &text), ("problem", &text)], &[]);
+    let result = shape(&[("kind", &text), ("namespace", &text), ("name", &text), ("result", &verdict)], &[]);
+    let object = json!({"type": "object"});
+    let change = [("kind", &text), ("namespace", &text), ("name", &text), ("change", &verdict)];
+    let change = shape(&change, &[("before", &object), ("after", &object)]);
+    let changes = array(&change);
+    let revision = [("revision", &number), ("time", &text), ("author", &text), ("message", &text), ("changes", &changes)];
+    let refusal = shape(&[("version", &text), ("reason", &text), ("seconds", &seconds)], &[]);
+    let refused = json!({"anyOf": [refusal, {"type": "null"}]});
+    let flag = json!({"type": "boolean"});
+    let of_type =
+        [("type", &text), ("wildcard", &flag), ("subscribed", &number), ("sent", &text), ("acknowledged", &text), ("refused", &refused)];
+    let types = array(&shape(&of_type, &[]));
+    let maybe_text = json!({"type": ["string", "null"]});
+    let proxy = [
+        ("id", &text),
+        ("namespace", &text),
+        ("workload", &text),
+        ("identity", &maybe_text),
+        ("client", &text),
+        ("address", &text),
+        ("protocol", &text),
+        ("connectedSeconds", &seconds),
+        ("synced", &flag),
+        ("staleSeconds", &seconds),
+        ("types", &types),
+    ];
+    let status = json!({"type": "integer", "minimum": 400, "maximum": 599});
+    let problem = [("type", &text), ("title", &text), ("status", &status), ("detail", &text)];
+    let shapes = [
+        ("Problem", shape(&problem, &[("errors", &array(&field))])),
+        ("Applied", shape(&[("revision", &maybe_number), ("results", &array(&result))], &[])),
+        ("Revision", shape(&revision, &[])),
+        ("Revisions", shape(&[("items", &array(&reference("Revision")))], &[])),
+        ("Proxy", shape(&proxy, &[])),
+        ("Proxies", shape(&[("items", &array(&reference("Proxy")))], &[])),
+    ];
+    shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
+}
+
+/// A list of a kind.
+pub(super) fn list(kind: Kind) -> Value {
+    let text = json!({"type": "string"});
+    let metadata = shape(&[("resourceVersion", &text)], &[("continue", &text)]);
+    let of_kind = json!({"const": format!("{kind}List")});
+    shape(&[("apiVersion", &text), ("kind", &of_kind), ("metadata", &metadata), ("items", &array(&reference(kind.as_str())))], &[])
+}
+
+fn shape(needed: &[(&str, &Value)], other: &[(&str, &Value)]) -> Value {
+    let names: Vec<_> = needed.iter().map(|(name, _)| *name).collect();
+    let properties: Map<_, _> = needed.iter().chain(other).map(|(name, value)| ((*name).to_owned(), (*value).clone())).collect();
+    json!({"type": "object", "required": names, "properties": properties, "additionalProperties": false})
+}
+
+fn array(items: &Value) -> Value {
+    json!({"type": "array", "items": items})
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}

@@ -1,0 +1,213 @@
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use ninon_tests::control_plane::Dialect;
+use ninon_tests::eventually::eventually;
+use ninon_tests::process::{Folder, Process};
+use ninon_tests::{envoy, ports, settings};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Far more than anything takes on a crowded machine.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// A control plane, its files and its commands.
+pub struct World {
+    folder: Folder,
+    control_plane: Option<Process>,
+    pub xds: u16,
+    api: u16,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let folder = Folder::new();
+        fs::create_dir(folder.path().join("config")).unwrap();
+        let mut world = Self { folder, control_plane: None, xds: ports::free(), api: ports::free() };
+        world.serve().await;
+        world
+    }
+
+    /// Starts the control plane.
+    pub async fn serve(&mut self) {
+        let mut command = Command::new(settings::control_plane_binary());
+        command
+            .arg("serve")
+            .arg("--config-dir")
+            .arg(self.folder.path().join("config"))
+            .arg("--state-dir")
+            .arg(self.folder.path().join("data"));
+        command.args(["--xds-address", &format!("127.0.0.1:{}", self.xds), "--api-address", &format!("127.0.0.1:{}", self.api)]);
+        self.control_plane = Some(Process::start(command, Folder::new()).unwrap());
+        let ready = || async { get(self.api, "/readyz", "api").await.filter(|(status, _)| *status == 200) };
+        if eventually(LIMIT, ready).await.is_none() {
+            panic!("it does not serve: {}", self.log());
+        }
+    }
+
+    /// Ends it without a word (SIGKILL).
+    pub fn kill(&mut self) {
+        self.control_plane = None;
+    }
+
+    pub fn log(&self) -> String {
+        self.control_plane.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file of the watched folder, as a whole.
+    pub fn write(&self, name: &str, text: &str) {
+        let new = self.folder.path().join("new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.folder.path().join("config").join(name)).unwrap();
+    }
+
+    /// One of the operator's commands.
+    pub fn ninon(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(settings::control_plane_binary());
+        command.args(words).env("NINON_SERVER", format!("http://127.0.0.1:{}", self.api));
+        command.env("NINON_TOKEN_FILE", self.folder.path().join("data/admin-token")).current_dir(self.folder.path());
+        command.output().unwrap()
+    }
+
+    /// One that has to work; what it prints.
+    pub fn does(&self, words: &[&str]) -> String {
+        let output = self.ninon(words);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{words:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        text
+    }
+
+    /// Applies objects.
+    pub fn apply(&self, text: &str) -> String {
+        fs::write(self.path("apply.yaml"), text).unwrap();
+        self.does(&["apply", "-f", "apply.yaml"])
+    }
+
+    /// Connected proxies as the API shows them.
+    pub fn proxies(&self) -> Vec<Value> {
+        let shown: Value = serde_json::from_str(&self.does(&["proxies", "-o", "json"])).unwrap();
+        shown["items"].as_array().unwrap().clone()
+    }
+
+    /// The value of a metric, over all its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let token = fs::read_to_string(self.path("data/admin-token")).unwrap();
+        let (status, text) = ask(self.api, "/metrics", &format!("host: api\r\nauthorization: Bearer {}\r\n", token.trim())).await.unwrap();
+        assert_eq!(status, 200, "{text}");
+        let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} ")));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+    }
+
+    /// Nobody has refused anything.
+    pub async fn is_accepted_by_all(&self) {
+        let refused: Vec<_> = self.proxies().into_iter().filter(|proxy| proxy.to_string().contains("\"reason\"")).collect();
+        assert_eq!((self.metric("ninon_xds_nacks_total").await, refused), (0.0, vec![]));
+    }
+
+    /// Waits until so many proxies have taken everything.
+    pub async fn are_synced(&self, count: usize) {
+        let look = || async {
+            let proxies = self.proxies();
+            let synced = proxies.len() == count && proxies.iter().all(|proxy| proxy["synced"] == json!(true));
+            synced.then_some(())
+        };
+        if eventually(LIMIT, look).await.is_none() {
+            panic!("they are not synced: {:#?}\n{}", self.proxies(), self.log());
+        }
+    }
+}
+
+/// Which data plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Envoy,
+    Ninon,
+}
+
+/// A data plane beside a workload.
+pub struct Sidecar {
+    _process: Process,
+}
+
+impl Sidecar {
+    /// Beside a workload of the namespace `shop`.
+    pub async fn start(world: &World, program: Program, dialect: Dialect, workload: &str) -> Self {
+        Self::start_at(world.xds, program, dialect, workload).await
+    }
+
+    /// That follows a server on a port.
+    pub async fn start_at(server: u16, program: Program, dialect: Dialect, workload: &str) -> Self {
+        let (folder, admin) = (Folder::new(), ports::free());
+        let path = folder.path().join("bootstrap.json");
+        fs::write(&path, bootstrap(server, dialect, workload, admin).to_string()).unwrap();
+        let command = match program {
+            Program::Envoy => envoy::command(&path),
+            Program::Ninon => ninon_tests::proxy::command(&path),
+        };
+        let mut process = Process::start(command, folder).unwrap();
+        process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{program:?}: {problem}"));
+        Self { _process: process }
+    }
+}
+
+fn bootstrap(server: u16, dialect: Dialect, workload: &str, admin: u16) -> Value {
+    let address = |port: u16| json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } });
+    let options = json!({
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": { "http2_protocol_options": {} },
+    });
+    let back_off = json!({ "retry_back_off": { "base_interval": "0.05s", "max_interval": "0.2s" } });
+    json!({
+        "node": { "id": workload, "cluster": "tests", "metadata": { "NAMESPACE": "shop", "WORKLOAD_NAME": workload } },
+        "admin": { "address": address(admin) },
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": dialect.api_type(),
+                "transport_api_version": "V3",
+                "grpc_services": [{ "envoy_grpc": { "cluster_name": "ads", "retry_policy": back_off } }],
+            },
+            "cds_config": { "ads": {}, "resource_api_version": "V3" },
+            "lds_config": { "ads": {}, "resource_api_version": "V3" },
+        },
+        "static_resources": { "clusters": [{
+            "name": "ads",
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options },
+            "load_assignment": { "cluster_name": "ads", "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(server) } }] }] },
+        }] },
+    })
+}
+
+/// One request; status and body, or nothing if there was no answer.
+pub async fn get(port: u16, path: &str, host: &str) -> Option<(u16, String)> {
+    ask(port, path, &format!("host: {host}\r\n")).await
+}
+
+async fn ask(port: u16, path: &str, headers: &str) -> Option<(u16, String)> {
+    let asked = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n").as_bytes()).await?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await?;
+        std::io::Result::Ok(reply)
+    };
+    let reply = tokio::time::timeout(LIMIT, asked).await.ok()?.ok()?;
+    let status = reply.split(' ').nth(1)?.parse().ok()?;
+    Some((status, reply.split_once("\r\n\r\n")?.1.to_owned()))
+}
+
+/// Waits for an answer.
+pub async fn until(port: u16, path: &str, host: &str, wanted: (u16, &str)) {
+    let look = || async { get(port, path, host).await.filter(|(status, body)| (*status, body.as_str()) == wanted) };
+    if eventually(LIMIT, look).await.is_none() {
+        panic!("{host}{path} is to give {wanted:?}, and gives {:?}", get(port, path, host).await);
+    }
+}
