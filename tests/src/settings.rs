@@ -77,6 +77,11 @@ pub fn control_plane_binary() -> PathBuf {
     variable("NINON_BIN").map_or_else(|| built("ninon"), PathBuf::from)
 }
 
+/// The folder of the programs that cargo built beside this test.
+pub fn built_programs() -> PathBuf {
+    built("ninon-proxy").parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
 fn built(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("the running test has a path");
     let folders = this.ancestors().skip(1).take(2).map(|folder| folder.join(name));
