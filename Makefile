@@ -8,7 +8,7 @@ export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export ETCD_BIN ?= $(CURDIR)/$(ETCD)/usr/bin/etcd
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint fuzz mutants bench bench-xds soak demo
+.PHONY: test lint fuzz mutants bench bench-xds soak demo demo-gateway
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(ETCD)/usr/bin/etcd
 	cargo build --workspace
@@ -45,10 +45,16 @@ $(ETCD)/usr/bin/etcd:
 	mkdir -p $(ETCD)
 	if [ -x "$(ETCD_BIN)" ]; then exit 0; fi; cd $(ETCD) && apt-get download etcd-server && dpkg -x etcd-server_*.deb .
 
-# An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo` leaves it running.
+# The shop in a mesh, changed under load: examples/shop/. `KEEP=1 make demo` leaves it running.
+PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
 demo:
+	cargo build -p ninon -p ninon-proxy -p shop
+	@python3 examples/shop/demo.py $(PROGRAMS)
+
+# An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo-gateway` leaves it running.
+demo-gateway:
 	cargo build -p ninon-proxy
-	@python3 examples/api-gateway/demo.py $(or $(CARGO_TARGET_DIR),target)/debug/ninon-proxy
+	@python3 examples/api-gateway/demo.py $(PROGRAMS)/ninon-proxy
 
 # Nothing is let through: formatting, clippy, rustdoc, dependencies. A tool that is not installed is named and left out.
 CARGO_DENY ?= $(firstword $(wildcard target/tools/bin/cargo-deny) cargo-deny)

@@ -1,7 +1,13 @@
 //! The whole: `ninon serve` with real data planes, which are Envoy, `ninon-proxy` and gRPC's own library, and real traffic.
 
+/// What the golden cases show is taken by real data planes.
+mod accepted;
+/// gRPC clients without a sidecar.
+mod grpc;
 /// Requests all the time, and what became of each.
 mod load;
+/// Random changes under load.
+mod random;
 /// Data planes beside workloads, which follow what operators write.
 mod sidecars;
 /// What all are in: a control plane, its files, its commands.

@@ -139,15 +139,20 @@ pub struct Sidecar {
 impl Sidecar {
     /// Beside a workload of the namespace `shop`.
     pub async fn start(world: &World, program: Program, dialect: Dialect, workload: &str) -> Self {
+        Self::start_at(world.xds, program, dialect, workload).await
+    }
+
+    /// That follows a server on a port.
+    pub async fn start_at(server: u16, program: Program, dialect: Dialect, workload: &str) -> Self {
         let (folder, admin) = (Folder::new(), ports::free());
         let path = folder.path().join("bootstrap.json");
-        fs::write(&path, bootstrap(world.xds, dialect, workload, admin).to_string()).unwrap();
+        fs::write(&path, bootstrap(server, dialect, workload, admin).to_string()).unwrap();
         let command = match program {
             Program::Envoy => envoy::command(&path),
             Program::Ninon => ninon_tests::proxy::command(&path),
         };
         let mut process = Process::start(command, folder).unwrap();
-        process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{program:?}: {problem}\n{}", world.log()));
+        process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{program:?}: {problem}"));
         Self { _process: process }
     }
 }

@@ -24,6 +24,8 @@ pub mod eventually;
 pub mod example;
 /// What is fuzzed.
 pub mod fuzz;
+/// gRPC's own library.
+pub mod grpc;
 /// Cases with one field of their configuration taken away.
 pub mod mutate;
 /// Servers that answer with their name.
