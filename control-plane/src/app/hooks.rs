@@ -9,7 +9,7 @@ use crate::source::manifest;
 
 /// What the API is told.
 pub(super) fn hooks(world: &Arc<World>, objects: &Objects, proxies: &Arc<Proxies>) -> Hooks {
-    let files = objects.from_files();
+    let files = objects.of_files();
     let (listed, measured) = (Arc::clone(proxies), Arc::clone(proxies));
     let (said, world) = (Arc::clone(world), Arc::clone(world));
     Hooks {

@@ -337,6 +337,7 @@ async fn write_without_end(store: Store, writer: u32) {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figure is the point")]
 async fn no_acknowledged_write_is_lost_by_kill_9() {
     let folder = Folder::new();
     let mut slowest = Duration::ZERO;
