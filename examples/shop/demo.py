@@ -112,10 +112,10 @@ def tour(shop, seconds):
     shop.look(seconds, v2=10)
 
     section("3. A shift to 50/50, under load")
-    before = shop.acknowledged("RDS")
+    before = shop.acknowledged("routes")
     began = time.monotonic()
     shop.apply("split-50-50.yaml", "the new prices for every other")
-    shop.say_reached("RDS", before, began, "the command was begun")
+    shop.say_reached("routes", before, began, "the command was begun")
     shop.look(seconds, v2=50)
 
     section("4. The control plane is killed. Traffic goes on")
@@ -140,10 +140,10 @@ def tour(shop, seconds):
     section("6. Who changed what, and back")
     history = shop.ninon("history")
     revision = next(line.split()[0] for line in history.stdout.splitlines() if "one in ten" in line)
-    before = shop.acknowledged("RDS")
+    before = shop.acknowledged("routes")
     began = time.monotonic()
     shop.ninon("rollback", revision, "-m", "as it was")
-    shop.say_reached("RDS", before, began, "the command was begun")
+    shop.say_reached("routes", before, began, "the command was begun")
     shop.look(seconds, v2=10)
 
     section("7. What the users saw")
@@ -248,7 +248,7 @@ class Shop:
 
     def all_synced(self):
         found = {proxy["id"]: proxy for proxy in self.proxies() or []}
-        asked = all({"CDS", "EDS", "LDS", "RDS"} <= {of["type"] for of in proxy["types"]} for proxy in found.values())
+        asked = all({"clusters", "endpoints", "listeners", "routes"} <= {of["type"] for of in proxy["types"]} for proxy in found.values())
         return set(found) == set(WORKLOADS) and asked and all(proxy["synced"] for proxy in found.values())
 
     def acknowledged(self, kind):
@@ -264,7 +264,7 @@ class Shop:
         say(f"All six sidecars have it {1000 * (time.monotonic() - began):.0f} ms after {since}.")
 
     def edit(self, old, new):
-        before = self.acknowledged("EDS")
+        before = self.acknowledged("endpoints")
         file = self.mesh / "cart.yaml"
         say_command("sed", "-i", f"s/{old}/{new}/", file)
         began = time.monotonic()
@@ -272,7 +272,7 @@ class Shop:
         if done.returncode != 0:
             raise Problem(done.stderr)
         say("")
-        self.say_reached("EDS", before, began, "the file was written")
+        self.say_reached("endpoints", before, began, "the file was written")
 
     def start_load(self):
         command = ["shop", "load", "--gateway", self.gateway, "--rate", RATE, "--connections", CONNECTIONS]
