@@ -22,6 +22,8 @@ pub mod names;
 pub mod pass;
 /// What a client says.
 pub mod request;
+/// The requests of a stream.
+pub mod requests;
 /// Serves a listener.
 pub mod server;
 /// The aggregated discovery service.

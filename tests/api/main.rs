@@ -26,7 +26,7 @@ async fn every_answer_is_what_the_document_says() {
         .args(["run", &format!("http://{address}/openapi.json"), "--header", &format!("Authorization: Bearer {token}")])
         // What the schemas allow, the specifications' other rules may refuse.
         .args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"])
-        .args(["--max-examples", "12", "--workers", "1", "--no-color", "--suppress-health-check", "all", "--warnings", "off"])
+        .args(["--max-examples", "8", "--workers", "1", "--no-color", "--suppress-health-check", "all", "--warnings", "off"])
         .args(["--max-failures", "20", "--generation-database", "none"])
         // It keeps a folder of what it found.
         .current_dir(&folder)

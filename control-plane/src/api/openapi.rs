@@ -61,12 +61,10 @@ fn placed(mut schema: Value, kind: Kind) -> Value {
 fn move_references(schema: &mut Value, to: &str) {
     match schema {
         Value::Object(fields) => {
-            for (name, value) in fields {
-                match value {
-                    Value::String(text) if name == "$ref" => *text = text.replace("#/$defs/", to),
-                    value => move_references(value, to),
-                }
+            if let Some(Value::String(text)) = fields.get_mut("$ref") {
+                *text = text.replace("#/$defs/", to);
             }
+            fields.values_mut().for_each(|value| move_references(value, to));
         }
         Value::Array(items) => items.iter_mut().for_each(|item| move_references(item, to)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::kind::Kind;
 use crate::model::name::Name;
-use crate::store::Store;
 use crate::store::object::content;
 use crate::store::revision::{Expected, Outcome, Verdict};
+use crate::store::{Scope, Store};
 
 /// A full disk.
 mod full;
