@@ -128,6 +128,11 @@ def moved_ports(ports):
     return moved
 
 
+def listens(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 def until(seconds, what, ask, pause=0.05):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -154,7 +159,7 @@ def check(what, holds):
 
 
 def section(title):
-    say(f"{title}\n", bold=True)
+    say(f"\n{title}\n", bold=True)
 
 
 def say_command(*words, comment=""):

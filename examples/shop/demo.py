@@ -23,7 +23,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from tour import FAILED, Problem, Processes, check, interrupt_on_signals, moved_ports, run, say, say_command, section, until, wait_for_interrupt  # noqa: E402
+from tour import FAILED, Problem, Processes, check, interrupt_on_signals, listens, moved_ports, run, say, say_command, section, until, wait_for_interrupt  # noqa: E402
 
 START_SECONDS, CHANGE_SECONDS, RECONNECT_SECONDS, LOAD_END_SECONDS = 30, 10, 30, 15
 RATE, CONNECTIONS = 100, 16
@@ -112,10 +112,10 @@ def tour(shop, seconds):
     shop.look(seconds, v2=10)
 
     section("3. A shift to 50/50, under load")
-    before = shop.acknowledged("RDS")
+    before = shop.acknowledged("routes")
     began = time.monotonic()
     shop.apply("split-50-50.yaml", "the new prices for every other")
-    shop.say_reached("RDS", before, began, "the command was begun")
+    shop.say_reached("routes", before, began, "the command was begun")
     shop.look(seconds, v2=50)
 
     section("4. The control plane is killed. Traffic goes on")
@@ -129,10 +129,11 @@ def tour(shop, seconds):
     until(RECONNECT_SECONDS, "all six sidecars are connected again", shop.all_synced)
     say(f"All six sidecars are connected again, {time.monotonic() - began:.1f} s after its start.")
 
-    section("5. A file is edited: cart-2 gets no more requests")
+    section("5. A file is edited: cart-2 gets no more requests, and can be replaced")
     shop.edit("ready: true", "ready: false")
     counts = shop.look(seconds, v2=50)
     check("cart-2 gets nothing", counts["answered"].get("cart-2", 0) == 0 and counts["answered"].get("cart-1", 0) > 0)
+    shop.restart_service("cart-2")
     shop.edit("ready: false", "ready: true")
     counts = shop.look(seconds, v2=50)
     check("cart-2 gets its part again", counts["answered"].get("cart-2", 0) > 0)
@@ -140,10 +141,10 @@ def tour(shop, seconds):
     section("6. Who changed what, and back")
     history = shop.ninon("history")
     revision = next(line.split()[0] for line in history.stdout.splitlines() if "one in ten" in line)
-    before = shop.acknowledged("RDS")
+    before = shop.acknowledged("routes")
     began = time.monotonic()
     shop.ninon("rollback", revision, "-m", "as it was")
-    shop.say_reached("RDS", before, began, "the command was begun")
+    shop.say_reached("routes", before, began, "the command was begun")
     shop.look(seconds, v2=10)
 
     section("7. What the users saw")
@@ -156,14 +157,15 @@ def say_what_next(shop):
     routes = os.path.relpath(HERE / "routes")
     say(f"""
   export PATH="{shop.options.programs}:$PATH" NINON_SERVER={shop.api} NINON_TOKEN_FILE={shop.token}
-  shop load --gateway {shop.gateway}                          # a line each second, until Ctrl-C
+  shop load --gateway {shop.gateway}                            # a line each second, until Ctrl-C
   curl -s {shop.url}
-  ninon diff -f {routes}/split-50-50.yaml                  # what apply would change
+  ninon diff -f {routes}/split-50-50.yaml      # what apply would change
   ninon apply -f {routes}/split-50-50.yaml
-  ninon get grpcroute -n shop -o yaml                            # and `edit` it: save, change a weight, apply -f
-  ninon proxies cart-1 -o yaml                                   # what one sidecar was sent, and what it took
+  ninon get grpcroute prices -n shop -o yaml > prices.yaml     # change a weight in it, then: ninon apply -f prices.yaml
+  ninon proxies cart-1 -o yaml                                 # what one sidecar was sent, and what it took
   curl -s http://127.0.0.1:{shop.port(WORKLOADS['cart-1'][3])}/stats/prometheus | grep upstream_rq
-  examples/shop/README.md                                        # the files, and more
+
+More, and what the files are: examples/shop/README.md
 """)
 
 
@@ -205,16 +207,31 @@ class Shop:
         say("")
 
     def start_workloads(self):
-        for name, ports in WORKLOADS.items():
-            own, service, outbound, admin = (f"127.0.0.1:{self.port(port)}" for port in ports)
-            kind, _, number = name.rpartition("-")
-            more = ["--version", number] if kind == "prices" else ["--sidecar", outbound]
-            told = name == "web-1"
-            self.start(name, "shop", kind, "--name", name, "--listen", service, *more, told=told)
-            metadata = f"NAMESPACE=shop,WORKLOAD_NAME={name}"
-            xds = f"127.0.0.1:{self.port(XDS)}"
-            self.start(f"{name}-sidecar", "ninon-proxy", "run", "--xds-address", xds, "--node-id", name, "--node-metadata", metadata,
-                       "--admin-address", admin, "--drain-time", "1", told=told)
+        for name in WORKLOADS:
+            self.start_service(name, told=name == "web-1")
+            self.start_sidecar(name, told=name == "web-1")
+
+    def addresses(self, name):
+        return [f"127.0.0.1:{self.port(port)}" for port in WORKLOADS[name]]
+
+    def start_service(self, name, told=False):
+        _, service, outbound, _ = self.addresses(name)
+        kind, _, number = name.rpartition("-")
+        more = ["--version", number] if kind == "prices" else ["--sidecar", outbound]
+        self.start(name, "shop", kind, "--name", name, "--listen", service, *more, told=told)
+
+    def start_sidecar(self, name, told=False):
+        *_, admin = self.addresses(name)
+        self.start(f"{name}-sidecar", "ninon-proxy", "run", "--xds-address", f"127.0.0.1:{self.port(XDS)}", "--node-id", name,
+                   "--node-metadata", f"NAMESPACE=shop,WORKLOAD_NAME={name}", "--admin-address", admin, "--drain-time", "1", told=told)
+
+    def restart_service(self, name):
+        say_command("kill", self.processes.running[name].pid, comment=f"shop {name.rpartition('-')[0]} --name {name}")
+        code = self.processes.stop(name)
+        check(f"{name} ends well when it is told to", code == 0)
+        self.start_service(name, told=True)
+        until(START_SECONDS, f"{name} listens", lambda: listens(self.port(WORKLOADS[name][1])))
+        say("")
 
     def ninon(self, *words, expect=0):
         """A command of the operator, shown with what it says."""
@@ -248,7 +265,7 @@ class Shop:
 
     def all_synced(self):
         found = {proxy["id"]: proxy for proxy in self.proxies() or []}
-        asked = all({"CDS", "EDS", "LDS", "RDS"} <= {of["type"] for of in proxy["types"]} for proxy in found.values())
+        asked = all({"clusters", "endpoints", "listeners", "routes"} <= {of["type"] for of in proxy["types"]} for proxy in found.values())
         return set(found) == set(WORKLOADS) and asked and all(proxy["synced"] for proxy in found.values())
 
     def acknowledged(self, kind):
@@ -264,7 +281,7 @@ class Shop:
         say(f"All six sidecars have it {1000 * (time.monotonic() - began):.0f} ms after {since}.")
 
     def edit(self, old, new):
-        before = self.acknowledged("EDS")
+        before = self.acknowledged("endpoints")
         file = self.mesh / "cart.yaml"
         say_command("sed", "-i", f"s/{old}/{new}/", file)
         began = time.monotonic()
@@ -272,7 +289,7 @@ class Shop:
         if done.returncode != 0:
             raise Problem(done.stderr)
         say("")
-        self.say_reached("EDS", before, began, "the file was written")
+        self.say_reached("endpoints", before, began, "the file was written")
 
     def start_load(self):
         command = ["shop", "load", "--gateway", self.gateway, "--rate", RATE, "--connections", CONNECTIONS]

@@ -3,8 +3,10 @@
 use std::io;
 
 use http::{HeaderMap, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tonic::body::Body;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
 
 use crate::Service;
 use crate::answer::{Cart, Item, TRACEPARENT, answer};
@@ -22,8 +24,10 @@ const ITEMS: [&str; 3] = ["tea", "teapot", "biscuits"];
 /// Serves the cart of whomever.
 pub(crate) async fn run(service: Service) -> io::Result<()> {
     let Service { name, listen, sidecar } = service;
-    let endpoint = Endpoint::from(Uri::from_static(PRICES));
-    let prices = PricesClient::new(endpoint.connect_with_connector_lazy(Sidecar(sidecar)));
+    // Not tonic's own channel: that fails a call when its server says goodbye at the moment of sending. This client sends it again
+    // on another connection, as nothing of it has been sent.
+    let client = Client::builder(TokioExecutor::new()).http2_only(true).build(Sidecar(sidecar));
+    let prices = PricesClient::with_origin(client, Uri::from_static(PRICES));
     serve(listen, Version::Http2, move |request| {
         let (name, prices) = (name.clone(), prices.clone());
         async move { answer(priced(prices, request.headers()).await.map(|cart| cart.by(&name))) }
@@ -31,7 +35,7 @@ pub(crate) async fn run(service: Service) -> io::Result<()> {
     .await
 }
 
-async fn priced(mut prices: PricesClient<Channel>, headers: &HeaderMap) -> Result<Cart, String> {
+async fn priced(mut prices: PricesClient<Client<Sidecar, Body>>, headers: &HeaderMap) -> Result<Cart, String> {
     let mut request = tonic::Request::new(QuoteRequest { items: ITEMS.map(str::to_owned).to_vec() });
     let trace = headers.get(TRACEPARENT).and_then(|trace| MetadataValue::try_from(trace.as_bytes()).ok());
     if let Some(trace) = trace {
