@@ -234,8 +234,8 @@ async fn random_changes_fail_no_request() {
     let mut changes = Changes { random: Rng::with_seed(seed), ports: all_ports };
     let mut mesh = Mesh { workloads: [[Some(true), None, None]; SERVICES.len()], route: None };
     let mut world = World::start().await;
-    for service in 0..SERVICES.len() {
-        world.write(&format!("{}.yaml", SERVICES[service]), &mesh.files(service, &changes.ports[service]));
+    for (service, name) in SERVICES.iter().enumerate() {
+        world.write(&format!("{name}.yaml"), &mesh.files(service, &changes.ports[service]));
     }
     let mut sidecars = Vec::new();
     let mut loads = Vec::new();
@@ -275,8 +275,8 @@ async fn random_changes_fail_no_request() {
     world.are_synced(2).await;
     world.is_accepted_by_all().await;
     // All documents are good again: a fresh control plane knows what this one knew.
-    for service in 0..SERVICES.len() {
-        world.write(&format!("{}.yaml", SERVICES[service]), &mesh.files(service, &changes.ports[service]));
+    for (service, name) in SERVICES.iter().enumerate() {
+        world.write(&format!("{name}.yaml"), &mesh.files(service, &changes.ports[service]));
     }
     world.are_synced(2).await;
     // A fresh start says the same: what the proxies have by version is all there is, and nothing is sent.
