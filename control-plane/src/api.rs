@@ -109,6 +109,8 @@ pub struct Hooks {
     pub files: Hook<(), Arc<BTreeMap<Key, FromFile>>>,
     /// The proxies that are connected.
     pub proxies: Hook<(), Vec<Proxy>>,
+    /// What a proxy was sent, by its id.
+    pub config: Hook<String, Option<Vec<proxies::Resource>>>,
     /// Why this is not ready to serve.
     pub ready: Hook<(), Result<(), String>>,
     /// Metrics in Prometheus' text form.
@@ -125,6 +127,7 @@ impl Default for Hooks {
             status: Box::new(|_| None),
             files: Box::new(|()| Arc::default()),
             proxies: Box::new(|()| Vec::new()),
+            config: Box::new(|_| None),
             ready: Box::new(|()| Ok(())),
             metrics: Box::new(|()| String::new()),
             schema: Box::new(|_| json!({"type": "object"})),

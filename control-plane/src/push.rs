@@ -30,6 +30,8 @@ pub mod server;
 pub mod service;
 /// One stream's task.
 pub mod session;
+/// What a client was sent, in words.
+pub mod shown;
 /// A stream without its bytes.
 pub mod stream;
 /// What is asked for of one type, and what is held.

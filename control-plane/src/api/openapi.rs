@@ -94,6 +94,14 @@ fn items(path: Path) -> Vec<(String, Value)> {
             let get = operation("proxy", "One proxy", &of("200", "The proxy", "Proxy"));
             one(json!({"get": with(get, "parameters", json!([named("id")]))}))
         }
+        Path::ProxyConfig => {
+            let get = operation(
+                "proxyConfig",
+                "What a proxy was sent, and what became of each resource",
+                &of("200", "Its resources", "ProxyConfig"),
+            );
+            one(json!({"get": with(get, "parameters", json!([named("id")]))}))
+        }
         Path::Kind => each(|_| true, |kind| (format!("/api/v1/{}", kind.plural()), json!({"get": list(kind, false)}))),
         Path::KindNamespace => each(
             |_| true,

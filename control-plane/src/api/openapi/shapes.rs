@@ -38,6 +38,10 @@ pub(super) fn all() -> Map<String, Value> {
         ("staleSeconds", &seconds),
         ("types", &types),
     ];
+    let became = json!({"enum": ["notSent", "sent", "acknowledged", "refused"]});
+    let content = json!({"type": ["object", "null"]});
+    let resource = [("type", &text), ("name", &text), ("version", &text), ("status", &became), ("content", &content)];
+    let resource = shape(&resource, &[]);
     let status = json!({"type": "integer", "minimum": 400, "maximum": 599});
     let problem = [("type", &text), ("title", &text), ("status", &status), ("detail", &text)];
     let shapes = [
@@ -47,6 +51,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("Revisions", shape(&[("items", &array(&reference("Revision")))], &[])),
         ("Proxy", shape(&proxy, &[])),
         ("Proxies", shape(&[("items", &array(&reference("Proxy")))], &[])),
+        ("ProxyConfig", shape(&[("resources", &array(&resource))], &[])),
     ];
     shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
 }
