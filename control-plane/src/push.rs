@@ -1,8 +1,9 @@
 //! Brings every proxy what it lacks, over xDS: the aggregated discovery service in both dialects, and what goes with it.
 //!
-//! [`stream`] decides what to say and does no I/O. [`session`] feeds it with a client's requests and with snapshots; [`body`] takes
-//! answers from it when the connection has room, so a client that does not read costs no more than what it was last written. Where
-//! snapshots come from is a [`Directory`].
+//! [`stream`](crate::push::stream) decides what to say and does no I/O. [`session`](crate::push::session) feeds it with a
+//! client's requests and with snapshots; [`body`](crate::push::body) takes answers from it when the connection has room, so a client
+//! that does not read costs no more than what it was last written. Where snapshots come from is a
+//! [`Directory`](crate::push::Directory).
 
 /// An answer, and its bytes.
 pub mod answer;

@@ -42,11 +42,14 @@ pub(super) fn all() -> Map<String, Value> {
     let content = json!({"type": ["object", "null"]});
     let resource = [("type", &text), ("name", &text), ("version", &text), ("status", &became), ("content", &content)];
     let resource = shape(&resource, &[]);
+    let fate = json!({"enum": ["added", "changed", "removed"]});
+    let told = array(&shape(&[("type", &text), ("name", &text), ("change", &fate)], &[]));
+    let told = shape(&[("id", &text), ("namespace", &text), ("changes", &told)], &[]);
     let status = json!({"type": "integer", "minimum": 400, "maximum": 599});
     let problem = [("type", &text), ("title", &text), ("status", &status), ("detail", &text)];
     let shapes = [
         ("Problem", shape(&problem, &[("errors", &array(&field))])),
-        ("Applied", shape(&[("revision", &maybe_number), ("results", &array(&result))], &[])),
+        ("Applied", shape(&[("revision", &maybe_number), ("results", &array(&result))], &[("proxies", &array(&told))])),
         ("Revision", shape(&revision, &[])),
         ("Revisions", shape(&[("items", &array(&reference("Revision")))], &[])),
         ("Proxy", shape(&proxy, &[])),
