@@ -6,7 +6,7 @@ API_CLIENT := target/schemathesis
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint fuzz mutants bench bench-xds soak demo
+.PHONY: test lint fuzz mutants bench bench-xds bench-mesh soak demo
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis
 	cargo build --workspace
@@ -74,3 +74,8 @@ soak: $(CLIENTS)/installed-4
 bench-xds: $(VENV)/bin/envoy $(CLIENTS)/installed-4
 	cargo build --release -p ninon-proxy
 	$(CLIENTS_PYTHON) tests/xds/figures.py $(or $(NINON_PROXY_BIN),$(or $(CARGO_TARGET_DIR),target)/release/ninon-proxy) $(ENVOY_BIN)
+
+# The control plane with thousands of simulated sidecars. They are built apart: they need no link-time optimisation.
+bench-mesh:
+	cargo build --release -p ninon
+	NINON_BIN=$${NINON_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon} cargo run --profile load -p ninon-tests --bin scale

@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -73,8 +74,18 @@ impl fmt::Display for ServeError {
 /// If it cannot begin.
 pub fn serve(settings: &Serve) -> Result<(), ServeError> {
     log(settings)?;
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     runtime.block_on(run(settings))
+}
+
+/// Each proxy takes one: the soft limit is raised to the hard one.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        Ok(()) => tracing::info!(descriptors = limit.maximum, "file-descriptor limit"),
+        Err(error) => tracing::warn!(descriptors = limit.current, %error, "the file-descriptor limit could not be raised"),
+    }
 }
 
 fn log(settings: &Serve) -> Result<(), ServeError> {
