@@ -41,9 +41,9 @@ impl Mesh {
     }
 
     /// Services, for files.
-    pub fn services(&self) -> Value {
+    pub fn services(&self) -> String {
         let exports = if self.is_scoped { json!({ "ninon.dev/exports": "." }) } else { json!({}) };
-        list((0..self.services).map(|service| {
+        documents((0..self.services).map(|service| {
             let mut spec = json!({ "ports": [{ "name": "http", "port": 80 }] });
             if self.has_addresses {
                 spec["clusterIP"] = json!(format!("10.96.{}.{}", service / 250, service % 250 + 1));
@@ -54,8 +54,8 @@ impl Mesh {
     }
 
     /// Workloads, for files.
-    pub fn workloads(&self) -> Value {
-        list((0..self.sidecars).map(|sidecar| {
+    pub fn workloads(&self) -> String {
+        documents((0..self.sidecars).map(|sidecar| {
             let metadata = json!({ "name": format!("w-{sidecar}"), "namespace": self.namespace(sidecar), "labels": { "app": "w" } });
             let address = format!("10.200.{}.{}", sidecar / 250, sidecar % 250 + 1);
             let spec = json!({ "addresses": [address], "ports": [{ "name": "http", "port": 8080 }] });
@@ -97,6 +97,11 @@ fn name(service: u32) -> String {
 /// Objects as one document.
 pub fn list(items: impl Iterator<Item = Value>) -> Value {
     json!({ "apiVersion": "v1", "kind": "List", "items": items.collect::<Vec<_>>() })
+}
+
+/// Objects as a file.
+fn documents(items: impl Iterator<Item = Value>) -> String {
+    items.map(|item| format!("---\n{item}\n")).collect()
 }
 
 /// Of `all`, those that fall to one of so many namespaces.

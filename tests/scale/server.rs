@@ -33,8 +33,8 @@ impl Server {
         let folder = Folder::new();
         let config = folder.path().join("config");
         fs::create_dir(&config).map_err(|error| error.to_string())?;
-        for (name, objects) in [("services.json", mesh.services()), ("workloads.json", mesh.workloads())] {
-            fs::write(config.join(name), objects.to_string()).map_err(|error| error.to_string())?;
+        for (name, objects) in [("services.yaml", mesh.services()), ("workloads.yaml", mesh.workloads())] {
+            fs::write(config.join(name), objects).map_err(|error| error.to_string())?;
         }
         let (xds, api) = (ports::free(), ports::free());
         let mut command = Command::new(settings::control_plane_binary());

@@ -85,7 +85,11 @@ impl Sidecar {
 
     /// Holds a connection until the task is dropped or the server ends it. With `resume`, it says what it held before.
     pub async fn run(mut self, port: u16, resume: bool) {
-        if self.attend(port, resume).await.is_err() || self.http2.is_over {
+        let attended = self.attend(port, resume).await;
+        if std::env::var_os("SCALE_DEBUG").is_some() {
+            eprintln!("{attended:?} {}", self.http2.is_over);
+        }
+        if attended.is_err() || self.http2.is_over {
             self.board.faults.fetch_add(1, Relaxed);
         }
     }
@@ -226,6 +230,16 @@ impl Sidecar {
         replies.push(reply);
         for (kind, names) in new.into_iter().enumerate().filter(|(_, names)| !names.is_empty()) {
             replies.push(self.ask(kind, names));
+        }
+        if std::env::var_os("SCALE_DEBUG").is_some() && self.number == 0 {
+            eprintln!(
+                "{kind} {} endpoints {} clusters {} listeners {} routes {:?}",
+                answer.len(),
+                self.endpoints,
+                self.clusters,
+                self.listeners,
+                self.routes.len()
+            );
         }
         self.note_if_complete();
     }
