@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::filter::EnvFilter;
@@ -37,6 +37,9 @@ use crate::task::OwnedTask;
 use objects::Objects;
 use viewer::Viewer;
 use world::World;
+
+/// Connections that are not yet accepted: after a restart all proxies come at once. The system may allow fewer.
+const QUEUE: u32 = 4096;
 
 /// Why the control plane does not serve.
 #[derive(Debug)]
@@ -106,8 +109,8 @@ async fn run(settings: &Serve) -> Result<(), ServeError> {
     }
     let store = Store::embedded(&settings.state_dir, store::Limits::default()).await.map_err(ServeError::Store)?;
     let tokens = Tokens::open(&settings.state_dir).map_err(|error| ServeError::Folder(settings.state_dir.clone(), error))?;
-    let xds = listen("--xds-address", settings.xds_address).await?;
-    let api = listen("--api-address", settings.api_address).await?;
+    let xds = listen("--xds-address", settings.xds_address)?;
+    let api = listen("--api-address", settings.api_address)?;
 
     let world = World::new();
     let objects = Objects::load(Arc::clone(&world), store.clone(), settings.config_dir.clone()).await.map_err(ServeError::Store)?;
@@ -146,8 +149,14 @@ async fn run(settings: &Serve) -> Result<(), ServeError> {
     }
 }
 
-async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(flag, address, error))
+fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listening = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(QUEUE)
+    };
+    listening().map_err(|error| ServeError::Listen(flag, address, error))
 }
 
 /// This replica, as proxies are told in `control_plane`.

@@ -94,9 +94,10 @@ impl Board {
 
     /// When the last of so many came, in microseconds.
     pub async fn all_arrived(&self, count: usize, limit: Duration) -> Result<u64, String> {
-        until(limit, || self.arrived.load(Relaxed) >= count)
-            .await
-            .map_err(|()| format!("of {count} sidecars and services {} had the last change in time", self.arrived.load(Relaxed)))?;
+        until(limit, || self.arrived.load(Relaxed) >= count).await.map_err(|()| {
+            let (arrived, faults) = (self.arrived.load(Relaxed), self.faults.load(Relaxed));
+            format!("of {count} times that a sidecar was to have a change it had it {arrived} times in time; {faults} streams ended")
+        })?;
         Ok(self.last.load(Relaxed))
     }
 

@@ -87,12 +87,12 @@ async fn delta() -> Result<Vec<Figure>, String> {
     let (p99, bytes) = scene.changes(CHANGES).await?;
     figures.push(Figure::to_reach("delta: an endpoint changes, to the last acknowledgement, p99", p99, "ms", 150.0));
     figures.push(Figure::shown("delta: the same, bytes for a sidecar", bytes, "B"));
-    let stuck = scene.stuck(STUCK, CHANGES).await?;
+    let stuck = scene.stuck(STUCK, CHANGES).await.map_err(|problem| format!("while some do not read: {problem}"))?;
     // Noise of a machine that does other things, and no more.
     let most = (stuck.before * 1.25).max(stuck.before + 10.0).round();
     figures.push(Figure::to_reach("delta: a change while 50 others do not read, p99", stuck.after, "ms", most));
     figures.push(Figure::to_reach("delta: memory for each that does not read", stuck.grown / f64::from(STUCK), "MiB", 1.0));
-    let (bytes, seconds) = scene.reconnect().await?;
+    let (bytes, seconds) = scene.reconnect().await.map_err(|problem| format!("after all came again: {problem}"))?;
     figures.push(Figure::to_reach("delta: all come again after one change, bytes for a sidecar", bytes, "B", 4096.0));
     figures.push(Figure::shown("delta: the same, until all have the change", seconds, "s"));
     figures.push(Figure::shown("delta: the most memory at any time", scene.server.peak(), "MiB"));

@@ -13,7 +13,7 @@ use crate::server::{Caller, Server};
 use crate::sidecar::Dialect;
 
 /// Far more than anything is to take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(60);
 /// What is still under way is over then, and memory is given back.
 const SETTLE: Duration = Duration::from_secs(1);
 /// Changes of the storm: so many calls a second, and objects in each.
@@ -176,7 +176,7 @@ impl Scene {
 }
 
 /// How often everything is changed while some do not read: more than sockets hold.
-const STUCK_ROUNDS: u32 = 8;
+const STUCK_ROUNDS: u32 = 4;
 
 /// What sidecars that do not read do to the others.
 pub struct Stuck {

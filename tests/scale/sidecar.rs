@@ -3,10 +3,12 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use prost::Message as _;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 use xds_proto::envoy::config::core::v3::Node;
 use xds_proto::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use xds_proto::type_url;
@@ -18,6 +20,11 @@ use crate::protobuf;
 
 /// Read at once; all sidecars of a thread share it.
 const READ: usize = 128 * 1024;
+
+/// How long a connection may take, and the first bytes on it.
+const FIRST: Duration = Duration::from_secs(5);
+/// A pause before another connection.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The types, by their places.
 const TYPES: [&str; 4] = [type_url::CLUSTER, type_url::CLUSTER_LOAD_ASSIGNMENT, type_url::LISTENER, type_url::ROUTE_CONFIGURATION];
@@ -46,6 +53,7 @@ pub struct Sidecar {
     dialect: Dialect,
     board: Arc<Board>,
     http2: Http2,
+    has_answer: bool,
     /// By service, what is known of its endpoints.
     services: Vec<u32>,
     endpoints: usize,
@@ -63,15 +71,14 @@ pub struct Sidecar {
 impl Sidecar {
     pub fn new(number: u32, mesh: Mesh, dialect: Dialect, board: &Arc<Board>) -> Self {
         let services = vec![UNKNOWN; usize::try_from(mesh.services).expect("32 bits")];
-        let method = if dialect == Dialect::Delta { "DeltaAggregatedResources" } else { "StreamAggregatedResources" };
-        let path = format!("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}");
         let asked = TYPES.map(|url| DiscoveryRequest { type_url: url.to_owned(), ..DiscoveryRequest::default() });
-        Self {
+        let mut this = Self {
             number,
             mesh,
             dialect,
             board: Arc::clone(board),
-            http2: Http2::open(&path, "ninon"),
+            http2: Http2::default(),
+            has_answer: false,
             services,
             endpoints: 0,
             clusters: false,
@@ -80,28 +87,39 @@ impl Sidecar {
             is_complete: false,
             asked,
             arrived: Vec::new(),
-        }
+        };
+        this.http2 = this.opened();
+        this
     }
 
     /// Holds a connection until the task is dropped or the server ends it. With `resume`, it says what it held before.
     pub async fn run(mut self, port: u16, resume: bool) {
-        let attended = self.attend(port, resume).await;
-        if std::env::var_os("SCALE_DEBUG").is_some() {
-            eprintln!("{attended:?} {}", self.http2.is_over);
+        // Of thousands at once some overflow the listener's queue, and come again as every sidecar does.
+        while self.attend(port, resume).await.is_err() && !self.has_answer {
+            sleep(AGAIN).await;
+            self.http2 = self.opened();
         }
-        if attended.is_err() || self.http2.is_over {
-            self.board.faults.fetch_add(1, Relaxed);
-        }
+        self.board.faults.fetch_add(1, Relaxed);
+    }
+
+    fn opened(&self) -> Http2 {
+        let method = if self.dialect == Dialect::Delta { "DeltaAggregatedResources" } else { "StreamAggregatedResources" };
+        Http2::open(&format!("/envoy.service.discovery.v3.AggregatedDiscoveryService/{method}"), "ninon")
     }
 
     async fn attend(&mut self, port: u16, resume: bool) -> std::io::Result<()> {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let stream = timeout(FIRST, TcpStream::connect(("127.0.0.1", port))).await.map_err(|_| ErrorKind::TimedOut)??;
         stream.set_nodelay(true)?;
         self.begin(resume);
         while !self.http2.is_over {
             self.write(&stream)?;
             let interest = if self.http2.out.is_empty() { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE };
-            let ready = stream.ready(interest).await?;
+            let ready = if self.has_answer {
+                stream.ready(interest).await?
+            } else {
+                // The server may know nothing of a connection that was in its queue.
+                timeout(FIRST, stream.ready(interest)).await.map_err(|_| ErrorKind::TimedOut)??
+            };
             if self.board.is_stuck.load(Relaxed) {
                 std::future::pending::<()>().await;
             }
@@ -196,6 +214,7 @@ impl Sidecar {
     fn take(&mut self, answer: &[u8], replies: &mut Vec<Vec<u8>>) {
         let text = |number| String::from_utf8_lossy(protobuf::at(answer, &[number]).unwrap_or_default()).into_owned();
         let (url, nonce) = (text(4), text(5));
+        self.has_answer = true;
         let Some(kind) = TYPES.iter().position(|known| *known == url) else {
             self.board.faults.fetch_add(1, Relaxed);
             return;
@@ -230,16 +249,6 @@ impl Sidecar {
         replies.push(reply);
         for (kind, names) in new.into_iter().enumerate().filter(|(_, names)| !names.is_empty()) {
             replies.push(self.ask(kind, names));
-        }
-        if std::env::var_os("SCALE_DEBUG").is_some() && self.number == 0 {
-            eprintln!(
-                "{kind} {} endpoints {} clusters {} listeners {} routes {:?}",
-                answer.len(),
-                self.endpoints,
-                self.clusters,
-                self.listeners,
-                self.routes.len()
-            );
         }
         self.note_if_complete();
     }
