@@ -54,6 +54,8 @@ pub struct Sidecar {
     board: Arc<Board>,
     http2: Http2,
     has_answer: bool,
+    /// It says what was held before: others say the same after it, so that must not change.
+    resumes: bool,
     /// By service, what is known of its endpoints.
     services: Vec<u32>,
     endpoints: usize,
@@ -79,6 +81,7 @@ impl Sidecar {
             board: Arc::clone(board),
             http2: Http2::default(),
             has_answer: false,
+            resumes: false,
             services,
             endpoints: 0,
             clusters: false,
@@ -190,6 +193,7 @@ impl Sidecar {
             }
             return;
         }
+        self.resumes = resume;
         if resume {
             self.services.fill(0);
         }
@@ -224,7 +228,7 @@ impl Sidecar {
             // A delta `Resource` has an `Any` within it; state of the world has that itself.
             let any = if self.dialect == Dialect::Delta { protobuf::at(resource, &[2]).unwrap_or_default() } else { resource };
             let content = protobuf::at(any, &[2]).unwrap_or_default();
-            if self.dialect == Dialect::Delta && self.is_first() {
+            if self.dialect == Dialect::Delta && self.is_first() && !self.resumes {
                 let field = |number| protobuf::at(resource, &[number]).unwrap_or_default();
                 self.board.hold(self.namespace(), kind, field(3), field(1));
             }
