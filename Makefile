@@ -8,7 +8,7 @@ export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export ETCD_BIN ?= $(CURDIR)/$(ETCD)/usr/bin/etcd
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint fuzz mutants bench bench-xds soak demo demo-gateway
+.PHONY: test lint fuzz mutants bench bench-xds bench-mesh soak demo demo-gateway
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(ETCD)/usr/bin/etcd
 	cargo build --workspace
@@ -90,3 +90,8 @@ soak: $(CLIENTS)/installed-4
 bench-xds: $(VENV)/bin/envoy $(CLIENTS)/installed-4
 	cargo build --release -p ninon-proxy
 	$(CLIENTS_PYTHON) tests/xds/figures.py $(or $(NINON_PROXY_BIN),$(or $(CARGO_TARGET_DIR),target)/release/ninon-proxy) $(ENVOY_BIN)
+
+# The control plane with thousands of simulated sidecars. They are built apart: they need no link-time optimisation.
+bench-mesh:
+	cargo build --release -p ninon
+	NINON_BIN=$${NINON_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon} cargo run --profile load -p ninon-tests --bin scale

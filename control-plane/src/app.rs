@@ -19,7 +19,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::filter::EnvFilter;
@@ -36,6 +37,9 @@ use crate::task::OwnedTask;
 use objects::Objects;
 use viewer::Viewer;
 use world::World;
+
+/// Connections that are not yet accepted: after a restart all proxies come at once. The system may allow fewer.
+const QUEUE: u32 = 4096;
 
 /// Why the control plane does not serve.
 #[derive(Debug)]
@@ -73,8 +77,18 @@ impl fmt::Display for ServeError {
 /// If it cannot begin.
 pub fn serve(settings: &Serve) -> Result<(), ServeError> {
     log(settings)?;
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
     runtime.block_on(run(settings))
+}
+
+/// Each proxy takes one: the soft limit is raised to the hard one.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }) {
+        Ok(()) => tracing::info!(descriptors = limit.maximum, "file-descriptor limit"),
+        Err(error) => tracing::warn!(descriptors = limit.current, %error, "the file-descriptor limit could not be raised"),
+    }
 }
 
 fn log(settings: &Serve) -> Result<(), ServeError> {
@@ -100,8 +114,8 @@ async fn run(settings: &Serve) -> Result<(), ServeError> {
     };
     let store = store.map_err(ServeError::Store)?;
     let tokens = Tokens::open(&settings.state_dir).map_err(|error| ServeError::Folder(settings.state_dir.clone(), error))?;
-    let xds = listen("--xds-address", settings.xds_address).await?;
-    let api = listen("--api-address", settings.api_address).await?;
+    let xds = listen("--xds-address", settings.xds_address)?;
+    let api = listen("--api-address", settings.api_address)?;
 
     let world = World::new();
     let objects = Objects::load(Arc::clone(&world), store.clone(), settings.config_dir.clone()).await.map_err(ServeError::Store)?;
@@ -140,8 +154,14 @@ async fn run(settings: &Serve) -> Result<(), ServeError> {
     }
 }
 
-async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(flag, address, error))
+fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listening = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(QUEUE)
+    };
+    listening().map_err(|error| ServeError::Listen(flag, address, error))
 }
 
 /// This replica, as proxies are told in `control_plane`.

@@ -119,6 +119,16 @@ pub fn bench_measure(title: &str) -> bool {
     variable("BENCH_MEASURES").is_none_or(|parts| parts.split(',').any(|part| title.contains(part)))
 }
 
+/// `SCALE_PARTS`: parts of the mesh's bench, as in `delta,growth`; all when unset.
+pub fn scale_part(name: &str) -> bool {
+    variable("SCALE_PARTS").is_none_or(|names| names.split(',').any(|wanted| wanted == name))
+}
+
+/// `SCALE_DIVISOR`: for a quick look, a run with so many times fewer sidecars; 1 when unset.
+pub fn scale_divisor() -> u32 {
+    number("SCALE_DIVISOR").filter(|divisor| *divisor > 0).unwrap_or(1)
+}
+
 /// Whether a shell would find this program.
 pub fn is_on_path(program: &str) -> bool {
     let path = variable("PATH").unwrap_or_default();

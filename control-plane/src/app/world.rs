@@ -139,13 +139,11 @@ impl World {
         let mut inner = self.lock();
         let Inner { mesh, translator, views, conditions, figures } = &mut *inner;
         conditions.update(mesh, SystemTime::now());
-        views.retain(|view, sender| {
-            let asked = sender.receiver_count() > 0;
-            if !asked {
-                translator.forget(view);
-            }
-            asked
-        });
+        let before = views.len();
+        views.retain(|_, sender| sender.receiver_count() > 0);
+        if views.len() < before {
+            translator.keep(|view| views.contains_key(view));
+        }
         for (view, sender) in views {
             let snapshot = translator.snapshot(mesh, view);
             sender.send_if_modified(|before| {

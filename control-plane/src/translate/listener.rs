@@ -33,8 +33,8 @@ const INBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1
 
 /// The listener for what the application sends: by the address that a connection was meant for, and, where it was meant for the sidecar
 /// itself, by the host that a request names.
-pub(super) fn outbound(mesh: &Mesh, namespace: &str, workload: Option<&Workload>) -> Listener {
-    let address = workload.and_then(|workload| workload.sidecar.outbound).unwrap_or(OUTBOUND);
+pub(super) fn outbound(mesh: &Mesh, namespace: &str, address: Option<SocketAddr>) -> Listener {
+    let address = address.unwrap_or(OUTBOUND);
     let log = mesh.settings().access_log;
     let mut chains = vec![FilterChain {
         name: names::OUTBOUND.to_owned(),

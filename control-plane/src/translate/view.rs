@@ -44,6 +44,8 @@ pub struct View {
 pub struct Translator {
     shared: HashMap<Form, Shared>,
     wiring: BTreeMap<(Form, Arc<str>), (u64, Arc<Layer>)>,
+    /// By namespace and address: it is long, and most sidecars of a namespace have the same.
+    outbound: BTreeMap<(Arc<str>, Option<SocketAddr>), (u64, Arc<Resource>)>,
     own: BTreeMap<View, (u64, Arc<Layer>)>,
     made: BTreeMap<View, Arc<Snapshot>>,
 }
@@ -89,15 +91,13 @@ impl Translator {
         snapshot
     }
 
-    /// Nobody asks any more.
-    pub fn forget(&mut self, view: &View) {
-        self.made.remove(view);
-        self.own.remove(view);
-        let is_asked = |form, namespace: &Arc<str>| self.made.keys().any(|view| view.form == form && view.namespace == *namespace);
-        let unused: Vec<_> = self.wiring.keys().filter(|(form, namespace)| !is_asked(*form, namespace)).cloned().collect();
-        for key in unused {
-            self.wiring.remove(&key);
-        }
+    /// Forgets what nobody asks for any more.
+    pub fn keep(&mut self, is_asked: impl Fn(&View) -> bool) {
+        self.made.retain(|view, _| is_asked(view));
+        self.own.retain(|view, _| is_asked(view));
+        let asked: BTreeSet<(Form, Arc<str>)> = self.made.keys().map(|view| (view.form, Arc::clone(&view.namespace))).collect();
+        self.wiring.retain(|key, _| asked.contains(key));
+        self.outbound.retain(|(namespace, _), _| asked.contains(&(Form::Sidecar, Arc::clone(namespace))));
     }
 
     /// Tables of routes, and what gRPC clients know as listeners.
@@ -138,13 +138,12 @@ impl Translator {
         let changes = mesh.changes();
         let of_workload = name.as_ref().and_then(|name| changes.workloads.get(name)).copied().unwrap_or_default();
         let at = changes.wiring.max(of_workload);
-        let before = self.own.get(view);
-        if let Some((_, layer)) = before.filter(|(made, _)| *made == at) {
+        if let Some((_, layer)) = self.own.get(view).filter(|(made, _)| *made == at) {
             return Some(Arc::clone(layer));
         }
         let workload = name.as_ref().and_then(|name| mesh.workload(name)).map(AsRef::as_ref);
-        let mut listeners = vec![listener::outbound(mesh, &view.namespace, workload)];
-        let mut clusters = Vec::new();
+        let mut all = vec![self.outbound(mesh, &view.namespace, workload.and_then(|workload| workload.sidecar.outbound))];
+        let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
         if let Some(workload) = workload {
             listeners.extend(listener::inbound(mesh, workload));
             let mut addresses: BTreeSet<SocketAddr> = BTreeSet::new();
@@ -152,10 +151,24 @@ impl Translator {
             listeners.extend(binds.filter_map(|bind| listener::bind(mesh, &view.namespace, bind)));
             clusters = inbound_clusters(workload);
         }
-        let listeners = listeners.iter().map(|listener| encoded(&listener.name, listener)).collect();
-        let layer = renewed(before.map(|(_, layer)| layer), [(Kind::Cluster, clusters), (Kind::Listener, listeners)]);
+        all.extend(listeners.iter().map(|listener| encoded(&listener.name, listener)));
+        let before = self.own.get(view).map(|(_, layer)| layer);
+        let layer = renewed(before, [(Kind::Cluster, clusters), (Kind::Listener, all)]);
         self.own.insert(view.clone(), (at, Arc::clone(&layer)));
         Some(layer)
+    }
+
+    /// The listener for what an application sends.
+    fn outbound(&mut self, mesh: &Mesh, namespace: &Arc<str>, address: Option<SocketAddr>) -> Arc<Resource> {
+        let at = mesh.changes().wiring;
+        let key = (Arc::clone(namespace), address);
+        if let Some((_, same)) = self.outbound.get(&key).filter(|(made, _)| *made == at) {
+            return Arc::clone(same);
+        }
+        let listener = listener::outbound(mesh, namespace, address);
+        let made = encoded(&listener.name, &listener);
+        self.outbound.insert(key, (at, Arc::clone(&made)));
+        made
     }
 }
 

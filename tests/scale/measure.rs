@@ -1,0 +1,198 @@
+//! What is measured: each on a server that has a mesh and sidecars that hold it.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::board::Board;
+use crate::fleet::Fleet;
+use crate::mesh::{Mesh, list};
+use crate::server::{Caller, Server};
+use crate::sidecar::Dialect;
+
+/// Far more than anything is to take.
+const LIMIT: Duration = Duration::from_secs(60);
+/// What is still under way is over then, and memory is given back.
+const SETTLE: Duration = Duration::from_secs(1);
+/// Changes of the storm: so many calls a second, and objects in each.
+const CALLS: u32 = 100;
+const OBJECTS: u32 = 10;
+/// Calls of the storm at a time.
+const CALLERS: u32 = 4;
+
+/// A mesh with its sidecars.
+pub struct Scene {
+    pub mesh: Mesh,
+    pub dialect: Dialect,
+    pub server: Server,
+    pub fleet: Fleet,
+    caller: Caller,
+    /// Changes until now. The first is numbered as many as there are services.
+    next: u32,
+}
+
+/// What came of a start.
+pub struct Cold {
+    pub seconds: f64,
+    pub bytes: f64,
+    pub cpu: f64,
+}
+
+impl Scene {
+    /// Starts a server and has all sidecars come at once.
+    pub async fn start(mesh: Mesh, dialect: Dialect) -> Result<(Self, Cold), String> {
+        let server = Server::start(&mesh).await?;
+        let (mut fleet, caller) = (Fleet::new(), server.caller().await?);
+        let before = server.cpu();
+        let began = Instant::now();
+        fleet.connect(mesh, dialect, server.xds, false).await;
+        fleet.board.all_complete(size(mesh.sidecars), LIMIT).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let cold = Cold { seconds, bytes: bytes(&fleet.board) / f64::from(mesh.sidecars), cpu: server.cpu() - before };
+        sleep(SETTLE).await;
+        let next = mesh.services;
+        Ok((Self { mesh, dialect, server, fleet, caller, next }, cold))
+    }
+
+    /// Changes one endpoint and waits until all that see it have acknowledged it; milliseconds.
+    async fn change(&mut self) -> Result<f64, String> {
+        let (change, service) = (self.next, self.next % self.mesh.services);
+        self.next += 1;
+        let board = &self.fleet.board;
+        board.expect(change);
+        board.sends(change);
+        self.caller.apply(list([self.mesh.slice(service, change)].into_iter())).await?;
+        let last = board.all_arrived(size(self.mesh.seeing(service)), LIMIT).await?;
+        Ok(millis(last.saturating_sub(board.sent(change))))
+    }
+
+    /// Single changes, one after the other: the 99th percentile of the time to the last acknowledgement, and bytes for a stream.
+    pub async fn changes(&mut self, count: u32) -> Result<(f64, f64), String> {
+        let before = bytes(&self.fleet.board);
+        let mut streams = 0;
+        let mut times = Vec::new();
+        for _ in 0..count {
+            streams += self.mesh.seeing(self.next % self.mesh.services);
+            times.push(self.change().await?);
+            sleep(Duration::from_millis(10)).await;
+        }
+        times.sort_by(f64::total_cmp);
+        let at = (times.len() * 99).div_ceil(100).saturating_sub(1);
+        Ok((times[at], (bytes(&self.fleet.board) - before) / f64::from(streams)))
+    }
+
+    /// A thousand changes a second: the 99th percentile of their delays, and how long after the last it was quiet; milliseconds.
+    pub async fn storm(&mut self, seconds: u32) -> Result<(f64, f64), String> {
+        let (mesh, first) = (self.mesh, self.next);
+        let count = seconds * CALLS * OBJECTS;
+        self.next += count;
+        // Of each service the last change is awaited, of all that see it.
+        self.fleet.board.expect(self.next - mesh.services.min(count));
+        self.fleet.board.delay(1.0);
+        let began = Instant::now();
+        let mut callers = JoinSet::new();
+        for at in 0..CALLERS {
+            let (mut caller, board) = (self.server.caller().await?, std::sync::Arc::clone(&self.fleet.board));
+            callers.spawn(async move {
+                for call in (at..seconds * CALLS).step_by(size(CALLERS)) {
+                    sleep_until(began + Duration::from_secs(1) * call / CALLS).await;
+                    let changes = (0..OBJECTS).map(|object| first + call * OBJECTS + object);
+                    let objects = changes.inspect(|change| board.sends(*change)).map(|change| mesh.slice(change % mesh.services, change));
+                    caller.apply(list(objects)).await?;
+                }
+                Ok::<_, String>(())
+            });
+        }
+        while let Some(done) = callers.join_next().await {
+            done.map_err(|error| error.to_string())??;
+        }
+        let ended = self.fleet.board.now();
+        let changed = (0..mesh.services.min(count)).map(|back| (self.next - 1 - back) % mesh.services);
+        let last = self.fleet.board.all_arrived(changed.map(|service| size(mesh.seeing(service))).sum(), LIMIT).await?;
+        Ok((self.fleet.board.delay(0.99), millis(last.saturating_sub(ended))))
+    }
+
+    /// Sidecars that stop reading, while everything changes; the others' changes and the server's memory before and with them.
+    pub async fn stuck(&mut self, count: u32, changes: u32) -> Result<Stuck, String> {
+        let (before, _) = self.changes(changes).await?;
+        let mut others = Fleet::new();
+        let mesh = Mesh { sidecars: count, ..self.mesh };
+        others.connect(mesh, self.dialect, self.server.xds, false).await;
+        others.board.all_complete(size(count), LIMIT).await?;
+        sleep(SETTLE).await;
+        let memory = self.server.memory();
+        others.board.is_stuck.store(true, Relaxed);
+        for _ in 0..STUCK_ROUNDS {
+            self.change_all().await?;
+        }
+        let (after, _) = self.changes(changes).await?;
+        sleep(SETTLE).await;
+        let grown = self.server.memory() - memory;
+        others.leave().await;
+        Ok(Stuck { before, after, grown })
+    }
+
+    /// Changes every service's endpoints in one call.
+    async fn change_all(&mut self) -> Result<(), String> {
+        let first = self.next;
+        self.next += self.mesh.services;
+        self.fleet.board.expect(first);
+        let mesh = self.mesh;
+        let changes = first..self.next;
+        changes.clone().for_each(|change| self.fleet.board.sends(change));
+        self.caller.apply(list(changes.clone().map(|change| mesh.slice(change % mesh.services, change)))).await?;
+        let all = changes.map(|change| size(mesh.seeing(change % mesh.services))).sum();
+        self.fleet.board.all_arrived(all, LIMIT).await.map(drop)
+    }
+
+    /// All sidecars go and come back after one change: bytes for each, and seconds.
+    pub async fn reconnect(&mut self) -> Result<(f64, f64), String> {
+        self.fleet.leave().await;
+        let (change, mesh) = (self.next, self.mesh);
+        let service = change % mesh.services;
+        self.next += 1;
+        self.fleet.board.expect(change);
+        self.fleet.board.sends(change);
+        self.caller.apply(list([mesh.slice(service, change)].into_iter())).await?;
+        sleep(SETTLE).await;
+        let before = bytes(&self.fleet.board);
+        let began = Instant::now();
+        self.fleet.connect(mesh, self.dialect, self.server.xds, true).await;
+        self.fleet.board.all_arrived(size(mesh.seeing(service)), LIMIT).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        sleep(SETTLE).await;
+        Ok(((bytes(&self.fleet.board) - before) / f64::from(mesh.sidecars), seconds))
+    }
+
+    /// Nothing went wrong on any stream.
+    pub fn check(&self) -> Result<(), String> {
+        match self.fleet.board.faults.load(Relaxed) {
+            0 => Ok(()),
+            faults => Err(format!("{faults} streams ended or were told what they did not understand")),
+        }
+    }
+}
+
+/// How often everything is changed while some do not read: more than sockets hold.
+const STUCK_ROUNDS: u32 = 4;
+
+/// What sidecars that do not read do to the others.
+pub struct Stuck {
+    pub before: f64,
+    pub after: f64,
+    pub grown: f64,
+}
+
+fn bytes(board: &Board) -> f64 {
+    board.bytes.load(Relaxed) as f64
+}
+
+fn millis(micros: u64) -> f64 {
+    micros as f64 / 1000.0
+}
+
+fn size(count: u32) -> usize {
+    usize::try_from(count).expect("32 bits")
+}
