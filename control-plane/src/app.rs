@@ -29,7 +29,7 @@ use crate::api::auth::Tokens;
 use crate::api::{self, Api};
 use crate::proxies::Proxies;
 use crate::push::{self, Push};
-use crate::settings::{LogFormat, Serve};
+use crate::settings::{LogFormat, Place, Serve};
 use crate::store::error::StoreError;
 use crate::store::{self, Store};
 use crate::task::OwnedTask;
@@ -107,7 +107,12 @@ async fn run(settings: &Serve) -> Result<(), ServeError> {
         // A folder that is missing at the start is most likely misspelled.
         std::fs::read_dir(folder).map(drop).map_err(|error| ServeError::Folder(folder.clone(), error))?;
     }
-    let store = Store::embedded(&settings.state_dir, store::Limits::default()).await.map_err(ServeError::Store)?;
+    let limits = store::Limits::default();
+    let store = match &settings.store {
+        Place::Embedded => Store::embedded(&settings.state_dir, limits).await,
+        Place::Etcd(members) => Store::etcd(members, limits).await,
+    };
+    let store = store.map_err(ServeError::Store)?;
     let tokens = Tokens::open(&settings.state_dir).map_err(|error| ServeError::Folder(settings.state_dir.clone(), error))?;
     let xds = listen("--xds-address", settings.xds_address)?;
     let api = listen("--api-address", settings.api_address)?;

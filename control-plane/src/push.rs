@@ -1,8 +1,9 @@
 //! Brings every proxy what it lacks, over xDS: the aggregated discovery service in both dialects, and what goes with it.
 //!
-//! [`stream`] decides what to say and does no I/O. [`session`] feeds it with a client's requests and with snapshots; [`body`] takes
-//! answers from it when the connection has room, so a client that does not read costs no more than what it was last written. Where
-//! snapshots come from is a [`Directory`].
+//! [`stream`](crate::push::stream) decides what to say and does no I/O. [`session`](crate::push::session) feeds it with a
+//! client's requests and with snapshots; [`body`](crate::push::body) takes answers from it when the connection has room, so a client
+//! that does not read costs no more than what it was last written. Where snapshots come from is a
+//! [`Directory`](crate::push::Directory).
 
 /// An answer, and its bytes.
 pub mod answer;
@@ -22,12 +23,16 @@ pub mod names;
 pub mod pass;
 /// What a client says.
 pub mod request;
+/// The requests of a stream.
+pub mod requests;
 /// Serves a listener.
 pub mod server;
 /// The aggregated discovery service.
 pub mod service;
 /// One stream's task.
 pub mod session;
+/// What a client was sent, in words.
+pub mod shown;
 /// A stream without its bytes.
 pub mod stream;
 /// What is asked for of one type, and what is held.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -15,6 +16,10 @@ pub struct Serve {
     /// Folder for objects that come by the API, their history, and the API's tokens; made if it is not there
     #[arg(long, value_name = "DIR", env = "NINON_STATE_DIR", default_value = "ninon-data")]
     pub state_dir: PathBuf,
+    /// Where objects that come by the API live: `embedded`, a file in the state directory, or `etcd://HOST:PORT,HOST:PORT`, which
+    /// several control planes may share
+    #[arg(long, value_name = "PLACE", env = "NINON_STORE", default_value = "embedded")]
+    pub store: Place,
     /// Address and port where proxies are served xDS without TLS: whoever reaches it is believed who it says it is
     #[arg(long, value_name = "ADDRESS", env = "NINON_XDS_LISTEN", default_value = "127.0.0.1:15010")]
     pub xds_address: SocketAddr,
@@ -46,4 +51,43 @@ pub enum LogFormat {
     Text,
     /// A JSON object a line.
     Json,
+}
+/// Where objects live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a file.
+    Embedded,
+    /// In etcd, at some of its members.
+    Etcd(Vec<String>),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "embedded" {
+            return Ok(Self::Embedded);
+        }
+        let members = text.strip_prefix("etcd://").map(|members| members.split(',').map(ToOwned::to_owned).collect::<Vec<_>>());
+        let is_member =
+            |member: &String| member.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        match members {
+            Some(members) if members.iter().all(is_member) => Ok(Self::Etcd(members)),
+            _ => Err("must be `embedded` or `etcd://HOST:PORT,HOST:PORT`".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_live_in_a_file_or_in_etcd() {
+        assert_eq!("embedded".parse(), Ok(Place::Embedded));
+        assert_eq!("etcd://a:2379,[::1]:2380".parse(), Ok(Place::Etcd(vec!["a:2379".to_owned(), "[::1]:2380".to_owned()])));
+        for wrong in ["", "etcd://", "etcd://a", "etcd://a:b", "http://a:1", "etcd://a:1,"] {
+            assert!(wrong.parse::<Place>().is_err(), "{wrong}");
+        }
+    }
 }

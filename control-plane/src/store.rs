@@ -10,12 +10,16 @@ mod disk;
 pub mod embedded;
 /// Refusals.
 pub mod error;
+/// etcd.
+pub mod etcd;
 /// Objects as they are kept.
 pub mod object;
 /// What a write makes of the objects there are.
 mod prepare;
 /// The latest revisions, for those who follow.
 mod recent;
+/// The objects in memory.
+mod replica;
 /// Writes and what they did.
 pub mod revision;
 
@@ -27,7 +31,9 @@ use crate::model::name::Key;
 
 use embedded::Embedded;
 use error::StoreError;
+use etcd::Etcd;
 use object::Object;
+use replica::Replica;
 use revision::{By, Revision, Write, Written};
 
 pub use recent::Watch;
@@ -57,6 +63,8 @@ impl Default for Limits {
 pub enum Store {
     /// A file in the state directory.
     Embedded(Arc<Embedded>),
+    /// etcd, which several control planes share.
+    Etcd(Arc<Etcd>),
 }
 
 /// Objects, and the revision that they are of.
@@ -90,38 +98,46 @@ impl Store {
         Embedded::open(directory, limits).await.map(|home| Self::Embedded(Arc::new(home)))
     }
 
+    /// Opens the store that other control planes share: etcd at some of `host:port`.
+    pub async fn etcd(endpoints: &[String], limits: Limits) -> Result<Self, StoreError> {
+        Etcd::open(endpoints, limits).await.map(|home| Self::Etcd(Arc::new(home)))
+    }
+
     /// Finishes what is being written and lets go of the state directory. Everything afterwards is refused.
     pub async fn close(&self) {
         match self {
             Self::Embedded(home) => home.close().await,
+            Self::Etcd(home) => home.close().await,
         }
     }
 
     /// The latest revision; 0 when nothing was ever written.
     pub fn latest(&self) -> u64 {
+        self.replica().latest()
+    }
+
+    fn replica(&self) -> &Replica {
         match self {
-            Self::Embedded(home) => home.latest(),
+            Self::Embedded(home) => home.replica(),
+            Self::Etcd(home) => home.replica(),
         }
     }
 
     /// One object.
     pub fn get(&self, key: &Key) -> Option<Object> {
-        match self {
-            Self::Embedded(home) => home.get(key),
-        }
+        self.replica().get(key)
     }
 
     /// Some objects.
     pub fn list(&self, scope: &Scope) -> Listed {
-        match self {
-            Self::Embedded(home) => home.list(scope),
-        }
+        self.replica().list(scope)
     }
 
     /// Changes objects, all of them or none. What changes nothing is no revision.
     pub async fn write(&self, write: Write) -> Result<Written, StoreError> {
         match self {
             Self::Embedded(home) => home.write(write).await,
+            Self::Etcd(home) => home.write(write).await,
         }
     }
 
@@ -129,20 +145,20 @@ impl Store {
     pub async fn rollback(&self, to: u64, by: By) -> Result<Written, StoreError> {
         match self {
             Self::Embedded(home) => home.rollback(to, by).await,
+            Self::Etcd(home) => home.rollback(to, by).await,
         }
     }
 
     /// Follows what happens after revision `since`.
     pub fn watch(&self, since: u64) -> Watch {
-        match self {
-            Self::Embedded(home) => home.watch(since),
-        }
+        self.replica().watch(since)
     }
 
     /// Revisions before `before` (all if there is none), newest first, at most `most`; of one object or of all.
     pub async fn history(&self, of: Option<Key>, before: Option<u64>, most: usize) -> Result<Vec<Arc<Revision>>, StoreError> {
         match self {
             Self::Embedded(home) => home.history(of, before, most).await,
+            Self::Etcd(home) => home.history(of, before, most).await,
         }
     }
 
@@ -150,6 +166,7 @@ impl Store {
     pub async fn revision(&self, number: u64) -> Result<Arc<Revision>, StoreError> {
         match self {
             Self::Embedded(home) => home.revision(number).await,
+            Self::Etcd(home) => home.revision(number).await,
         }
     }
 }

@@ -6,28 +6,22 @@
 Ends with 0 if every answer was the expected one. Needs curl; all processes are on 127.0.0.1 and end with this one.
 """
 
-import contextlib
-import ctypes
 import json
 import os
 import re
 import shlex
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SERVICES = ["catalog:9001", "catalog:9002", "catalog-next:9003", "orders:9004", "reports:9005"]
-START_SECONDS, LOG_SECONDS, STOP_SECONDS = 20, 15, 5
-HEADERS_SHOWN = ["location", "x-served-by", "proxy-status"]
+sys.path.insert(0, str(HERE.parent))
+from tour import FAILED, Problem, Processes, check, interrupt_on_signals, moved_ports, run, say, say_command, section, until, wait_for_interrupt  # noqa: E402
 
-COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-FAILED = []
+SERVICES = ["catalog:9001", "catalog:9002", "catalog-next:9003", "orders:9004", "reports:9005"]
+START_SECONDS, LOG_SECONDS = 20, 15
+HEADERS_SHOWN = ["location", "x-served-by", "proxy-status"]
 
 
 def main():
@@ -38,12 +32,10 @@ def main():
         if not shutil.which(program):
             print(f"The demo needs the program {program}.")
             return 1
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, interrupted)
+    interrupt_on_signals()
     try:
-        with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ninon-demo-")))
-            gateway = Gateway(Path(sys.argv[1]).resolve(), folder, stack)
+        with tempfile.TemporaryDirectory(prefix="ninon-demo-") as folder, Processes(Path(folder)) as processes:
+            gateway = Gateway(Path(sys.argv[1]).resolve(), Path(folder), processes)
             tour(gateway)
             if os.environ.get("KEEP", "") not in ("", "0"):
                 keep(gateway)
@@ -56,7 +48,7 @@ def main():
     if FAILED:
         print(f"\nNot as expected: {'; '.join(FAILED)}")
         return 1
-    print("\nEvery answer was as expected; all processes are stopped. `KEEP=1 make demo` leaves it running for you to try.")
+    print("\nEvery answer was as expected; all processes are stopped. `KEEP=1 make demo-gateway` leaves it running for you to try.")
     return 0
 
 
@@ -116,15 +108,13 @@ def tour(gateway):
 class Gateway:
     """ninon-proxy and the services behind it."""
 
-    def __init__(self, program, folder, stack):
-        self.program, self.folder = program, folder
+    def __init__(self, program, folder, processes):
+        self.program, self.folder, self.processes = program, folder, processes
         self.text, self.ports = with_free_ports((HERE / "envoy.yaml").read_text())
         self.base, self.admin = (f"http://127.0.0.1:{self.port(port)}" for port in (8080, 15000))
         services = [f"{name}:{self.port(int(port))}" for name, port in (service.split(":") for service in SERVICES)]
-        self.services = stack.enter_context(running(folder / "services.log", sys.executable, HERE.parent / "services.py", *services))
-        config = self.file("envoy.yaml", self.text)
-        self.log = folder / "ninon-proxy.log"
-        self.proxy = stack.enter_context(running(self.log, program, "run", "-c", config, "--drain-time", "1"))
+        processes.start("services", sys.executable, HERE.parent / "services.py", *services)
+        processes.start("ninon-proxy", program, "run", "-c", self.file("envoy.yaml", self.text), "--drain-time", "1")
         until(START_SECONDS, "ninon-proxy is ready", self.ready)
 
     def port(self, written):
@@ -136,16 +126,14 @@ class Gateway:
         return self.folder / name
 
     def ready(self):
-        for process, log in ((self.services, self.folder / "services.log"), (self.proxy, self.log)):
-            if process.poll() is not None:
-                raise Problem(f"{shlex.join(map(str, process.args[:2]))} ended:\n{log.read_text()}")
-        up = "services are up" in (self.folder / "services.log").read_text()
+        self.processes.check()
+        up = "services are up" in self.processes.log("services").read_text()
         return up and run("curl", "-sf", "-m", "1", f"{self.admin}/ready").returncode == 0
 
     def curl(self, *words, expect, never=()):
         """Asks for the words that are paths, with the others as options; shows it and notes what was not as expected."""
         words = [self.base + word if word.startswith("/") else word for word in words]
-        say(f"\n  $ {shlex.join(['curl', '-i', *words])}", bold=True)
+        say_command("curl", "-i", *words)
         answers = run("curl", "-i", "-s", "-m", "10", *words).stdout.replace("\r\n", "\n")
         for answer in re.split(r"^(?=HTTP/)", answers, flags=re.M)[1:]:
             head, _, body = answer.partition("\n\n")
@@ -162,14 +150,14 @@ class Gateway:
     def log_line(self, path):
         """The access log's line of a request; it is written in batches."""
         def find():
-            lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+            lines = [line for line in self.processes.log("ninon-proxy").read_text().splitlines() if line.startswith("{")]
             return next((entry for entry in map(json.loads, lines) if entry.get("path") == path), None)
         entry = until(LOG_SECONDS, f"the access log has a line of {path}", find)
         say(f"\n  {json.dumps(entry)}\n")
         return entry
 
     def metrics(self, wanted):
-        say(f"\n  $ curl {self.admin}/stats/prometheus", bold=True)
+        say_command("curl", f"{self.admin}/stats/prometheus")
         lines = run("curl", "-s", "-m", "10", f"{self.admin}/stats/prometheus").stdout.splitlines()
         for name, label in wanted:
             found = [line for line in lines if line.startswith(name + "{") and label in line]
@@ -181,7 +169,7 @@ class Gateway:
         broken = self.text
         for good, bad in (("cluster: orders\n", "cluster: odrers\n"), ("[0-9]+(/[a-z]", "[0-9+(/[a-z]"), ("max_interval: 0.1s", "max_interval: 0.01s")):
             broken = broken.replace(good, bad)
-        say("\n  $ ninon-proxy validate -c broken.yaml        # the same file with three slips of the keyboard", bold=True)
+        say_command("ninon-proxy", "validate", "-c", "broken.yaml", comment="the same file with three slips of the keyboard")
         report = run(self.program, "validate", "-c", self.file("broken.yaml", broken))
         text = report.stdout.replace(str(self.folder) + "/", "").strip()
         say("".join(f"  {line}\n" for line in text.splitlines()) + f"  (exit code {report.returncode})")
@@ -189,98 +177,15 @@ class Gateway:
         check("validate lists all three faults", "3 faults" in text)
 
 
-class Problem(Exception):
-    """The demo cannot go on."""
-
-
 def with_free_ports(text):
     """The file as it is if all its ports are free; else with others in the place of those that are taken."""
-    moved = {}
-    for port in sorted({int(port) for port in re.findall(r"port_value: (\d+)", text)}):
-        if not is_free(port):
-            moved[port] = free_port()
-    if moved:
-        print("Taken ports are replaced: " + ", ".join(f"{old} -> {new}" for old, new in moved.items()))
+    moved = moved_ports({int(port) for port in re.findall(r"port_value: (\d+)", text)})
     return re.sub(r"port_value: (\d+)", lambda found: f"port_value: {moved.get(int(found[1]), found[1])}", text), moved
-
-
-def is_free(port):
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def running(log, *command):
-    """A process that ends with the block, or when this process dies in whatever way."""
-    with open(log, "w") as output:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, preexec_fn=end_with_parent)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def end_with_parent():
-    PR_SET_PDEATHSIG = 1
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def interrupted(*_):
-    raise KeyboardInterrupt
-
-
-def until(seconds, what, ask):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        answer = ask()
-        if answer:
-            return answer
-        time.sleep(0.05)
-    raise Problem(f"not within {seconds} seconds: {what}")
 
 
 def keep(gateway):
     say(f"\nStill running: {gateway.base} and the admin page {gateway.admin}. Ctrl-C ends it.", bold=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()
-
-
-def run(*command):
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
-
-
-def check(what, holds):
-    if not holds:
-        FAILED.append(what)
-        say(f"  NOT AS EXPECTED: {what}", bold=True)
-
-
-def section(title):
-    say(f"{title}\n", bold=True)
-
-
-def say(text, bold=False, after=[""]):
-    """Prints; of several empty lines after one another, the first. `after` remembers the last line."""
-    for line in text.split("\n"):
-        if line or after[0]:
-            print(f"\033[1m{line}\033[0m" if COLOUR and bold and line else line, flush=True)
-        after[0] = line
+    wait_for_interrupt()
 
 
 if __name__ == "__main__":

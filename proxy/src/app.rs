@@ -244,6 +244,7 @@ fn ready(shared: &Shared, state: &watch::Sender<ServerState>, started: Instant) 
     shared.registry.server.initialization_time_ms.record(started.elapsed());
     state.send_replace(ServerState::Live);
     tracing::info!("ready");
+    heap::give_back_code();
 }
 
 /// Until a signal or an operator ends it.

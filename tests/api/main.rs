@@ -2,7 +2,7 @@
 //! and holds every answer against it. `SCHEMATHESIS` names the program.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use ninon_control_plane::source::manifest;
 use ninon_control_plane::store::Store;
 use tokio::net::TcpListener;
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 /// The whole run, on a crowded machine.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -21,12 +22,13 @@ const LIMIT: Duration = Duration::from_secs(300);
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_what_the_document_says() {
     let folder = std::env::temp_dir().join(format!("ninon-openapi-{}", std::process::id()));
-    let (address, token) = start(&folder).await;
+    let mut serving = JoinSet::new();
+    let (address, token) = start(&folder, &mut serving).await;
     let run = Command::new(schemathesis())
         .args(["run", &format!("http://{address}/openapi.json"), "--header", &format!("Authorization: Bearer {token}")])
         // What the schemas allow, the specifications' other rules may refuse.
         .args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"])
-        .args(["--max-examples", "12", "--workers", "1", "--no-color", "--suppress-health-check", "all", "--warnings", "off"])
+        .args(["--max-examples", "8", "--workers", "1", "--no-color", "--suppress-health-check", "all", "--warnings", "off"])
         .args(["--max-failures", "20", "--generation-database", "none"])
         // It keeps a folder of what it found.
         .current_dir(&folder)
@@ -45,7 +47,7 @@ fn schemathesis() -> PathBuf {
     std::path::absolute(named.unwrap_or_else(|| PathBuf::from("../target/schemathesis/bin/schemathesis"))).unwrap()
 }
 
-async fn start(folder: &PathBuf) -> (SocketAddr, String) {
+async fn start(folder: &Path, serving: &mut JoinSet<()>) -> (SocketAddr, String) {
     let store = Store::embedded(folder, ninon_control_plane::store::Limits::default()).await.unwrap();
     let tokens = Tokens::open(folder).unwrap();
     let hooks = Hooks {
@@ -59,7 +61,7 @@ async fn start(folder: &PathBuf) -> (SocketAddr, String) {
     let api = Api::new(store, tokens, hooks, limits);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, Arc::clone(&api), std::future::pending()));
+    serving.spawn(serve(listener, Arc::clone(&api), std::future::pending()));
     (address, std::fs::read_to_string(folder.join(ADMIN_FILE)).unwrap().trim().to_owned())
 }
 

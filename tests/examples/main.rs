@@ -5,6 +5,7 @@ mod documents;
 mod files;
 mod grpc;
 mod reverse_proxy;
+mod shop;
 mod tcp_weighted;
 mod tls_termination;
 mod websocket;

@@ -102,7 +102,9 @@ async fn accepts_all(program: Program, dialect: Dialect, but: &[(&str, &str)]) {
         let types = || proxies.list().into_iter().find(|proxy| proxy.gone.is_none()).map(|proxy| proxy.types).unwrap_or_default();
         let look = || async {
             let types = types();
-            let refused: Vec<_> = types.iter().filter_map(|of| of.refusal.as_ref()).map(|refusal| refusal.message.as_str()).collect();
+            // What was refused of the case before is told until something is taken.
+            let of_this = types.iter().filter_map(|of| of.refusal.as_ref().filter(|refusal| refusal.version == snapshot.version(of.kind)));
+            let refused: Vec<_> = of_this.map(|refusal| refusal.message.as_str()).collect();
             if let Some((_, words)) = but.iter().find(|(known, _)| *known == case) {
                 return refused.iter().any(|message| message.contains(words)).then_some(());
             }
@@ -124,5 +126,6 @@ async fn envoy_accepts_every_golden() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ninon_accepts_every_golden() {
-    accepts_all(Program::Ninon, Dialect::Delta, &[("policy-hash-header", "MAGLEV is not supported yet")]).await;
+    let not_yet = [("policy-hash-header", "MAGLEV is not supported yet"), ("policy-hash-cookie", "RING_HASH is not supported yet")];
+    accepts_all(Program::Ninon, Dialect::Delta, &not_yet).await;
 }

@@ -6,6 +6,8 @@ mod accepted;
 mod grpc;
 /// Requests all the time, and what became of each.
 mod load;
+/// Random changes under load.
+mod random;
 /// Data planes beside workloads, which follow what operators write.
 mod sidecars;
 /// What all are in: a control plane, its files, its commands.

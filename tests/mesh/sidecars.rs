@@ -133,3 +133,29 @@ async fn ninon_follows_state_of_the_world() {
 async fn ninon_follows_delta() {
     follows(Program::Ninon, Dialect::Delta).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_see_what_proxies_have_and_would_be_told() {
+    let (server, outbound) = (Named::start("v1").await, ports::free());
+    let world = World::start().await;
+    world.write("services.yaml", &services());
+    world.write("v1.yaml", &workload("cart-1", "cart-v1", server.port));
+    world.write("web.yaml", &client("web", outbound, ports::free(), server.port));
+    let _sidecar = Sidecar::start(&world, Program::Ninon, Dialect::Delta, "web").await;
+    world.are_synced(1).await;
+    std::fs::write(world.path("split.yaml"), split(1, 1)).unwrap();
+    let diff = world.ninon(&["diff", "-f", "split.yaml"]);
+    let text = String::from_utf8(diff.stdout).unwrap();
+    assert_eq!(diff.status.code(), Some(1), "{text}");
+    assert!(text.ends_with("\nproxy shop/web: ~routes/cart.shop:80 ~routes/outbound\n"), "{text}");
+    // Nothing was changed by that.
+    let shown = world.does(&["proxies", "web", "--config"]);
+    assert!(shown.lines().all(|line| line.starts_with("TYPE") || line.ends_with("acknowledged")), "{shown}");
+    assert!(shown.contains("cart-v1.shop:80"), "{shown}");
+    let json: serde_json::Value = serde_json::from_str(&world.does(&["proxies", "web", "--config", "-o", "json"])).unwrap();
+    let listener =
+        json["resources"].as_array().unwrap().iter().find(|one| one["type"] == "listeners" && one["name"] == "outbound").unwrap();
+    assert_eq!(listener["content"]["address"]["socket_address"]["port_value"], outbound, "{listener}");
+    world.apply(&split(1, 1));
+    assert_eq!(world.ninon(&["diff", "-f", "split.yaml"]).status.code(), Some(0));
+}

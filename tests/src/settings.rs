@@ -54,6 +54,16 @@ pub fn envoy_binary() -> PathBuf {
     variable("ENVOY_BIN").map_or_else(|| repository().join("target/venv/bin/envoy"), PathBuf::from)
 }
 
+/// `MESH_SEED`: which random changes of the mesh; a random one when unset.
+pub fn mesh_seed() -> Option<u64> {
+    variable("MESH_SEED").and_then(|seed| seed.parse().ok())
+}
+
+/// `MESH_CHANGES`: how many; 200 when unset.
+pub fn mesh_changes() -> Option<u32> {
+    number("MESH_CHANGES")
+}
+
 /// `NINON_PROXY_BIN`, else the `ninon-proxy` that cargo built beside this test.
 pub fn ninon_binary() -> PathBuf {
     if let Some(path) = variable("NINON_PROXY_BIN") {
@@ -65,6 +75,11 @@ pub fn ninon_binary() -> PathBuf {
 /// `NINON_BIN`, else the `ninon` that cargo built beside this test.
 pub fn control_plane_binary() -> PathBuf {
     variable("NINON_BIN").map_or_else(|| built("ninon"), PathBuf::from)
+}
+
+/// The folder of the programs that cargo built beside this test.
+pub fn built_programs() -> PathBuf {
+    built("ninon-proxy").parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 fn built(name: &str) -> PathBuf {

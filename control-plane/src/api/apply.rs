@@ -17,6 +17,7 @@ use crate::model::fault::Fault;
 use crate::source::document;
 use crate::source::manifest::DEFAULT_NAMESPACE;
 use crate::store::revision::{Outcome, Verdict, Write, Written};
+use crate::task::OwnedTask;
 
 /// What a change did.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +26,44 @@ pub struct Applied {
     pub revision: Option<u64>,
     /// Each object, in the order of the request.
     pub results: Vec<AppliedObject>,
+    /// With `dryRun`: what connected proxies would be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxies: Option<Vec<ProxyChange>>,
+}
+
+/// What a proxy would be told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProxyChange {
+    /// Its node's id.
+    pub id: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Resources, by type and name.
+    pub changes: Vec<ResourceChange>,
+}
+
+/// What would become of a resource.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResourceChange {
+    /// `clusters`, `endpoints`, `listeners`, `routes` or `secrets`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// In one word.
+    pub change: Change,
+}
+
+/// What would become of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    /// It is not there now.
+    Added,
+    /// It says something else.
+    Changed,
+    /// It is not there any more.
+    Removed,
 }
 
 /// What happened to one object.
@@ -48,7 +87,7 @@ impl From<Written> for Applied {
             name: outcome.key.name.name.to_string(),
             result: Outcome::verdict(outcome),
         });
-        Self { revision: written.revision, results: results.collect() }
+        Self { revision: written.revision, results: results.collect(), proxies: None }
     }
 }
 
@@ -76,8 +115,15 @@ pub(super) async fn apply(
     for intent in &intents {
         api.check_not_from_file(&intent.key)?;
     }
+    let preview = query.dry_run.then(|| intents.iter().filter_map(|intent| Some((intent.key.clone(), intent.wanted.clone()?))).collect());
     let write = Write { by: query.by(role)?, intents, dry_run: query.dry_run };
-    self::write(&api, write).await.map(|written| Json(written.into()))
+    let mut applied = Applied::from(self::write(&api, write).await?);
+    if let Some(objects) = preview {
+        let api = Arc::clone(&api);
+        // Everything that all proxies are told is made twice.
+        applied.proxies = OwnedTask::blocking(move || (api.hooks.preview)(objects)).join().await;
+    }
+    Ok(Json(applied))
 }
 
 /// Writes, and says so in the log.

@@ -3,9 +3,9 @@
 //! Each is a file in the state directory, made at the first start. Here only their digests are kept, so that no log, dump or
 //! error can show them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -62,8 +62,11 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Reads the tokens of a state directory, and makes those that are missing.
+    /// Reads the tokens of a state directory, and makes what is missing.
     pub fn open(directory: &Path) -> io::Result<Self> {
+        if !directory.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
         Ok(Self { admin: hashed(&token(&directory.join(ADMIN_FILE))?), read: hashed(&token(&directory.join(READ_FILE))?) })
     }
 

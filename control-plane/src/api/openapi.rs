@@ -61,12 +61,10 @@ fn placed(mut schema: Value, kind: Kind) -> Value {
 fn move_references(schema: &mut Value, to: &str) {
     match schema {
         Value::Object(fields) => {
-            for (name, value) in fields {
-                match value {
-                    Value::String(text) if name == "$ref" => *text = text.replace("#/$defs/", to),
-                    value => move_references(value, to),
-                }
+            if let Some(Value::String(text)) = fields.get_mut("$ref") {
+                *text = text.replace("#/$defs/", to);
             }
+            fields.values_mut().for_each(|value| move_references(value, to));
         }
         Value::Array(items) => items.iter_mut().for_each(|item| move_references(item, to)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -94,6 +92,14 @@ fn items(path: Path) -> Vec<(String, Value)> {
         Path::Proxies => one(json!({"get": operation("proxies", "The proxies that are connected", &of("200", "Proxies", "Proxies"))})),
         Path::Proxy => {
             let get = operation("proxy", "One proxy", &of("200", "The proxy", "Proxy"));
+            one(json!({"get": with(get, "parameters", json!([named("id")]))}))
+        }
+        Path::ProxyConfig => {
+            let get = operation(
+                "proxyConfig",
+                "What a proxy was sent, and what became of each resource",
+                &of("200", "Its resources", "ProxyConfig"),
+            );
             one(json!({"get": with(get, "parameters", json!([named("id")]))}))
         }
         Path::Kind => each(|_| true, |kind| (format!("/api/v1/{}", kind.plural()), json!({"get": list(kind, false)}))),

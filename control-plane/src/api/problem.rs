@@ -64,9 +64,10 @@ impl From<StoreError> for Problem {
             StoreError::Conflict { .. } => StatusCode::CONFLICT,
             StoreError::NotFound(_) | StoreError::NoRevision { .. } => StatusCode::NOT_FOUND,
             StoreError::Twice(_) | StoreError::Shapeless(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            StoreError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             StoreError::Gone { .. } => StatusCode::GONE,
             StoreError::Disk(_) => StatusCode::INSUFFICIENT_STORAGE,
-            StoreError::InUse(_) | StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::InUse(_) | StoreError::Etcd(_) | StoreError::Busy | StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, error.to_string())
     }

@@ -149,3 +149,36 @@ pub(super) async fn get(State(api): State<Arc<Api>>, Path(id): Path<String>) -> 
     let found = (api.hooks.proxies)(()).into_iter().find(|proxy| proxy.id == id);
     found.map(Json).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("no proxy {id:?} is connected")))
 }
+
+/// A resource of a proxy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resource {
+    /// `clusters`, `endpoints`, `listeners`, `routes` or `secrets`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The version that was sent; empty if none was.
+    #[serde(default)]
+    pub version: String,
+    /// `notSent`, `sent`, `acknowledged` or `refused`.
+    #[serde(default)]
+    pub status: String,
+    /// What it says, as JSON of Envoy's API; none of secrets, and of what is no longer known here.
+    #[serde(default)]
+    pub content: Option<serde_json::Value>,
+}
+
+/// What a proxy was sent.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Config {
+    /// By type and name.
+    pub resources: Vec<Resource>,
+}
+
+pub(super) async fn config(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Result<Json<Config>, Problem> {
+    let found = (api.hooks.config)(id.clone());
+    let not_found = || Problem::new(StatusCode::NOT_FOUND, format!("no proxy {id:?} is connected"));
+    found.map(|resources| Json(Config { resources })).ok_or_else(not_found)
+}

@@ -13,6 +13,9 @@ use crate::model::name::{Key, Name};
 use crate::store::Scope;
 use crate::store::revision::Expected;
 
+/// RFC 1123: the longest name.
+const LONGEST_NAME: usize = 253;
+
 /// What a path means: an object, or all of a kind, perhaps in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
@@ -44,6 +47,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Target {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let params = RawPathParams::from_request_parts(parts, state).await.map_err(|error| Problem::bad(error.body_text()))?;
         let words: Vec<&str> = params.iter().map(|(_, word)| word).collect();
+        if words.iter().any(|word| word.len() > LONGEST_NAME) {
+            return Err(Problem::bad(format!("a name has {LONGEST_NAME} characters at most")));
+        }
         let nowhere = |detail: String| Problem::new(StatusCode::NOT_FOUND, detail);
         let Some((kind, rest)) = words.split_first() else { return Err(nowhere("there is nothing here".to_owned())) };
         let Some(kind) = Kind::of_word(kind) else {

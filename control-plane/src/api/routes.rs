@@ -26,13 +26,14 @@ pub(super) enum Path {
     Apply,
     Proxies,
     Proxy,
+    ProxyConfig,
     Kind,
     KindNamespace,
     KindNamespaceName,
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -43,6 +44,7 @@ impl Path {
         Self::Apply,
         Self::Proxies,
         Self::Proxy,
+        Self::ProxyConfig,
         Self::Kind,
         Self::KindNamespace,
         Self::KindNamespaceName,
@@ -60,6 +62,7 @@ impl Path {
             Self::Apply => "/api/v1/apply",
             Self::Proxies => "/api/v1/proxies",
             Self::Proxy => "/api/v1/proxies/{id}",
+            Self::ProxyConfig => "/api/v1/proxies/{id}/config",
             Self::Kind => "/api/v1/{kind}",
             // For a kind without a namespace this is the object, `namespace` being its name.
             Self::KindNamespace => "/api/v1/{kind}/{namespace}",
@@ -79,6 +82,7 @@ impl Path {
             Self::Apply => post(apply::apply),
             Self::Proxies => get(proxies::list),
             Self::Proxy => get(proxies::get),
+            Self::ProxyConfig => get(proxies::config),
             Self::Kind => get(objects::get),
             Self::KindNamespace | Self::KindNamespaceName => get(objects::get).put(objects::put).delete(objects::delete),
         }

@@ -1,24 +1,75 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+use serde_json::Value;
+
+use crate::api::apply::{Change, ProxyChange, ResourceChange};
 use crate::api::{Hooks, proxies};
-use crate::app::metrics;
 use crate::app::objects::Objects;
 use crate::app::world::World;
+use crate::app::{metrics, viewer};
+use crate::model::name::Key;
 use crate::proxies::Proxies;
+use crate::proxies::status::HeldStatus;
+use crate::push::shown::shown;
 use crate::source::manifest;
 
 /// What the API is told.
 pub(super) fn hooks(world: &Arc<World>, objects: &Objects, proxies: &Arc<Proxies>) -> Hooks {
-    let files = objects.from_files();
-    let (listed, measured) = (Arc::clone(proxies), Arc::clone(proxies));
-    let (said, world) = (Arc::clone(world), Arc::clone(world));
+    let files = objects.of_files();
+    let (listed, measured, held) = (Arc::clone(proxies), Arc::clone(proxies), Arc::clone(proxies));
+    let (told, said, ahead, world) = (Arc::clone(proxies), Arc::clone(world), Arc::clone(world), Arc::clone(world));
     Hooks {
         validate: Box::new(|value| manifest::read(value).map(drop)),
         status: Box::new(move |key| said.status(key)),
         files: Box::new(move |()| Arc::clone(&files.read().unwrap_or_else(PoisonError::into_inner))),
         proxies: Box::new(move |()| proxies::connected(&listed)),
+        config: Box::new(move |id| config(&held, &id)),
+        preview: Box::new(move |objects| preview(&told, &ahead, objects)),
         metrics: Box::new(move |()| metrics::text(&measured, world.figures())),
         schema: Box::new(manifest::schema),
         ..Hooks::default()
+    }
+}
+
+/// What connected proxies would be told.
+fn preview(proxies: &Proxies, world: &World, objects: Vec<(Key, Value)>) -> Vec<ProxyChange> {
+    let objects = objects.into_iter().filter_map(|(key, value)| Some((key, Some(manifest::read(&value).ok()?.1))));
+    let by_view: BTreeMap<_, _> = world.preview(objects.collect()).into_iter().collect();
+    let connected = proxies.list().into_iter().filter(|proxy| proxy.gone.is_none());
+    let changes = connected.filter_map(|proxy| {
+        let differences = by_view.get(&viewer::view(&proxy.node).ok()?)?;
+        let changes = differences.iter().map(|(kind, name, there)| ResourceChange {
+            kind: kind.to_string(),
+            name: name.to_string(),
+            change: match there {
+                (false, _) => Change::Added,
+                (true, true) => Change::Changed,
+                (true, false) => Change::Removed,
+            },
+        });
+        Some(ProxyChange { id: proxy.node.id.clone(), namespace: proxy.about.namespace, changes: changes.collect() })
+    });
+    changes.collect()
+}
+
+fn config(proxies: &Proxies, id: &str) -> Option<Vec<proxies::Resource>> {
+    let proxy = proxies.list().into_iter().find(|proxy| proxy.gone.is_none() && proxy.node.id == id)?;
+    let resources = shown(proxies.held(proxy.stream)?).into_iter().map(|shown| proxies::Resource {
+        kind: shown.kind.to_string(),
+        name: shown.name,
+        version: shown.version,
+        status: word(shown.status).to_owned(),
+        content: shown.content,
+    });
+    Some(resources.collect())
+}
+
+const fn word(status: HeldStatus) -> &'static str {
+    match status {
+        HeldStatus::NotSent => "notSent",
+        HeldStatus::Sent => "sent",
+        HeldStatus::Acknowledged => "acknowledged",
+        HeldStatus::Refused => "refused",
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 
 use crate::app::world::Figures;
 use crate::proxies::Proxies;
-use crate::proxies::counters::TIMES;
+use crate::proxies::counters::{TIMES, TypeFigures};
 use crate::proxies::status::Dialect;
 use crate::snapshot::kind::Kind;
 
@@ -24,18 +24,16 @@ pub(super) fn text(proxies: &Proxies, world: Figures) -> String {
     text.one("ninon_streams_refused_total", "counter", "Streams that were ended for what the client is or did.", figures.refused_streams);
     text.one("ninon_xds_requests_total", "counter", "Requests of proxies.", figures.requests);
     text.one("ninon_xds_sent_bytes_total", "counter", "Bytes of answers to proxies.", figures.bytes);
-    let families: [(&str, &str, fn(&crate::proxies::counters::TypeFigures) -> u64); 4] = [
-        ("ninon_xds_responses_total", "Answers to proxies, by type.", |figures| figures.answers),
-        ("ninon_xds_resources_sent_total", "Resources in them.", |figures| figures.resources),
-        ("ninon_xds_resources_removed_total", "Names in them that are gone.", |figures| figures.removals),
-        ("ninon_xds_nacks_total", "Answers that a proxy refused.", |figures| figures.refusals),
-    ];
-    for (name, help, value) in families {
+    let mut by_type = |name: &str, help: &str, value: fn(&TypeFigures) -> u64| {
         text.family(name, "counter", help);
         for (kind, figures) in Kind::ALL.into_iter().zip(&figures.types) {
             text.line(name, &[("type", &kind.to_string())], value(figures));
         }
-    }
+    };
+    by_type("ninon_xds_responses_total", "Answers to proxies, by type.", |figures| figures.answers);
+    by_type("ninon_xds_resources_sent_total", "Resources in them.", |figures| figures.resources);
+    by_type("ninon_xds_resources_removed_total", "Names in them that are gone.", |figures| figures.removals);
+    by_type("ninon_xds_nacks_total", "Answers that a proxy refused.", |figures| figures.refusals);
     let name = "ninon_xds_convergence_seconds";
     text.family(name, "histogram", "From a snapshot to its acknowledgement by a proxy.");
     let (all, bounded) = figures.times.split_last().map_or((0, [].as_slice()), |(all, bounded)| (*all, bounded));

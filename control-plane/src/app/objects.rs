@@ -45,7 +45,8 @@ impl Objects {
         Ok(objects)
     }
 
-    pub(super) fn from_files(&self) -> FromFiles {
+    /// What files hold, now and later.
+    pub(super) fn of_files(&self) -> FromFiles {
         Arc::clone(&self.from_files)
     }
 

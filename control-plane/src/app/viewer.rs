@@ -26,7 +26,7 @@ impl Directory for Viewer {
 }
 
 /// On the port without TLS a node is who it says it is. Without `WORKLOAD_NAME` its id is taken for the workload's name.
-fn view(node: &Node) -> Result<View, Refusal> {
+pub(super) fn view(node: &Node) -> Result<View, Refusal> {
     let namespace = node.text("NAMESPACE").unwrap_or(DEFAULT_NAMESPACE);
     if namespace.is_empty() {
         return Err(Refusal::Invalid("the node's metadata has an empty NAMESPACE".to_owned()));

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +10,8 @@ use crate::app::conditions::Conditions;
 use crate::model::mesh::{Mesh, Object};
 use crate::model::name::Key;
 use crate::snapshot::Snapshot;
+use crate::snapshot::kind::Kind;
+use crate::snapshot::resource::Version;
 use crate::translate::view::{Translator, View};
 
 /// The mesh, and what each view sees of it.
@@ -26,6 +28,23 @@ struct Inner {
     views: BTreeMap<View, watch::Sender<Arc<Snapshot>>>,
     conditions: Conditions,
     figures: Figures,
+}
+
+/// A resource that is not the same: its type, its name, and whether it was there before and is after.
+pub(super) type Difference = (Kind, Arc<str>, (bool, bool));
+
+fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Difference> {
+    let mut all = Vec::new();
+    for kind in Kind::ALL {
+        let of = |snapshot: &Snapshot| -> BTreeMap<Arc<str>, Version> {
+            snapshot.of(kind).flat_map(|set| set.iter()).map(|resource| (Arc::clone(&resource.name), resource.version)).collect()
+        };
+        let (old, new) = (of(old), of(new));
+        let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+        all.extend(changed.map(|name| (kind, Arc::clone(name), (old.contains_key(name), new.contains_key(name)))));
+    }
+    all
 }
 
 /// What happened here, for metrics.
@@ -81,6 +100,24 @@ impl World {
     /// All objects there are.
     pub(super) fn keys(&self) -> Vec<Key> {
         self.lock().mesh.keys()
+    }
+
+    /// What each view that somebody has would see differently, if these objects were so.
+    pub(super) fn preview(&self, objects: Vec<(Key, Option<Object>)>) -> Vec<(View, Vec<Difference>)> {
+        let (before, views) = {
+            let inner = self.lock();
+            (inner.mesh.clone(), inner.views.keys().cloned().collect::<Vec<_>>())
+        };
+        let mut after = before.clone();
+        for (key, object) in objects {
+            after.apply(&key, object);
+        }
+        let (mut old, mut new) = (Translator::default(), Translator::default());
+        let compared = views.into_iter().map(|view| {
+            let differences = differences(&old.snapshot(&before, &view), &new.snapshot(&after, &view));
+            (view, differences)
+        });
+        compared.filter(|(_, differences)| !differences.is_empty()).collect()
     }
 
     /// How far an object holds; nothing is said of those without conditions.

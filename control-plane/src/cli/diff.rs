@@ -3,7 +3,8 @@
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::client::Client;
+use crate::api::apply::{Applied, Change, ProxyChange};
+use crate::cli::client::{Answer, Client};
 use crate::cli::files::Files;
 use crate::cli::kinds::path;
 use crate::cli::{Ending, Server, Stop, Terminal};
@@ -27,16 +28,48 @@ impl Diff {
         let objects = self.files.placed(self.namespace.as_deref(), terminal)?;
         let client = Client::new(&self.server)?;
         let mut ending = Ending::Done;
+        let mut items = Vec::new();
         for (written, key, wanted) in objects {
             let live = client.find(&path(&key))?;
+            items.push(wanted.clone());
             let (before, after) = (live.map(text).unwrap_or_default(), text(wanted));
             if before != after {
                 ending = Ending::Failed;
                 write!(terminal.out, "--- {key} (live)\n+++ {key} ({})\n{}", written.file, unified(&before, &after))?;
             }
         }
+        if ending == Ending::Failed {
+            match client.post("/api/v1/apply?dryRun=true", &Value::Array(items)).and_then(Answer::read::<Applied>) {
+                Ok(applied) => write!(terminal.out, "{}", told(applied.proxies.as_deref().unwrap_or_default()))?,
+                Err(Stop::Refused(reason)) => writeln!(terminal.err, "what proxies would be told is not known: {reason}")?,
+                Err(other) => return Err(other),
+            }
+        }
         Ok(ending)
     }
+}
+
+/// Proxies that are shown; more are counted.
+const MOST_PROXIES: usize = 50;
+
+/// What proxies would be told, a line each.
+fn told(proxies: &[ProxyChange]) -> String {
+    let mut text = String::new();
+    for proxy in proxies.iter().take(MOST_PROXIES) {
+        let changes = proxy.changes.iter().map(|of| {
+            let mark = match of.change {
+                Change::Added => '+',
+                Change::Changed => '~',
+                Change::Removed => '-',
+            };
+            format!("{mark}{}/{}", of.kind, of.name)
+        });
+        text.push_str(&format!("proxy {}/{}: {}\n", proxy.namespace, proxy.id, changes.collect::<Vec<_>>().join(" ")));
+    }
+    if let Some(more @ 1..) = proxies.len().checked_sub(MOST_PROXIES) {
+        text.push_str(&format!("and {more} more proxies\n"));
+    }
+    text
 }
 
 /// What an operator says of an object, in lines.

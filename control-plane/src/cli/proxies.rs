@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
-use crate::api::proxies::{Proxies, Proxy, ProxyType};
+use crate::api::proxies::{Config, Proxies, Proxy, ProxyType, Resource};
 use crate::cli::client::Client;
 use crate::cli::kinds::encoded;
 use crate::cli::table::{age, table};
@@ -15,6 +15,9 @@ use crate::source::print::yaml;
 pub struct ProxiesCommand {
     /// Only this one
     name: Option<String>,
+    /// What it was sent, resource by resource: type, name, version and what became of it; with `-o json` or `yaml` what each says
+    #[arg(long, requires = "name")]
+    config: bool,
     /// How they are shown
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -28,12 +31,20 @@ const TYPES: [&str; 4] = ["CLUSTERS", "ENDPOINTS", "LISTENERS", "ROUTES"];
 impl ProxiesCommand {
     pub(super) fn run(&self, terminal: &mut Terminal<'_>) -> Result<Ending, Stop> {
         let path = self.name.as_ref().map_or_else(|| "/api/v1/proxies".to_owned(), |name| format!("/api/v1/proxies/{}", encoded(name)));
+        let path = if self.config { format!("{path}/config") } else { path };
         let answer = Client::new(&self.server)?.get(&path)?;
         if matches!(self.output, Output::Json | Output::Yaml) {
             let value: Value = answer.read()?;
             let text =
                 if self.output == Output::Yaml { yaml(&value) } else { serde_json::to_string_pretty(&value).unwrap_or_default() + "\n" };
             terminal.out.write_all(text.as_bytes())?;
+            return Ok(Ending::Done);
+        }
+        if self.config {
+            let Config { resources } = answer.read()?;
+            let row = |one: Resource| vec![one.kind, one.name, dash(&one.version), one.status];
+            let rows: Vec<_> = resources.into_iter().map(row).collect();
+            write!(terminal.out, "{}", table(&["TYPE", "NAME", "VERSION", "STATUS"], &rows))?;
             return Ok(Ending::Done);
         }
         let proxies = if self.name.is_some() { vec![answer.read::<Proxy>()?] } else { answer.read::<Proxies>()?.items };

@@ -97,7 +97,13 @@ pub const fn can_be(kind: Kind, port: &Port) -> bool {
     match kind {
         Kind::HttpRoute | Kind::GrpcRoute => port.protocol.is_http(),
         Kind::TlsRoute | Kind::TcpRoute => !port.protocol.is_http(),
-        _ => false,
+        Kind::Service
+        | Kind::EndpointSlice
+        | Kind::ReferenceGrant
+        | Kind::Workload
+        | Kind::TrafficPolicy
+        | Kind::ExternalService
+        | Kind::MeshConfig => false,
     }
 }
 

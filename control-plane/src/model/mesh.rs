@@ -145,7 +145,7 @@ impl Mesh {
         }
         if let Some(Object::EndpointSlice(slice)) = object {
             self.slices_of.entry(slice.service.clone()).or_default().insert(name.clone());
-            self.touch(&slice.service.clone());
+            self.touch(&slice.service);
             self.slices.insert(name.clone(), Arc::new(slice));
         }
     }

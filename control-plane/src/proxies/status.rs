@@ -39,7 +39,7 @@ pub struct TypeStatus {
     pub acknowledged: Option<(Version, Instant)>,
     /// Whether it has not replied to the last answer.
     pub waiting: bool,
-    /// The refusal that no acknowledgement followed.
+    /// The last refusal, as long as what was refused has not been sent anew and taken, or taken away.
     pub refusal: Option<Refusal>,
 }
 

@@ -1,5 +1,7 @@
 //! One type on one stream: what is asked for, what was sent, and what became of it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,7 +21,9 @@ pub struct Lane {
     /// The newest answer.
     pub nonce: Option<u64>,
     /// Answers that the client has not replied to.
-    pub unacknowledged: Vec<u64>,
+    unacknowledged: Vec<Sent>,
+    /// Resources that were refused, and neither sent anew nor taken away since.
+    in_doubt: BTreeSet<Arc<str>>,
     /// Since when it is silent about one.
     pub waiting_since: Option<Instant>,
     /// Since when something could be sent, were it not for others.
@@ -34,6 +38,14 @@ pub struct Lane {
     pub status: TypeStatus,
 }
 
+/// An answer that the client has not replied to.
+#[derive(Debug)]
+struct Sent {
+    nonce: u64,
+    /// What it told of. An answer of the state of the world tells of everything, and names nothing here.
+    names: Vec<Arc<str>>,
+}
+
 impl Lane {
     /// Nothing was said yet.
     pub fn new(kind: Kind) -> Self {
@@ -42,6 +54,7 @@ impl Lane {
             is_silent: false,
             nonce: None,
             unacknowledged: Vec::new(),
+            in_doubt: BTreeSet::new(),
             waiting_since: None,
             blocked_since: None,
             not_before: None,
@@ -70,10 +83,20 @@ impl Lane {
         self.refused = false;
     }
 
-    /// An answer is on its way.
-    pub fn sent(&mut self, nonce: u64, version: Version, now: Instant) {
+    /// Whether the client has yet to reply to this.
+    pub fn waits_for(&self, nonce: u64) -> bool {
+        self.unacknowledged.iter().any(|sent| sent.nonce == nonce)
+    }
+
+    /// Only the newest answer is replied to.
+    pub fn supersede(&mut self) {
+        self.unacknowledged.clear();
+    }
+
+    /// An answer is on its way; `names` are what it tells of, unless that is everything.
+    pub fn sent(&mut self, nonce: u64, names: Vec<Arc<str>>, version: Version, now: Instant) {
         self.nonce = Some(nonce);
-        self.unacknowledged.push(nonce);
+        self.unacknowledged.push(Sent { nonce, names });
         self.waiting_since.get_or_insert(now);
         self.status.sent = Some((version, now));
     }
@@ -89,15 +112,22 @@ impl Lane {
 
     /// The client replied to an answer; how long ago its content came, if this was the last word on it.
     pub fn replied(&mut self, nonce: u64, refusal: Option<String>, now: Instant) -> Option<Duration> {
-        let at = self.unacknowledged.iter().position(|known| *known == nonce)?;
-        self.unacknowledged.remove(at);
+        let at = self.unacknowledged.iter().position(|known| known.nonce == nonce)?;
+        let Sent { names, .. } = self.unacknowledged.remove(at);
         let version = self.status.sent.map(|(version, _)| version).unwrap_or_default();
-        if let Some(message) = refusal {
-            self.refused = true;
-            self.status.refusal = Some(Refusal { nonce, version, at: now, message });
+        match refusal {
+            Some(message) => {
+                self.refused = true;
+                // Clients name what they refuse; where one does not, it may be anything of the answer.
+                let named: Vec<_> = names.iter().filter(|name| message.contains(name.as_ref())).cloned().collect();
+                self.in_doubt.extend(if named.is_empty() { names } else { named });
+                self.status.refusal = Some(Refusal { nonce, version, at: now, message });
+            }
+            None if names.is_empty() => self.in_doubt.clear(),
+            None => self.in_doubt.retain(|name| !names.contains(name)),
         }
         self.waiting_since = self.is_waiting().then_some(now);
-        if self.is_waiting() || self.subscription.is_passing() || self.refused {
+        if self.is_waiting() || self.subscription.is_passing() || self.refused || !self.in_doubt.is_empty() {
             return None;
         }
         self.status.acknowledged = Some((version, now));

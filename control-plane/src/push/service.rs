@@ -9,15 +9,14 @@ use http::{HeaderValue, Request, Response, header};
 use prost::Message;
 use tonic::Status;
 use tonic::body::Body as GrpcBody;
-use tonic::codec::{Codec as _, Streaming};
 use tonic::server::NamedService;
-use tonic_prost::ProstCodec;
 use xds_proto::envoy::service::discovery::v3 as wire;
 
 use crate::proxies::node::Identity;
 use crate::push::Push;
 use crate::push::body::{Body, Shared};
 use crate::push::connection::Peer;
+use crate::push::requests::Requests;
 use crate::push::session::{Caller, Session, Spoken};
 use crate::task::OwnedTask;
 
@@ -39,8 +38,7 @@ impl Service {
         let (parts, body) = request.into_parts();
         let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
         let caller = Caller { peer, identity: parts.extensions.get::<Identity>().cloned() };
-        let decoder = ProstCodec::<M, M>::default().decoder();
-        let requests = Streaming::new_request(decoder, body, None, Some(self.0.settings.request));
+        let requests = Requests::<M>::new(body, self.0.settings.request);
         let shared = Shared::new();
         let session = Session::new(Arc::clone(&self.0), Arc::clone(&shared), caller);
         let session = OwnedTask::spawn(session.run(requests));

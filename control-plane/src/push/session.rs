@@ -3,11 +3,11 @@
 use std::future::pending;
 use std::sync::{Arc, OnceLock};
 
+use prost::Message;
 use prost_types::{Struct, Value, value};
 use serde_json as json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tonic::codec::Streaming;
 use tonic::{Code, Status};
 use tracing::{debug, info, warn};
 use xds_proto::envoy::config::core::v3 as core;
@@ -19,13 +19,14 @@ use crate::proxies::status::Dialect;
 use crate::push::body::Shared;
 use crate::push::connection::Peer;
 use crate::push::request::{Request, Wants};
+use crate::push::requests::Requests;
 use crate::push::stream::{Limits, Stream};
 use crate::push::{Joined, Push, Refusal};
 use crate::snapshot::Snapshot;
 use crate::snapshot::kind::Kind;
 
 /// A request of either dialect.
-pub trait Spoken: Send {
+pub trait Spoken: Message + Default {
     /// Which one.
     const DIALECT: Dialect;
     /// Who asks; in the first request only.
@@ -92,7 +93,7 @@ impl Session {
     }
 
     /// Until the stream is over.
-    pub async fn run<M: Spoken>(self, mut requests: Streaming<M>) {
+    pub async fn run<M: Spoken>(self, mut requests: Requests<M>) {
         let status = match self.join(&mut requests).await {
             Ok((joined, mut connected)) => {
                 let Joined { snapshots, alive, .. } = joined;
@@ -111,7 +112,7 @@ impl Session {
     }
 
     /// The first request says who it is.
-    async fn join<M: Spoken>(&self, requests: &mut Streaming<M>) -> Result<(Joined, Connected), Status> {
+    async fn join<M: Spoken>(&self, requests: &mut Requests<M>) -> Result<(Joined, Connected), Status> {
         let first = timeout(self.push.settings.stall, requests.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no request came"))??;
         let mut first = first.ok_or_else(|| Status::invalid_argument("the stream ended before its first request"))?;
@@ -154,7 +155,7 @@ impl Session {
     }
 
     /// Requests and snapshots, until one of the sides ends it.
-    async fn attend<M: Spoken>(&self, requests: &mut Streaming<M>, mut snapshots: watch::Receiver<Arc<Snapshot>>) -> Status {
+    async fn attend<M: Spoken>(&self, requests: &mut Requests<M>, mut snapshots: watch::Receiver<Arc<Snapshot>>) -> Status {
         let mut stop = self.push.stop.clone();
         let limit = self.push.settings.stall;
         // The one that the stream began with is seen.

@@ -93,7 +93,7 @@ impl Stream {
                 if nonce.is_some() && lane.nonce.is_some() && nonce != lane.nonce {
                     return Ok(Heard::default());
                 }
-                let replies = nonce.is_some_and(|nonce| lane.unacknowledged.contains(&nonce));
+                let replies = nonce.is_some_and(|nonce| lane.waits_for(nonce));
                 heard.taken = nonce.and_then(|nonce| lane.replied(nonce, refusal, now));
                 let changed = names_are(lane, first, &names, &self.now);
                 if !first && !changed && !replies && nonce.is_some() && nonce == lane.nonce {
@@ -103,7 +103,7 @@ impl Stream {
                 }
             }
             Wants::Changes { subscribe, unsubscribe, held } => {
-                heard.refused &= nonce.is_some_and(|nonce| lane.unacknowledged.contains(&nonce));
+                heard.refused &= nonce.is_some_and(|nonce| lane.waits_for(nonce));
                 heard.taken = nonce.and_then(|nonce| lane.replied(nonce, refusal, now));
                 let whole = first && subscribe.is_empty() && kind.is_listed_whole();
                 change(lane, whole, &subscribe, &unsubscribe, &self.now);
@@ -204,11 +204,14 @@ impl Stream {
         self.nonce += 1;
         answer.nonce = self.nonce;
         if let Some(Some(lane)) = self.lanes.get_mut(answer.kind.index()) {
-            if self.dialect == Dialect::Sotw {
-                // Only the newest is replied to.
-                lane.unacknowledged.clear();
-            }
-            lane.sent(answer.nonce, answer.version, now);
+            let names = match self.dialect {
+                Dialect::Delta => answer.resources.iter().map(|resource| &resource.name).chain(&answer.removed).cloned().collect(),
+                Dialect::Sotw => {
+                    lane.supersede();
+                    Vec::new()
+                }
+            };
+            lane.sent(answer.nonce, names, answer.version, now);
         }
     }
 

@@ -1,22 +1,22 @@
 //! The embedded home: a file in the state directory, and the objects in memory. One thread writes; writes that wait for it
 //! become one transaction, each a revision of its own, and are answered when that is on disk.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use redb::WriteTransaction;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::model::name::Key;
+use crate::store::Limits;
 use crate::store::disk::{self, Disk, Loaded};
 use crate::store::error::StoreError;
 use crate::store::object::Object;
 use crate::store::prepare::{changes, prepare, undo};
-use crate::store::recent::{Recent, Watch};
+use crate::store::replica::Replica;
 use crate::store::revision::{By, Intent, Revision, Write, Written};
-use crate::store::{Limits, Listed, Scope};
 use crate::task::OwnedTask;
 
 /// Writes that wait. More are told to wait by waiting.
@@ -30,8 +30,7 @@ const AT_START: usize = 256;
 /// The embedded home.
 #[derive(Debug)]
 pub struct Embedded {
-    objects: Arc<RwLock<BTreeMap<Key, Object>>>,
-    recent: Arc<Recent>,
+    replica: Arc<Replica>,
     disk: Arc<Disk>,
     requests: mpsc::Sender<Request>,
     _writer: OwnedTask,
@@ -64,28 +63,16 @@ impl Embedded {
             Ok((disk, latest, objects, revisions))
         });
         let (disk, latest, objects, revisions) = opened.await?;
-        let recent = Arc::new(Recent::new(limits, latest));
-        revisions.into_iter().for_each(|revision| recent.push(revision));
-        let objects = Arc::new(RwLock::new(objects.into_iter().collect()));
+        let replica = Arc::new(Replica::new(limits, latest, objects.into_iter().collect()));
+        revisions.into_iter().for_each(|revision| replica.remember(revision));
         let disk = Arc::new(disk);
         let (requests, waiting) = mpsc::channel(WAITING);
-        let writer = Writer { objects: Arc::clone(&objects), recent: Arc::clone(&recent), disk: Arc::clone(&disk), limits };
-        Ok(Self { objects, recent, disk, requests, _writer: OwnedTask::blocking(move || writer.run(waiting)) })
+        let writer = Writer { replica: Arc::clone(&replica), disk: Arc::clone(&disk), limits };
+        Ok(Self { replica, disk, requests, _writer: OwnedTask::blocking(move || writer.run(waiting)) })
     }
 
-    pub(super) fn latest(&self) -> u64 {
-        self.recent.latest()
-    }
-
-    pub(super) fn get(&self, key: &Key) -> Option<Object> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    pub(super) fn list(&self, scope: &Scope) -> Listed {
-        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        let found = objects.iter().filter(|(key, _)| scope.holds(key)).map(|(key, object)| (key.clone(), object.clone())).collect();
-        // Revisions are published while the objects are locked.
-        Listed { revision: self.recent.latest(), objects: found }
+    pub(super) fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     pub(super) async fn write(&self, Write { by, intents, dry_run }: Write) -> Result<Written, StoreError> {
@@ -96,17 +83,13 @@ impl Embedded {
         self.ask(Work::Rollback(to), by, false).await
     }
 
-    pub(super) fn watch(&self, since: u64) -> Watch {
-        self.recent.watch(since)
-    }
-
     pub(super) async fn history(&self, of: Option<Key>, before: Option<u64>, most: usize) -> Result<Vec<Arc<Revision>>, StoreError> {
         let disk = Arc::clone(&self.disk);
         blocking(move || disk.history(of.as_ref(), before.unwrap_or(u64::MAX), most)).await
     }
 
     pub(super) async fn revision(&self, number: u64) -> Result<Arc<Revision>, StoreError> {
-        let (disk, latest) = (Arc::clone(&self.disk), self.latest());
+        let (disk, latest) = (Arc::clone(&self.disk), self.replica.latest());
         blocking(move || match disk.revision(number)? {
             Some(revision) => Ok(revision),
             None if number == 0 || number > latest => Err(StoreError::NoRevision { asked: number, latest }),
@@ -134,8 +117,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError
 
 /// The one that writes.
 struct Writer {
-    objects: Arc<RwLock<BTreeMap<Key, Object>>>,
-    recent: Arc<Recent>,
+    replica: Arc<Replica>,
     disk: Arc<Disk>,
     limits: Limits,
 }
@@ -187,7 +169,7 @@ impl Writer {
             Ok(())
         });
         match committed {
-            Ok(()) => self.publish(pending),
+            Ok(()) => self.replica.publish(pending.revisions),
             // Nothing of the transaction is on disk, so nobody is told that it is.
             Err(error) => {
                 answers.iter_mut().for_each(|(_, result)| *result = Err(error.clone()));
@@ -212,7 +194,7 @@ impl Writer {
         };
         let current = |key: &Key| match pending.objects.get(key) {
             Some(object) => object.clone(),
-            None => self.objects.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned(),
+            None => self.replica.get(key),
         };
         let outcomes = prepare(current, intents, number, now)?;
         let changes = changes(&outcomes);
@@ -229,24 +211,10 @@ impl Writer {
     /// A transaction whose end was in doubt may be on disk after all: its revisions are known then, and nobody was told so.
     fn catch_up(&self, write: &WriteTransaction) -> Result<(), StoreError> {
         let (latest, _) = disk::numbers(write)?;
-        if latest > self.recent.latest() {
-            let revisions = disk::revisions_after(write, self.recent.latest())?;
-            self.publish(Pending { revisions, ..Pending::default() });
+        if latest > self.replica.latest() {
+            self.replica.publish(disk::revisions_after(write, self.replica.latest())?);
         }
         Ok(())
-    }
-
-    fn publish(&self, pending: Pending) {
-        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
-        for revision in pending.revisions {
-            for change in &revision.changes {
-                match &change.after {
-                    Some(object) => objects.insert(change.key.clone(), object.clone()),
-                    None => objects.remove(&change.key),
-                };
-            }
-            self.recent.push(Arc::new(revision));
-        }
     }
 }
 

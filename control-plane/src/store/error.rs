@@ -41,6 +41,12 @@ pub enum StoreError {
     InUse(String),
     /// The disk refuses.
     Disk(String),
+    /// etcd does not answer, or refuses.
+    Etcd(String),
+    /// etcd does not take so much in one write.
+    TooLarge(String),
+    /// Others write all the time.
+    Busy,
     /// The store is closing.
     Closed,
 }
@@ -68,6 +74,9 @@ impl fmt::Display for StoreError {
                 write!(f, "the state directory {directory} is in use by another process; each `ninon serve` needs its own --state-dir")
             }
             Self::Disk(problem) => write!(f, "the state directory cannot be written or read: {problem}"),
+            Self::Etcd(problem) => write!(f, "etcd: {problem}"),
+            Self::TooLarge(problem) => write!(f, "this is more than etcd takes in one write ({problem}); write it in parts"),
+            Self::Busy => f.write_str("other control planes write all the time; try again"),
             Self::Closed => f.write_str("the store is closing"),
         }
     }

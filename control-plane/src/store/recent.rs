@@ -45,8 +45,20 @@ impl Recent {
         self.latest.send_replace(number);
     }
 
+    /// Forgets all revisions; the latest is another one now.
+    pub(super) fn forget(&self, latest: u64) {
+        *self.kept.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Kept::default();
+        self.latest.send_replace(latest);
+    }
+
     pub(super) fn latest(&self) -> u64 {
         *self.latest.borrow()
+    }
+
+    /// Waits until a revision has been.
+    pub(super) async fn reached(&self, number: u64) {
+        // It ends only with this.
+        let _reached = self.latest.subscribe().wait_for(|latest| *latest >= number).await.is_ok();
     }
 
     pub(super) fn watch(self: &Arc<Self>, since: u64) -> Watch {

@@ -22,14 +22,14 @@ pub(super) enum Routes {
     /// Asked for by this name.
     Named(String),
     /// Here.
-    Inline(RouteConfiguration),
+    Inline(Box<RouteConfiguration>),
 }
 
 /// What a listener does to requests.
 pub(super) fn manager(stat_prefix: &str, routes: Routes, access_log: bool) -> HttpConnectionManager {
     let specifier = match routes {
         Routes::Named(name) => RouteSpecifier::Rds(Rds { config_source: Some(wire::ads()), route_config_name: name }),
-        Routes::Inline(table) => RouteSpecifier::RouteConfig(table),
+        Routes::Inline(table) => RouteSpecifier::RouteConfig(*table),
     };
     HttpConnectionManager {
         stat_prefix: stat_prefix.to_owned(),

@@ -228,7 +228,7 @@ fn to_application(port: &WorkloadPort, log: bool) -> Filter {
     };
     let host = VirtualHost { name: prefix.clone(), domains: vec!["*".to_owned()], routes: vec![route], ..VirtualHost::default() };
     let routes = RouteConfiguration { name: prefix.clone(), virtual_hosts: vec![host], ..RouteConfiguration::default() };
-    http::filter(&http::manager(&prefix, Routes::Inline(routes), log))
+    http::filter(&http::manager(&prefix, Routes::Inline(Box::new(routes)), log))
 }
 
 fn port_match(port: u16) -> FilterChainMatch {

@@ -22,6 +22,7 @@ use xds_proto::envoy::config::route::v3::{
 use xds_proto::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
 
 use crate::model::attach::{self, Entry};
+use crate::model::kind::Kind;
 use crate::model::mesh::Mesh;
 use crate::model::policy::{Balancing, HashKey, TrafficPolicy};
 use crate::model::route::{
@@ -89,7 +90,7 @@ fn routes_of(asking: Asking<'_>, entry: &Entry<'_>, policy: Option<&TrafficPolic
         let matched = matched(entry.one, path);
         let with = |action: Action| WireRoute { r#match: Some(matched.clone()), action: Some(action), ..base.clone() };
         if !filters.unsupported.is_empty() {
-            routes.push(with(failed()));
+            routes.push(with(failed(entry.route.kind)));
             continue;
         }
         if let Some(redirect) = &filters.redirect {
@@ -101,7 +102,7 @@ fn routes_of(asking: Asking<'_>, entry: &Entry<'_>, policy: Option<&TrafficPolic
         if bad > 0 || total == 0 {
             let fraction = (bad < total).then(|| wire::share(bad, total));
             let matched = RouteMatch { runtime_fraction: fraction, ..matched.clone() };
-            routes.push(WireRoute { r#match: Some(matched), ..with(failed()) });
+            routes.push(WireRoute { r#match: Some(matched), ..with(failed(entry.route.kind)) });
         }
         if total > bad {
             routes.push(with(Action::Route(forwarded(asking, rule, &good, &entry.one.path, policy, entry))));
@@ -110,9 +111,10 @@ fn routes_of(asking: Asking<'_>, entry: &Entry<'_>, policy: Option<&TrafficPolic
     routes
 }
 
-/// As Gateway API says of what leads nowhere.
-fn failed() -> Action {
-    Action::DirectResponse(DirectResponseAction { status: 500, ..DirectResponseAction::default() })
+/// As Gateway API says of what leads nowhere: 500, and for gRPC the status `UNAVAILABLE`, which is how gRPC reads 503.
+fn failed(kind: Kind) -> Action {
+    let status = if kind == Kind::GrpcRoute { 503 } else { 500 };
+    Action::DirectResponse(DirectResponseAction { status, ..DirectResponseAction::default() })
 }
 
 /// Clusters of the backends that there are, and the weight of those that there are not.

@@ -38,15 +38,23 @@ pub(super) fn all() -> Map<String, Value> {
         ("staleSeconds", &seconds),
         ("types", &types),
     ];
+    let became = json!({"enum": ["notSent", "sent", "acknowledged", "refused"]});
+    let content = json!({"type": ["object", "null"]});
+    let resource = [("type", &text), ("name", &text), ("version", &text), ("status", &became), ("content", &content)];
+    let resource = shape(&resource, &[]);
+    let fate = json!({"enum": ["added", "changed", "removed"]});
+    let told = array(&shape(&[("type", &text), ("name", &text), ("change", &fate)], &[]));
+    let told = shape(&[("id", &text), ("namespace", &text), ("changes", &told)], &[]);
     let status = json!({"type": "integer", "minimum": 400, "maximum": 599});
     let problem = [("type", &text), ("title", &text), ("status", &status), ("detail", &text)];
     let shapes = [
         ("Problem", shape(&problem, &[("errors", &array(&field))])),
-        ("Applied", shape(&[("revision", &maybe_number), ("results", &array(&result))], &[])),
+        ("Applied", shape(&[("revision", &maybe_number), ("results", &array(&result))], &[("proxies", &array(&told))])),
         ("Revision", shape(&revision, &[])),
         ("Revisions", shape(&[("items", &array(&reference("Revision")))], &[])),
         ("Proxy", shape(&proxy, &[])),
         ("Proxies", shape(&[("items", &array(&reference("Proxy")))], &[])),
+        ("ProxyConfig", shape(&[("resources", &array(&resource))], &[])),
     ];
     shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
 }

@@ -162,10 +162,8 @@ fn hostname(host: &String, reader: &mut Reader) -> Option<Arc<str>> {
 
 fn rule(kind: Kind, rule: &RuleShape, namespace: &Arc<str>, reader: &mut Reader) -> Option<Rule> {
     let matches = rule.matches.as_deref().unwrap_or_default();
-    let mut matches = reader.each("matches", matches, |one, reader| match kind {
-        Kind::GrpcRoute => grpc_match(one, reader),
-        _ => http_match(one, reader),
-    });
+    let mut matches = reader
+        .each("matches", matches, |one, reader| if kind == Kind::GrpcRoute { grpc_match(one, reader) } else { http_match(one, reader) });
     if rule.matches.as_ref().is_none_or(Vec::is_empty) {
         matches.push(Match::default());
     }

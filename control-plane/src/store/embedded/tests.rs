@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::model::kind::Kind;
 use crate::model::name::Name;
-use crate::store::Store;
 use crate::store::object::content;
 use crate::store::revision::{Expected, Outcome, Verdict};
+use crate::store::{Scope, Store};
 
 /// A full disk.
 mod full;
@@ -337,6 +337,7 @@ async fn write_without_end(store: Store, writer: u32) {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figure is the point")]
 async fn no_acknowledged_write_is_lost_by_kill_9() {
     let folder = Folder::new();
     let mut slowest = Duration::ZERO;

@@ -5,6 +5,7 @@ use super::*;
 /// The process whose disk is full. Without a folder in the environment it is no test.
 #[tokio::test]
 #[ignore = "run by the tests below, in a process of its own"]
+#[expect(clippy::print_stdout, reason = "the figure is the point")]
 async fn a_process_on_a_small_disk() {
     let Some(folder) = std::env::var_os("NINON_FULL_FOLDER").map(PathBuf::from) else { return };
     let ballast = folder.join("ballast");
@@ -66,6 +67,7 @@ fn a_file_that_may_not_grow_refuses_writes_and_goes_on_reading() {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "that something was left out must be seen")]
 fn a_full_disk_refuses_writes_and_goes_on_reading() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("left out: a file system of its own needs root");
