@@ -1,4 +1,4 @@
-use ninon_tests::grpc::Client;
+use ninon_tests::grpc::{Client, Library};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -33,10 +33,19 @@ spec:
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn grpc_clients_follow() {
+async fn grpcs_core_follows() {
+    follows(Library::Core).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpc_go_follows() {
+    follows(Library::Go).await;
+}
+
+async fn follows(library: Library) {
     let mut world = World::start().await;
     let node = json!({ "id": "grpc-1", "metadata": { "NAMESPACE": "shop" } });
-    let (mut client, [first, second]) = Client::start(world.xds, &node);
+    let (mut client, [first, second]) = Client::start(library, world.xds, &node);
     let services = service("echo") + &service("other");
     world.write("services.yaml", &services);
     world.write("workloads.yaml", &(workload("echo-1", "echo", first) + &workload("other-1", "other", second)));

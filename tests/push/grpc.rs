@@ -1,5 +1,5 @@
 use ninon_control_plane::snapshot::kind::Kind;
-use ninon_tests::grpc::Client;
+use ninon_tests::grpc::{Client, Library};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ fn listener() -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpc_clients_follow() {
     let server = Server::start(&World::default()).await;
-    let (mut client, [first, second]) = Client::start(server.port, &json!({ "id": "grpc-1" }));
+    let (mut client, [first, second]) = Client::start(Library::Core, server.port, &json!({ "id": "grpc-1" }));
 
     let start = Instant::now();
     let answer = client.call(TARGET, 1).remove(0);

@@ -1,4 +1,4 @@
-//! gRPC's own library as a client of xDS: its C core, by way of Python.
+//! gRPC's own libraries as clients of xDS: the C core, by way of Python, and Go's.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
@@ -14,7 +14,29 @@ use crate::settings;
 /// Far more than anything takes on a crowded machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// `grpc/client.py`, which is stopped on drop.
+/// Which library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Library {
+    /// `grpc/client.py`.
+    Core,
+    /// `grpc/go/main.go`.
+    Go,
+}
+
+impl Library {
+    fn command(self) -> Command {
+        match self {
+            Self::Core => {
+                let mut command = Command::new(settings::clients_python());
+                command.arg(settings::tests_dir().join("src/grpc/client.py"));
+                command
+            }
+            Self::Go => Command::new(crate::go::built("src/grpc/go", "grpc-go-client")),
+        }
+    }
+}
+
+/// A client, which is stopped on drop.
 pub struct Client {
     child: Child,
     input: ChildStdin,
@@ -24,7 +46,7 @@ pub struct Client {
 
 impl Client {
     /// With a node of its own; and two servers, `first` and `second`, at these ports.
-    pub fn start(server: u16, node: &Value) -> (Self, [u16; 2]) {
+    pub fn start(library: Library, server: u16, node: &Value) -> (Self, [u16; 2]) {
         let folder = Folder::new();
         let bootstrap = json!({
             "xds_servers": [{ "server_uri": format!("127.0.0.1:{server}"), "channel_creds": [{ "type": "insecure" }], "server_features": ["xds_v3", "fail_on_data_errors"] }],
@@ -32,8 +54,8 @@ impl Client {
         });
         let path = folder.path().join("bootstrap.json");
         fs::write(&path, bootstrap.to_string()).unwrap();
-        let mut command = Command::new(settings::clients_python());
-        command.arg(settings::tests_dir().join("src/grpc/client.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command = library.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         command.env("GRPC_XDS_BOOTSTRAP", &path).env("GRPC_VERBOSITY", "NONE");
         // gRFC A88. Without it the library waits 15 seconds before it believes that a name does not exist.
         command.env("GRPC_EXPERIMENTAL_XDS_DATA_ERROR_HANDLING", "true");

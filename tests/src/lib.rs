@@ -24,7 +24,9 @@ pub mod eventually;
 pub mod example;
 /// What is fuzzed.
 pub mod fuzz;
-/// gRPC's own library.
+/// Programs that are written in Go.
+pub mod go;
+/// gRPC's own libraries.
 pub mod grpc;
 /// Cases with one field of their configuration taken away.
 pub mod mutate;

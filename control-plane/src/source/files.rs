@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::model::fault::Fault;
 use crate::model::mesh::Object;
 use crate::model::name::Key;
-use crate::source::{manifest, yaml};
+use crate::source::{document, manifest, yaml};
 
 /// A larger file is no configuration that somebody wrote.
 const LARGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -184,20 +184,33 @@ impl Look {
         }
     }
 
+    /// An object, or a list of them, as `kubectl get -o yaml` writes it.
     fn document(&mut self, path: &Path, document: &yaml::Document) {
-        match manifest::read(&document.value) {
+        let is_list = document.value.get("items").is_some();
+        for (at, value) in document::objects(document.value.clone()).into_iter().enumerate() {
+            let prefix = if is_list { format!("items[{at}]") } else { String::new() };
+            self.object(path, value, |field| match (prefix.as_str(), field) {
+                ("", field) => document.line_of(field),
+                (prefix, "") => document.line_of(prefix),
+                (prefix, field) => document.line_of(&format!("{prefix}.{field}")),
+            });
+        }
+    }
+
+    fn object(&mut self, path: &Path, value: Value, line_of: impl Fn(&str) -> usize) {
+        match manifest::read(&value) {
             Ok((key, object)) => {
                 if let Some(first) = self.objects.get(&key) {
                     let problem = format!("it is in {}:{} already, which stays", first.path.display(), first.line);
-                    return self.fault(path, document.line, Some(key), Fault::at("", problem));
+                    return self.fault(path, line_of(""), Some(key), Fault::at("", problem));
                 }
-                let written = Written { value: document.value.clone(), object, path: path.to_owned(), line: document.line };
+                let written = Written { value, object, path: path.to_owned(), line: line_of("") };
                 self.objects.insert(key, written);
             }
             Err(faults) => {
-                let key = manifest::key(&document.value).ok();
+                let key = manifest::key(&value).ok();
                 for fault in faults {
-                    self.fault(path, document.line_of(&fault.path), key.clone(), fault);
+                    self.fault(path, line_of(&fault.path), key.clone(), fault);
                 }
             }
         }

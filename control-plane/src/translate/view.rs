@@ -45,10 +45,14 @@ pub struct Translator {
     shared: HashMap<Form, Shared>,
     wiring: BTreeMap<(Form, Arc<str>), (u64, Arc<Layer>)>,
     /// By namespace and address: it is long, and most sidecars of a namespace have the same.
-    outbound: BTreeMap<(Arc<str>, Option<SocketAddr>), (u64, Arc<Resource>)>,
+    outbound: BTreeMap<(Arc<str>, Option<SocketAddr>), Outbound>,
     own: BTreeMap<View, (u64, Arc<Layer>)>,
     made: BTreeMap<View, Arc<Snapshot>>,
+    nothing: Arc<Layer>,
 }
+
+/// The listener for what goes out, and the change of the wiring that it was made after.
+type Outbound = (u64, Arc<Resource>);
 
 /// Clusters and endpoints.
 #[derive(Debug, Default)]
@@ -79,7 +83,8 @@ impl Translator {
         let shared = self.shared.entry(view.form).or_default();
         shared.update(mesh, view.form);
         let mut layers = vec![Arc::clone(&shared.common)];
-        layers.extend(shared.private.get(&view.namespace).cloned());
+        // Every layer keeps its place, whether there is something in it or not.
+        layers.push(Arc::clone(shared.private.get(&view.namespace).unwrap_or(&self.nothing)));
         layers.push(self.wiring(mesh, view));
         layers.extend(self.own(mesh, view));
         let made = self.made.get(view).filter(|made| made.layers.len() == layers.len());

@@ -127,3 +127,13 @@ fn a_link_to_a_folder_above_ends() {
     assert_eq!(changed(&found), ["+Service shop/cart"]);
     assert_eq!(found.news.len(), 1);
 }
+
+#[test]
+fn a_list_is_its_objects_and_a_fault_names_the_line_in_it() {
+    let folder = Folder::new("list");
+    let items = format!("- {}- {}", CART, TILL.replace("port: 80", "port: 0"));
+    folder.write("all.yaml", &format!("apiVersion: v1\nkind: List\nitems:\n{items}"));
+    let found = folder.files().look();
+    assert_eq!(changed(&found), ["+Service shop/cart"]);
+    assert_eq!(folder.told(&found.news), ["all.yaml:5: Service shop/till: spec.ports[0].port: 0 is not a port: 1 to 65535"]);
+}
