@@ -2,6 +2,8 @@
 
 /// What the golden cases show is taken by real data planes.
 mod accepted;
+/// Files that are watched.
+mod files;
 /// gRPC clients without a sidecar.
 mod grpc;
 /// Requests all the time, and what became of each.

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 use crate::api::FromFile;
@@ -76,13 +76,11 @@ impl Objects {
             }
         });
         let mut watcher = watcher.inspect_err(|error| tracing::warn!(%error, "folders are looked at every 30 s only")).ok();
-        for root in &self.roots {
-            if let Some(watcher) = &mut watcher
-                && let Err(error) = watcher.watch(root, RecursiveMode::Recursive)
-            {
-                tracing::warn!(folder = %root.display(), %error, "looked at every 30 s only");
-            }
+        for (folder, error) in self.watch(watcher.as_mut()) {
+            tracing::warn!(folder = %folder.display(), %error, "looked at every 30 s only");
         }
+        // What was written before anybody listened.
+        self.look().await;
         let mut written = self.store.watch(self.seen);
         loop {
             tokio::select! {
@@ -106,9 +104,20 @@ impl Objects {
                     tokio::time::sleep(SETTLE).await;
                     self.look().await;
                 }
-                () = tokio::time::sleep(LOOK), if !self.roots.is_empty() => self.look().await,
+                () = tokio::time::sleep(LOOK), if !self.roots.is_empty() => {
+                    // A folder that was taken away and put back is another one.
+                    let _told_at_the_start = self.watch(watcher.as_mut());
+                    self.look().await;
+                }
             }
         }
+    }
+
+    /// Hears of changes from now on; the folders of which the system does not tell.
+    fn watch(&self, watcher: Option<&mut RecommendedWatcher>) -> Vec<(PathBuf, notify::Error)> {
+        let Some(watcher) = watcher else { return Vec::new() };
+        let watched = self.roots.iter().map(|root| (root.clone(), watcher.watch(root, RecursiveMode::Recursive)));
+        watched.filter_map(|(root, watched)| Some((root, watched.err()?))).collect()
     }
 
     /// Looks at the folders.
