@@ -6,10 +6,8 @@ use std::time::Duration;
 use ninon_tests::control_plane::Dialect;
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
-use ninon_tests::{envoy, ports, settings};
+use ninon_tests::{envoy, named, ports, settings};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 /// Far more than anything takes on a crowded machine.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -99,7 +97,8 @@ impl World {
     /// The value of a metric, over all its labels.
     pub async fn metric(&self, name: &str) -> f64 {
         let token = fs::read_to_string(self.path("data/admin-token")).unwrap();
-        let (status, text) = ask(self.api, "/metrics", &format!("host: api\r\nauthorization: Bearer {}\r\n", token.trim())).await.unwrap();
+        let headers = format!("host: api\r\nauthorization: Bearer {}\r\n", token.trim());
+        let (status, text) = named::get(self.api, "/metrics", &headers, LIMIT).await.unwrap();
         assert_eq!(status, 200, "{text}");
         let lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) || line.starts_with(&format!("{name} ")));
         lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
@@ -188,20 +187,7 @@ fn bootstrap(server: u16, dialect: Dialect, workload: &str, admin: u16) -> Value
 
 /// One request; status and body, or nothing if there was no answer.
 pub async fn get(port: u16, path: &str, host: &str) -> Option<(u16, String)> {
-    ask(port, path, &format!("host: {host}\r\n")).await
-}
-
-async fn ask(port: u16, path: &str, headers: &str) -> Option<(u16, String)> {
-    let asked = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(format!("GET {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n").as_bytes()).await?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await?;
-        std::io::Result::Ok(reply)
-    };
-    let reply = tokio::time::timeout(LIMIT, asked).await.ok()?.ok()?;
-    let status = reply.split(' ').nth(1)?.parse().ok()?;
-    Some((status, reply.split_once("\r\n\r\n")?.1.to_owned()))
+    named::get(port, path, &format!("host: {host}\r\n"), LIMIT).await
 }
 
 /// Waits for an answer.

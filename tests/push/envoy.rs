@@ -5,13 +5,14 @@ use std::process::Command;
 use ninon_control_plane::snapshot::kind::Kind;
 use ninon_tests::control_plane::Dialect;
 use ninon_tests::eventually::eventually;
+use ninon_tests::named::Named;
 use ninon_tests::process::{Folder, Process};
 use ninon_tests::{envoy, ports, proxy};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::world::{LIMIT, Server, Upstream, World, address, get, manager};
+use crate::world::{LIMIT, Server, World, address, get, manager};
 
 /// A program that takes Envoy's bootstrap.
 type Program = fn(&Path) -> Command;
@@ -109,7 +110,7 @@ fn listener(name: &str, port: u16, route: &str) -> serde_json::Value {
 }
 
 async fn it_follows(program: Program, dialect: Dialect) {
-    let (first, second) = (Upstream::start("first").await, Upstream::start("second").await);
+    let (first, second) = (Named::start("first").await, Named::start("second").await);
     let (port, other) = (ports::free(), ports::free());
     let mut world = World::default();
     world.cluster("a", 1).endpoints("a", &[first.port]).route("r", "*", "a").route("s", "*", "a");

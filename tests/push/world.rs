@@ -11,9 +11,9 @@ use ninon_control_plane::snapshot::resource::Resource;
 use ninon_control_plane::snapshot::set::Set;
 use ninon_control_plane::snapshot::{Layer, Snapshot};
 use ninon_tests::eventually::eventually;
+use ninon_tests::named;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use xds_proto::envoy::config::cluster::v3::Cluster;
@@ -187,51 +187,7 @@ impl Server {
     }
 }
 
-/// Answers every request with its name.
-pub struct Upstream {
-    pub port: u16,
-    _serving: JoinSet<()>,
-}
-
-impl Upstream {
-    pub async fn start(name: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(answer(stream, name));
-            }
-        });
-        Self { port, _serving: serving }
-    }
-}
-
-async fn answer(mut stream: TcpStream, name: &str) {
-    let mut head = Vec::new();
-    while let Ok(byte) = stream.read_u8().await {
-        head.push(byte);
-        if head.ends_with(b"\r\n\r\n") {
-            head.clear();
-            let reply = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{name}", name.len());
-            if stream.write_all(reply.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
 /// One request; the status and the body, or nothing if there was no answer.
 pub async fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let asked = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).await?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await?;
-        std::io::Result::Ok(reply)
-    };
-    let reply = tokio::time::timeout(LIMIT, asked).await.ok()?.ok()?;
-    let status = reply.split(' ').nth(1)?.parse().ok()?;
-    Some((status, reply.split_once("\r\n\r\n")?.1.to_owned()))
+    named::get(port, path, "host: a\r\n", LIMIT).await
 }

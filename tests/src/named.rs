@@ -1,4 +1,6 @@
-//! Servers that answer every request with their name.
+//! Servers that answer every request with their name, and a client that asks once.
+
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -40,4 +42,18 @@ async fn answer(mut stream: TcpStream, name: String) {
             }
         }
     }
+}
+
+/// One request with these lines of headers; status and body, or nothing if there was no answer in time.
+pub async fn get(port: u16, path: &str, headers: &str, limit: Duration) -> Option<(u16, String)> {
+    let asked = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n").as_bytes()).await?;
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await?;
+        std::io::Result::Ok(reply)
+    };
+    let reply = tokio::time::timeout(limit, asked).await.ok()?.ok()?;
+    let status = reply.split(' ').nth(1)?.parse().ok()?;
+    Some((status, reply.split_once("\r\n\r\n")?.1.to_owned()))
 }
