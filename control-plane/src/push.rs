@@ -44,6 +44,7 @@ pub mod wishes;
 
 use std::any::Any;
 use std::fmt;
+use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,6 +140,8 @@ pub struct Common {
     pub lists: names::Lists,
     /// What they are sent.
     pub batches: batch::Batches,
+    /// Tells lists of names apart, with a key that nobody knows.
+    pub hasher: RandomState,
 }
 
 /// What all streams share.

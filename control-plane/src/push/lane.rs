@@ -17,6 +17,8 @@ use crate::snapshot::resource::Version;
 pub struct Lane {
     /// What is asked for.
     pub subscription: Subscription,
+    /// The names of its last request of the state of the world, in short.
+    pub asked: Option<u64>,
     /// It never named a resource, and so asks for all.
     pub is_silent: bool,
     /// The newest answer.
@@ -66,6 +68,7 @@ impl Lane {
     pub fn new(kind: Kind) -> Self {
         Self {
             subscription: Subscription::new(kind),
+            asked: None,
             is_silent: false,
             nonce: None,
             unacknowledged: Vec::new(),

@@ -95,7 +95,7 @@ impl Stream {
                 }
                 let replies = nonce.is_some_and(|nonce| lane.waits_for(nonce));
                 heard.taken = nonce.and_then(|nonce| lane.replied(nonce, refusal, now));
-                let changed = names_are(lane, first, &names, &self.now);
+                let changed = names_are(lane, first, &names, &self.now, &self.common.hasher);
                 if !first && !changed && !replies && nonce.is_some() && nonce == lane.nonce {
                     // It asks once more for what it was sent, as Envoy does for endpoints when a cluster is new.
                     lane.not_before = lane.status.sent.map(|(_, sent)| sent + AGAIN);
