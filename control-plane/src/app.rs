@@ -2,6 +2,8 @@
 
 /// Conditions of routes.
 mod conditions;
+/// Memory that is not needed any more.
+mod heap;
 /// What the API is told.
 mod hooks;
 /// Metrics as text.
@@ -137,6 +139,7 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
 
     let _publishes = OwnedTask::spawn(world::publish(Arc::clone(&world), settings.push_quiet, settings.push_wait));
     let _follows = OwnedTask::spawn(objects.follow());
+    let _gives_back = OwnedTask::spawn(heap::give_back(Arc::clone(&proxies)));
     let xds = OwnedTask::spawn_on(streams, push::serve(xds, push));
     let mut api_stop = stopped;
     let api = OwnedTask::spawn(api::serve(api, api_service, async move {
