@@ -12,6 +12,8 @@ pub mod auth;
 mod body;
 /// Connections.
 mod connection;
+/// Load that is reported.
+pub mod loads;
 /// One object, and lists of them.
 mod objects;
 /// The API's description of itself.
@@ -112,6 +114,8 @@ pub struct Hooks {
     pub proxies: Hook<(), Vec<Proxy>>,
     /// What a proxy was sent, by its id.
     pub config: Hook<String, Option<Vec<proxies::Resource>>>,
+    /// The load that is reported.
+    pub loads: Hook<(), Vec<loads::Load>>,
     /// What proxies would be told if these objects were as written.
     pub preview: Hook<Vec<(Key, Value)>, Vec<apply::ProxyChange>>,
     /// Why this is not ready to serve.
@@ -131,6 +135,7 @@ impl Default for Hooks {
             files: Box::new(|()| Arc::default()),
             proxies: Box::new(|()| Vec::new()),
             config: Box::new(|_| None),
+            loads: Box::new(|()| Vec::new()),
             preview: Box::new(|_| Vec::new()),
             ready: Box::new(|()| Ok(())),
             metrics: Box::new(|()| String::new()),

@@ -8,6 +8,8 @@ mod files;
 mod grpc;
 /// Requests all the time, and what became of each.
 mod load;
+/// What clients report of load.
+mod loads;
 /// Random changes under load.
 mod random;
 /// Data planes beside workloads, which follow what operators write.

@@ -39,6 +39,7 @@ impl World {
             .arg("--state-dir")
             .arg(self.folder.path().join("data"));
         command.args(["--xds-address", &format!("127.0.0.1:{}", self.xds), "--api-address", &format!("127.0.0.1:{}", self.api)]);
+        command.args(["--load-interval", "500ms"]);
         self.control_plane = Some(Process::start(command, Folder::new()).unwrap());
         let ready = || async { get(self.api, "/readyz", "api").await.filter(|(status, _)| *status == 200) };
         if eventually(LIMIT, ready).await.is_none() {
@@ -143,9 +144,24 @@ impl Sidecar {
 
     /// That follows a server on a port.
     pub async fn start_at(server: u16, program: Program, dialect: Dialect, workload: &str) -> Self {
-        let (folder, admin) = (Folder::new(), ports::free());
+        let admin = ports::free();
+        Self::run(program, &bootstrap(server, dialect, workload, admin), admin).await
+    }
+
+    /// Envoy, which reports the load that it puts on others.
+    pub async fn reporting(world: &World, workload: &str) -> Self {
+        let admin = ports::free();
+        let mut bootstrap = bootstrap(world.xds, Dialect::Delta, workload, admin);
+        bootstrap["cluster_manager"]["load_stats_config"] = json!({
+            "api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [{ "envoy_grpc": { "cluster_name": "ads" } }],
+        });
+        Self::run(Program::Envoy, &bootstrap, admin).await
+    }
+
+    async fn run(program: Program, bootstrap: &Value, admin: u16) -> Self {
+        let folder = Folder::new();
         let path = folder.path().join("bootstrap.json");
-        fs::write(&path, bootstrap(server, dialect, workload, admin).to_string()).unwrap();
+        fs::write(&path, bootstrap.to_string()).unwrap();
         let command = match program {
             Program::Envoy => envoy::command(&path),
             Program::Ninon => ninon_tests::proxy::command(&path),

@@ -102,6 +102,7 @@ fn items(path: Path) -> Vec<(String, Value)> {
             );
             one(json!({"get": with(get, "parameters", json!([named("id")]))}))
         }
+        Path::Loads => one(json!({"get": operation("loads", "The load that is reported", &of("200", "By cluster and locality", "Loads"))})),
         Path::Kind => each(|_| true, |kind| (format!("/api/v1/{}", kind.plural()), json!({"get": list(kind, false)}))),
         Path::KindNamespace => each(
             |_| true,

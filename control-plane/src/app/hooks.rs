@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 use serde_json::Value;
 
 use crate::api::apply::{Change, ProxyChange, ResourceChange};
-use crate::api::{Hooks, proxies};
+use crate::api::{Hooks, loads, proxies};
 use crate::app::objects::Objects;
 use crate::app::world::World;
 use crate::app::{metrics, viewer};
@@ -18,6 +18,7 @@ use crate::source::manifest;
 pub(super) fn hooks(world: &Arc<World>, objects: &Objects, proxies: &Arc<Proxies>) -> Hooks {
     let files = objects.of_files();
     let (listed, measured, held) = (Arc::clone(proxies), Arc::clone(proxies), Arc::clone(proxies));
+    let reported = Arc::clone(proxies);
     let (told, said, ahead, world) = (Arc::clone(proxies), Arc::clone(world), Arc::clone(world), Arc::clone(world));
     Hooks {
         validate: Box::new(|value| manifest::read(value).map(drop)),
@@ -25,6 +26,7 @@ pub(super) fn hooks(world: &Arc<World>, objects: &Objects, proxies: &Arc<Proxies
         files: Box::new(move |()| Arc::clone(&files.read().unwrap_or_else(PoisonError::into_inner))),
         proxies: Box::new(move |()| proxies::connected(&listed)),
         config: Box::new(move |id| config(&held, &id)),
+        loads: Box::new(move |()| loads::reported(&reported)),
         preview: Box::new(move |objects| preview(&told, &ahead, objects)),
         metrics: Box::new(move |()| metrics::text(&measured, world.figures())),
         schema: Box::new(manifest::schema),

@@ -36,6 +36,8 @@ pub(super) fn of_service(mesh: &Mesh, service: &Service, port: &Port, form: Form
     let eds = EdsClusterConfig { eds_config: Some(wire::ads()), ..EdsClusterConfig::default() };
     Cluster {
         eds_cluster_config: Some(eds),
+        // Of the form for gRPC alone: what else reports load does so for all clusters, if its bootstrap says so.
+        lrs_server: (form == Form::Grpc && mesh.settings().load_reports).then(wire::this_server),
         ..with_policy(base(names::service(&service.name, port.number), DiscoveryType::Eds, mesh), policy, port.protocol, form)
     }
 }

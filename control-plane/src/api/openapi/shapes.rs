@@ -42,6 +42,18 @@ pub(super) fn all() -> Map<String, Value> {
     let content = json!({"type": ["object", "null"]});
     let resource = [("type", &text), ("name", &text), ("version", &text), ("status", &became), ("content", &content)];
     let resource = shape(&resource, &[]);
+    let requests = [
+        ("issued", &number),
+        ("successful", &number),
+        ("failed", &number),
+        ("inProgress", &number),
+        ("requestsPerSecond", &seconds),
+        ("failuresPerSecond", &seconds),
+        ("reporters", &number),
+    ];
+    let localities = array(&shape(&[&[("region", &text), ("zone", &text), ("subZone", &text)][..], &requests].concat(), &[]));
+    let load = [("cluster", &text), ("dropped", &number), ("ageSeconds", &seconds), ("localities", &localities)];
+    let load = shape(&[&load[..], &requests].concat(), &[]);
     let fate = json!({"enum": ["added", "changed", "removed"]});
     let told = array(&shape(&[("type", &text), ("name", &text), ("change", &fate)], &[]));
     let told = shape(&[("id", &text), ("namespace", &text), ("changes", &told)], &[]);
@@ -54,6 +66,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("Revisions", shape(&[("items", &array(&reference("Revision")))], &[])),
         ("Proxy", shape(&proxy, &[])),
         ("Proxies", shape(&[("items", &array(&reference("Proxy")))], &[])),
+        ("Loads", shape(&[("items", &array(&load))], &[])),
         ("ProxyConfig", shape(&[("resources", &array(&resource))], &[])),
     ];
     shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()

@@ -242,6 +242,8 @@ pub struct MeshConfigSpec {
     pub connect_timeout: Option<String>,
     /// How often a request that certainly did not reach its server is tried again, 0 to 10; 2 where nothing is said.
     pub retries: Option<u32>,
+    /// Whether gRPC clients report the load that they put on services; no where nothing is said.
+    pub load_reports: Option<bool>,
 }
 
 /// What happens to connections to unknown destinations.

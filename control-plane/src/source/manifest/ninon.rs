@@ -245,6 +245,7 @@ pub(super) fn mesh_config(value: &Value, reader: &mut Reader) -> Option<MeshSett
             access_log: spec.access_log.unwrap_or(default.access_log),
             connect_timeout,
             retries,
+            load_reports: spec.load_reports.unwrap_or(default.load_reports),
         })
     })
 }
