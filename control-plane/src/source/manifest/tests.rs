@@ -175,3 +175,24 @@ fn every_kind_has_a_schema() {
         assert!(schema.pointer("/properties/spec").is_some() || kind == Kind::EndpointSlice, "{kind}: {schema}");
     }
 }
+
+#[test]
+fn retries_have_a_number_or_a_share() {
+    let policy = |limits: &str| {
+        format!(
+            "apiVersion: ninon.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: a, namespace: shop}}\nspec: {{targetRef: {{name: cart}}, limits: {limits}}}\n"
+        )
+    };
+    let retries = |limits: &str| match read_text(&policy(limits)).unwrap().1 {
+        Object::TrafficPolicy(policy) => policy.limits.retries,
+        other => panic!("{other:?}"),
+    };
+    use crate::model::policy::Retries;
+    assert_eq!(retries("{}"), None);
+    assert_eq!(retries("{maxRetries: 0}"), Some(Retries::Most(0)));
+    assert_eq!(retries("{retryBudget: {}}"), Some(Retries::Budget { percent: 20, least: 3 }));
+    assert_eq!(retries("{retryBudget: {percent: 0, minConcurrency: 0}}"), Some(Retries::Budget { percent: 0, least: 0 }));
+    refused(&policy("{retryBudget: {percent: 101}}"), &["spec.limits.retryBudget.percent: 101 is more than 100"]);
+    let both = "spec.limits.maxRetries: not with retryBudget, in place of which it would be";
+    refused(&policy("{maxRetries: 1, retryBudget: {}}"), &[both]);
+}
