@@ -12,6 +12,8 @@ mod load;
 mod loads;
 /// Random changes under load.
 mod random;
+/// Several control planes over one etcd.
+mod replicas;
 /// Data planes beside workloads, which follow what operators write.
 mod sidecars;
 /// What all are in: a control plane, its files, its commands.
