@@ -158,4 +158,13 @@ async fn operators_see_what_proxies_have_and_would_be_told() {
     assert_eq!(listener["content"]["address"]["socket_address"]["port_value"], outbound, "{listener}");
     world.apply(&split(1, 1));
     assert_eq!(world.ninon(&["diff", "-f", "split.yaml"]).status.code(), Some(0));
+    // What would be taken back is told in the same form, and nothing is.
+    world.apply(&split(2, 1));
+    let back = world.does(&["rollback", "1", "--dry-run"]);
+    assert!(back.starts_with("--- HTTPRoute shop/cart (live)\n+++ HTTPRoute shop/cart (revision 1)\n@@ "), "{back}");
+    assert!(back.contains("-      weight: 2\n+      weight: 1\n"), "{back}");
+    assert!(back.ends_with("\nproxy shop/web: ~routes/cart.shop:80 ~routes/outbound\n"), "{back}");
+    let all = world.does(&["rollback", "0", "--dry-run"]);
+    assert!(all.contains("-kind: HTTPRoute\n") && all.ends_with("proxy shop/web: ~routes/cart.shop:80 ~routes/outbound\n"), "{all}");
+    assert_eq!(world.does(&["history", "-o", "name"]), "2\n1\n");
 }

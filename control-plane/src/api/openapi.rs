@@ -189,7 +189,7 @@ fn rollback() -> Value {
         "requestBody",
         body,
     );
-    with(post, "parameters", json!([author()]))
+    with(post, "parameters", json!([dry_run(), author()]))
 }
 
 fn apply() -> Value {
@@ -207,7 +207,11 @@ fn apply() -> Value {
 
 fn changes() -> [Value; 3] {
     let message = query("message", "Why, for the history.", &json!({"type": "string", "maxLength": 250}));
-    [query("dryRun", "Only say what would happen.", &json!({"type": "boolean"})), message, author()]
+    [dry_run(), message, author()]
+}
+
+fn dry_run() -> Value {
+    query("dryRun", "Only say what would happen.", &json!({"type": "boolean"}))
 }
 
 fn author() -> Value {

@@ -60,7 +60,20 @@ fn of_localities(loads: &[Load]) -> String {
             [&name[..], &place, &[rate, failures, active], &counts, &[reporters, span(load.age_seconds)]].concat()
         })
     });
-    let head = ["CLUSTER", "REGION", "ZONE", "SUB-ZONE", "REQUESTS/S", "FAILURES/S", "ACTIVE", "ISSUED", "SUCCESSFUL", "FAILED", "REPORTERS", "AGE"];
+    let head = [
+        "CLUSTER",
+        "REGION",
+        "ZONE",
+        "SUB-ZONE",
+        "REQUESTS/S",
+        "FAILURES/S",
+        "ACTIVE",
+        "ISSUED",
+        "SUCCESSFUL",
+        "FAILED",
+        "REPORTERS",
+        "AGE",
+    ];
     table(&head, &rows.collect::<Vec<_>>())
 }
 

@@ -12,8 +12,9 @@ pub(super) fn all() -> Map<String, Value> {
     let verdict = json!({"enum": ["created", "configured", "unchanged", "deleted"]});
     let seconds = json!({"type": "number", "minimum": 0});
     let field = shape(&[("path", &text), ("problem", &text)], &[]);
-    let result = shape(&[("kind", &text), ("namespace", &text), ("name", &text), ("result", &verdict)], &[]);
     let object = json!({"type": "object"});
+    let result = [("kind", &text), ("namespace", &text), ("name", &text), ("result", &verdict)];
+    let result = shape(&result, &[("before", &object), ("after", &object)]);
     let change = [("kind", &text), ("namespace", &text), ("name", &text), ("change", &verdict)];
     let change = shape(&change, &[("before", &object), ("after", &object)]);
     let changes = array(&change);
