@@ -121,7 +121,8 @@ async fn run(settings: &Serve) -> Result<(), ServeError> {
     let objects = Objects::load(Arc::clone(&world), store.clone(), settings.config_dir.clone()).await.map_err(ServeError::Store)?;
     let proxies = Proxies::new(settings.max_proxies);
     let (stop, stopped) = watch::channel(false);
-    let push_settings = push::Settings { identifier: identifier().into(), load_interval: settings.load_interval, ..push::Settings::default() };
+    let push_settings =
+        push::Settings { identifier: identifier().into(), load_interval: settings.load_interval, ..push::Settings::default() };
     let push = Push::new(Viewer::new(Arc::clone(&world)), Arc::clone(&proxies), push_settings, stopped.clone());
     let hooks = hooks::hooks(&world, &objects, &proxies);
     let api_service = Api::new(store.clone(), tokens, hooks, api::Limits::default());

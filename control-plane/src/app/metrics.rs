@@ -70,7 +70,9 @@ fn load(proxies: &Proxies, text: &mut Text) {
     };
     by_cluster("ninon_load_requests_per_second", "Requests sent to a cluster, as all reporters say.", |load| load.total.rate);
     by_cluster("ninon_load_failures_per_second", "Those that failed.", |load| load.total.failures);
-    by_cluster("ninon_load_reporters", "How many report load of a cluster.", |load| f64::from(u32::try_from(load.total.reporters).unwrap_or(u32::MAX)));
+    by_cluster("ninon_load_reporters", "How many report load of a cluster.", |load| {
+        f64::from(u32::try_from(load.total.reporters).unwrap_or(u32::MAX))
+    });
 }
 
 /// What a label's value may not have as it is.

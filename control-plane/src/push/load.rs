@@ -92,8 +92,7 @@ fn enter(proxies: &Proxies, reporter: &str, stats: ClusterStats, (at, asked): (I
         };
         (Locality { region: locality.region, zone: locality.zone, sub_zone: locality.sub_zone }, requests)
     });
-    let report =
-        Report { at, interval: told.unwrap_or(asked), dropped: stats.total_dropped_requests, localities: localities.collect() };
+    let report = Report { at, interval: told.unwrap_or(asked), dropped: stats.total_dropped_requests, localities: localities.collect() };
     // What there is no room for is counted there.
     let _has_room = proxies.loads.report(Key { cluster: stats.cluster_name, reporter: reporter.to_owned() }, report);
 }

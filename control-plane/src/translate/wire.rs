@@ -6,7 +6,8 @@ use xds_proto::any;
 use xds_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use xds_proto::envoy::config::core::v3::socket_address::PortSpecifier;
 use xds_proto::envoy::config::core::v3::{
-    Address, AggregatedConfigSource, ApiVersion, CidrRange, ConfigSource, RuntimeFractionalPercent, SelfConfigSource, SocketAddress, address,
+    Address, AggregatedConfigSource, ApiVersion, CidrRange, ConfigSource, RuntimeFractionalPercent, SelfConfigSource, SocketAddress,
+    address,
 };
 use xds_proto::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher};
 use xds_proto::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
