@@ -124,11 +124,11 @@ pub(super) async fn rollback(
 ) -> Result<Json<Applied>, Problem> {
     let back = body::documents(&api, &headers, body).await?.one()?;
     let Back { revision, message } = serde_json::from_value(back).map_err(|error| Problem::bad(format!("the body: {error}")))?;
+    let message = if message.is_empty() { format!("rollback to revision {revision}") } else { message };
+    let by = ChangeQuery { message, author, dry_run: false }.by(role)?;
     if dry_run {
         return preview(&api, revision).await.map(Json);
     }
-    let message = if message.is_empty() { format!("rollback to revision {revision}") } else { message };
-    let by = ChangeQuery { message, author, dry_run: false }.by(role)?;
     let author = by.author.clone();
     let written = api.store.rollback(revision, by).await?;
     if let Some(made) = written.revision {
