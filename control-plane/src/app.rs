@@ -63,7 +63,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Setting(problem) => f.write_str(problem),
             Self::Folder(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Store(error) => write!(f, "the state directory: {error}"),
+            Self::Store(error) => error.fmt(f),
             Self::Listen(flag, address, error) => write!(f, "cannot listen on {address} ({flag}): {error}"),
             Self::Runtime(error) => write!(f, "the system: {error}"),
             Self::Xds(error) => write!(f, "serving xDS: {error}"),

@@ -93,6 +93,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_flag_is_in_the_documentation() {
+        let page = include_str!("../../docs/control-plane.md");
+        let command = Serve::augment_args(clap::Command::new("serve"));
+        let flags = command.get_arguments().map(|flag| {
+            let (name, variable) = (flag.get_long().unwrap_or_default(), flag.get_env().unwrap_or_default().display().to_string());
+            let value = flag.get_value_names().unwrap_or_default().first().map(ToString::to_string).unwrap_or_default();
+            format!("| `--{name} {value}` | `{variable}` |")
+        });
+        let missing: Vec<_> = flags.filter(|row| !page.contains(row)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
     fn load_is_reported_often_enough_to_be_shown() {
         assert_eq!(load_interval("1s"), Ok(Duration::from_secs(1)));
         assert!(["99ms", "31s", "", "1"].iter().all(|wrong| load_interval(wrong).is_err()));

@@ -115,6 +115,15 @@ mod tests {
     use crate::proxies::node::Locality;
 
     #[test]
+    fn every_metric_is_in_the_documentation() {
+        let page = include_str!("../../../docs/control-plane.md");
+        let text = text(&Proxies::new(1), Figures::default());
+        let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let missing: Vec<_> = families.filter(|(name, kind)| !page.contains(&format!("| `{name}` | {kind} |"))).collect();
+        assert!(missing.is_empty() && text.contains("# TYPE "), "{missing:?}");
+    }
+
+    #[test]
     fn a_name_that_a_reporter_made_up_ends_no_line() {
         let proxies = Proxies::new(1);
         let requests = Requests { issued: 30, failed: 5, ..Requests::default() };
