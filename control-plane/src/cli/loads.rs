@@ -56,7 +56,7 @@ fn of_localities(loads: &[Load]) -> String {
             let [rate, failures, active, reporters] = figures(&of.requests);
             let counts = [of.requests.issued, of.requests.successful, of.requests.failed].map(|count| count.to_string());
             let place = [&of.region, &of.zone, &of.sub_zone].map(|name| dash(name));
-            let name = vec![load.cluster.clone()];
+            let name = [load.cluster.clone()];
             [&name[..], &place, &[rate, failures, active], &counts, &[reporters, span(load.age_seconds)]].concat()
         })
     });

@@ -7,7 +7,7 @@ use crate::model::kind::Kind;
 /// Every one by its name.
 pub(super) fn all() -> Map<String, Value> {
     let text = json!({"type": "string"});
-    let number = json!({"type": "integer", "minimum": 0});
+    let number = count();
     let maybe_number = json!({"type": ["integer", "null"], "minimum": 1});
     let verdict = json!({"enum": ["created", "configured", "unchanged", "deleted"]});
     let seconds = json!({"type": "number", "minimum": 0});
@@ -43,18 +43,6 @@ pub(super) fn all() -> Map<String, Value> {
     let content = json!({"type": ["object", "null"]});
     let resource = [("type", &text), ("name", &text), ("version", &text), ("status", &became), ("content", &content)];
     let resource = shape(&resource, &[]);
-    let requests = [
-        ("issued", &number),
-        ("successful", &number),
-        ("failed", &number),
-        ("inProgress", &number),
-        ("requestsPerSecond", &seconds),
-        ("failuresPerSecond", &seconds),
-        ("reporters", &number),
-    ];
-    let localities = array(&shape(&[&[("region", &text), ("zone", &text), ("subZone", &text)][..], &requests].concat(), &[]));
-    let load = [("cluster", &text), ("dropped", &number), ("ageSeconds", &seconds), ("localities", &localities)];
-    let load = shape(&[&load[..], &requests].concat(), &[]);
     let fate = json!({"enum": ["added", "changed", "removed"]});
     let told = array(&shape(&[("type", &text), ("name", &text), ("change", &fate)], &[]));
     let told = shape(&[("id", &text), ("namespace", &text), ("changes", &told)], &[]);
@@ -67,10 +55,31 @@ pub(super) fn all() -> Map<String, Value> {
         ("Revisions", shape(&[("items", &array(&reference("Revision")))], &[])),
         ("Proxy", shape(&proxy, &[])),
         ("Proxies", shape(&[("items", &array(&reference("Proxy")))], &[])),
-        ("Loads", shape(&[("items", &array(&load))], &[])),
+        ("Loads", shape(&[("items", &array(&load()))], &[])),
         ("ProxyConfig", shape(&[("resources", &array(&resource))], &[])),
     ];
     shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
+}
+
+/// The load of a cluster.
+fn load() -> Value {
+    let (text, number, seconds) = (json!({"type": "string"}), count(), json!({"type": "number", "minimum": 0}));
+    let requests = [
+        ("issued", &number),
+        ("successful", &number),
+        ("failed", &number),
+        ("inProgress", &number),
+        ("requestsPerSecond", &seconds),
+        ("failuresPerSecond", &seconds),
+        ("reporters", &number),
+    ];
+    let localities = array(&shape(&[&[("region", &text), ("zone", &text), ("subZone", &text)][..], &requests].concat(), &[]));
+    let load = [("cluster", &text), ("dropped", &number), ("ageSeconds", &seconds), ("localities", &localities)];
+    shape(&[&load[..], &requests].concat(), &[])
+}
+
+fn count() -> Value {
+    json!({"type": "integer", "minimum": 0})
 }
 
 /// A list of a kind.

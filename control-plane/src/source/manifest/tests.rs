@@ -186,9 +186,9 @@ fn retries_have_a_number_or_a_share() {
             "apiVersion: ninon.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: a, namespace: shop}}\nspec: {{targetRef: {{name: cart}}, limits: {limits}}}\n"
         )
     };
-    let retries = |limits: &str| match read_text(&policy(limits)).unwrap().1 {
-        Object::TrafficPolicy(policy) => policy.limits.retries,
-        other => panic!("{other:?}"),
+    let retries = |limits: &str| {
+        let Object::TrafficPolicy(policy) = read_text(&policy(limits)).unwrap().1 else { panic!("a policy") };
+        policy.limits.retries
     };
     use crate::model::policy::Retries;
     assert_eq!(retries("{}"), None);
