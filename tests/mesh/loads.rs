@@ -5,41 +5,13 @@ use ninon_tests::ports;
 use serde_json::{Value, json};
 
 use crate::load::Load;
+use crate::objects::{client, service, workload};
 use crate::world::{LIMIT, Sidecar, World, until};
 
 const CLUSTER: &str = "cart.shop:80";
 
-fn cart(port: u16) -> String {
-    format!(
-        "apiVersion: v1
-kind: Service
-metadata: {{name: cart, namespace: shop}}
-spec:
-  selector: {{app: cart}}
-  ports: [{{name: http, port: 80, targetPort: http}}]
----
-apiVersion: ninon.dev/v1alpha1
-kind: Workload
-metadata: {{name: cart-1, namespace: shop, labels: {{app: cart}}}}
-spec:
-  addresses: [127.0.0.1]
-  ports: [{{name: http, port: {port}}}]
-  locality: {{region: north, zone: a}}
-"
-    )
-}
-
-fn client(name: &str, outbound: u16) -> String {
-    format!(
-        "---
-apiVersion: ninon.dev/v1alpha1
-kind: Workload
-metadata: {{name: {name}, namespace: shop}}
-spec:
-  addresses: [127.0.0.1]
-  sidecar: {{outbound: '127.0.0.1:{outbound}'}}
-"
-    )
+fn cart(protocol: &str, port: u16) -> String {
+    service("cart", protocol) + &workload("cart-1", "cart", protocol, port)
 }
 
 /// Waits for a report of the cluster that is as wanted, while something is done.
@@ -63,7 +35,7 @@ async fn what_envoys_send_is_shown_by_cluster_and_locality() {
     let server = Named::start("v1").await;
     let outbound = [ports::free(), ports::free()];
     let world = World::start().await;
-    world.write("mesh.yaml", &(cart(server.port) + &client("web-1", outbound[0]) + &client("web-2", outbound[1])));
+    world.write("mesh.yaml", &(cart("http", server.port) + &client("web-1", outbound[0]) + &client("web-2", outbound[1])));
     let _sidecars = [Sidecar::reporting(&world, "web-1").await, Sidecar::reporting(&world, "web-2").await];
     for port in outbound {
         until(port, "/", "cart", (200, "v1")).await;
@@ -93,7 +65,7 @@ async fn grpc_reports(library: Library) {
     let world = World::start().await;
     let node = json!({ "id": "grpc-1", "metadata": { "NAMESPACE": "shop" } });
     let (mut client, [first, _]) = Client::start(library, world.xds, &node);
-    world.write("cart.yaml", &cart(first));
+    world.write("cart.yaml", &cart("grpc", first));
     client.until(CLUSTER, "a service", |answer| answer == "first");
     assert_eq!(world.does(&["loads", "-o", "name"]), "", "nobody is told to report");
     world.apply("apiVersion: ninon.dev/v1alpha1\nkind: MeshConfig\nmetadata: {name: mesh}\nspec: {loadReports: true}\n");

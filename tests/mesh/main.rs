@@ -10,6 +10,8 @@ mod grpc;
 mod load;
 /// What clients report of load.
 mod loads;
+/// Objects that several tests write.
+mod objects;
 /// Random changes under load.
 mod random;
 /// Several control planes over one etcd.

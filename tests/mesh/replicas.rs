@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::load::Load;
+use crate::objects::{client, service, workload};
 use crate::world::{LIMIT, Program, Sidecar, World, until};
 
 /// Streams have 5 s to end, and clients of the API as long; nobody here needs either.
@@ -32,35 +33,7 @@ async fn etcd() -> (Process, String) {
 }
 
 fn cart(port: u16) -> String {
-    format!(
-        "apiVersion: v1
-kind: Service
-metadata: {{name: cart, namespace: shop}}
-spec:
-  selector: {{app: cart}}
-  ports: [{{name: http, port: 80, targetPort: http}}]
----
-apiVersion: ninon.dev/v1alpha1
-kind: Workload
-metadata: {{name: cart-1, namespace: shop, labels: {{app: cart}}}}
-spec:
-  addresses: [127.0.0.1]
-  ports: [{{name: http, port: {port}}}]
-"
-    )
-}
-
-fn client(name: &str, outbound: u16) -> String {
-    format!(
-        "---
-apiVersion: ninon.dev/v1alpha1
-kind: Workload
-metadata: {{name: {name}, namespace: shop}}
-spec:
-  addresses: [127.0.0.1]
-  sidecar: {{outbound: '127.0.0.1:{outbound}'}}
-"
-    )
+    service("cart", "http") + &workload("cart-1", "cart", "http", port)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

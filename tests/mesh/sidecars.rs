@@ -3,23 +3,16 @@ use ninon_tests::named::Named;
 use ninon_tests::ports;
 
 use crate::load::{Load, Tally};
+use crate::objects;
 use crate::world::{Program, Sidecar, World, until};
 
 /// Services of the shop, and workloads: `cart-v1` and `cart-v2` at these ports.
 fn services() -> String {
-    ["cart", "cart-v1", "cart-v2"].map(service).join("---\n")
-}
-
-fn service(name: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  selector: {{app: {name}}}\n  ports: [{{name: http, port: 80, targetPort: http}}]\n"
-    )
+    ["cart", "cart-v1", "cart-v2"].map(|name| objects::service(name, "http")).concat()
 }
 
 fn workload(name: &str, app: &str, port: u16) -> String {
-    format!(
-        "apiVersion: ninon.dev/v1alpha1\nkind: Workload\nmetadata: {{name: {name}, namespace: shop, labels: {{app: {app}}}}}\nspec:\n  addresses: [127.0.0.1]\n  ports: [{{name: http, port: {port}}}]\n"
-    )
+    objects::workload(name, app, "http", port)
 }
 
 /// A workload whose sidecar has a port of its own for what goes out, and leads `inbound` to the application.

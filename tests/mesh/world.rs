@@ -9,7 +9,7 @@ use std::time::Duration;
 use ninon_tests::control_plane::Dialect;
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
-use ninon_tests::{envoy, named, ports, settings};
+use ninon_tests::{envoy, named, ports, settings, sidecar};
 use serde_json::{Value, json};
 
 /// Far more than anything takes on a crowded machine.
@@ -198,13 +198,13 @@ impl Sidecar {
     /// That follows a server on a port.
     pub async fn start_at(server: u16, program: Program, dialect: Dialect, workload: &str) -> Self {
         let admin = ports::free();
-        Self::run(program, &bootstrap(server, dialect, workload, admin), admin).await
+        Self::run(program, &bootstrap(&[server], dialect, workload, admin), admin).await
     }
 
     /// Envoy, which reports the load that it puts on others.
     pub async fn reporting(world: &World, workload: &str) -> Self {
         let admin = ports::free();
-        let mut bootstrap = bootstrap(world.xds, Dialect::Delta, workload, admin);
+        let mut bootstrap = bootstrap(&[world.xds], Dialect::Delta, workload, admin);
         bootstrap["cluster_manager"]["load_stats_config"] = json!({
             "api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [{ "envoy_grpc": { "cluster_name": "ads" } }],
         });
@@ -227,51 +227,19 @@ impl Sidecar {
     /// That may follow each of several servers.
     pub async fn of_any(servers: &[u16], program: Program, workload: &str) -> Self {
         let admin = ports::free();
-        let mut bootstrap = bootstrap(servers[0], Dialect::Delta, workload, admin);
-        let endpoint = |port: &u16| json!({ "endpoint": { "address": address(*port) } });
-        bootstrap["static_resources"]["clusters"][0]["load_assignment"]["endpoints"][0]["lb_endpoints"] =
-            servers.iter().map(endpoint).collect();
-        Self::run(program, &bootstrap, admin).await
+        Self::run(program, &bootstrap(servers, Dialect::Delta, workload, admin), admin).await
     }
 
     /// The sum of its counters with such an end.
     pub async fn counter(&self, end: &str) -> u64 {
         let (_, stats) = get(self.admin, "/stats", "admin").await.unwrap();
-        let counters = stats.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| name.ends_with(end));
-        counters.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+        sidecar::sum(&stats, end)
     }
 }
 
-fn address(port: u16) -> Value {
-    json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
-}
-
-fn bootstrap(server: u16, dialect: Dialect, workload: &str, admin: u16) -> Value {
-    let options = json!({
-        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": { "http2_protocol_options": {} },
-    });
-    let back_off = json!({ "retry_back_off": { "base_interval": "0.05s", "max_interval": "0.2s" } });
-    json!({
-        "node": { "id": workload, "cluster": "tests", "metadata": { "NAMESPACE": "shop", "WORKLOAD_NAME": workload } },
-        "admin": { "address": address(admin) },
-        "dynamic_resources": {
-            "ads_config": {
-                "api_type": dialect.api_type(),
-                "transport_api_version": "V3",
-                "grpc_services": [{ "envoy_grpc": { "cluster_name": "ads", "retry_policy": back_off } }],
-            },
-            "cds_config": { "ads": {}, "resource_api_version": "V3" },
-            "lds_config": { "ads": {}, "resource_api_version": "V3" },
-        },
-        "static_resources": { "clusters": [{
-            "name": "ads",
-            "type": "STATIC",
-            "connect_timeout": "1s",
-            "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options },
-            "load_assignment": { "cluster_name": "ads", "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(server) } }] }] },
-        }] },
-    })
+fn bootstrap(servers: &[u16], dialect: Dialect, workload: &str, admin: u16) -> Value {
+    let node = json!({ "id": workload, "cluster": "tests", "metadata": { "NAMESPACE": "shop", "WORKLOAD_NAME": workload } });
+    sidecar::bootstrap(servers, dialect, &node, admin)
 }
 
 /// One request; status and body, or nothing if there was no answer.
