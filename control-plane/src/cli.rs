@@ -10,6 +10,7 @@ mod files;
 mod get;
 mod history;
 mod kinds;
+mod loads;
 mod proxies;
 mod table;
 mod validate;
@@ -40,6 +41,8 @@ pub enum Command {
     Rollback(history::Rollback),
     /// Show the proxies that are connected, and how current they are
     Proxies(proxies::ProxiesCommand),
+    /// Show the load that proxies and gRPC clients report, by the cluster that they put it on
+    Loads(loads::LoadsCommand),
     /// Check files without a server; every fault is told with its file, line and field
     Validate(validate::Validate),
     /// Print completions for a shell
@@ -162,6 +165,7 @@ pub fn run(command: &Command, program: &mut clap::Command, check: &Check, termin
         Command::History(history) => history.run(terminal),
         Command::Rollback(rollback) => rollback.run(terminal),
         Command::Proxies(proxies) => proxies.run(terminal),
+        Command::Loads(loads) => loads.run(terminal),
         Command::Validate(validate) => validate.run(check, terminal),
         Command::Completions(Completions { shell }) => {
             let mut text = Vec::new();

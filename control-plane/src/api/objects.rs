@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::api::auth::Role;
+use crate::api::files::{FromFile, Place};
 use crate::api::problem::Problem;
 use crate::api::query::{Asked, One, Target, expected, place, token};
 use crate::api::selector::Selector;
@@ -97,7 +98,8 @@ impl Api {
         Shown::Made(value)
     }
 
-    fn shown_from_file(&self, key: &Key, mut value: Value) -> Shown {
+    pub(super) fn shown_from_file(&self, key: &Key, found: &FromFile) -> Shown {
+        let mut value = found.object.clone();
         if let (Some(fields), Some(status)) = (value.as_object_mut(), (self.hooks.status)(key)) {
             fields.insert("status".to_owned(), status);
         }
@@ -106,7 +108,7 @@ impl Api {
 
     /// Refuses to change what comes from a file.
     pub(super) fn check_not_from_file(&self, key: &Key) -> Result<(), Problem> {
-        match (self.hooks.files)(()).get(key) {
+        match self.hooks.files.now().get(key) {
             None => Ok(()),
             Some(found) => {
                 let detail = format!("{key} comes from the file {}; change it there", found.file);
@@ -130,8 +132,8 @@ pub(super) async fn get(State(api): State<Arc<Api>>, target: Target, Asked(query
         Target::Collection(kind, namespace) if query.watch => watch::follow(&api, &Target::scope(kind, namespace), &query),
         Target::Collection(kind, namespace) => list(&api, kind, namespace, &query),
         Target::Object(key) => {
-            if let Some(found) = (api.hooks.files)(()).get(&key) {
-                return Ok(axum::Json(api.shown_from_file(&key, found.object.clone())).into_response());
+            if let Some(found) = api.hooks.files.now().get(&key) {
+                return Ok(axum::Json(api.shown_from_file(&key, found)).into_response());
             }
             let object = api.store.get(&key).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("{key} does not exist")))?;
             Ok(answer(StatusCode::OK, &api.shown(&key, &object), Some(object.version())))
@@ -144,17 +146,17 @@ fn list(api: &Api, kind: Kind, namespace: Option<Arc<str>>, query: &ListQuery) -
     let after = if query.r#continue.is_empty() { None } else { Some(place(&query.r#continue)?) };
     let scope = Target::scope(kind, namespace);
     let listed = api.store.list(&scope);
-    let files = (api.hooks.files)(());
+    let files = api.hooks.files.now();
     let mut found: BTreeMap<Name, Shown> = BTreeMap::new();
     let is_after = |key: &Key| after.as_ref().is_none_or(|after| key.name > *after);
-    for (key, object) in listed.objects.iter().filter(|(key, _)| is_after(key) && !files.contains_key(key)) {
+    for (key, object) in listed.objects.iter().filter(|(key, _)| is_after(key) && files.get(key).is_none()) {
         if selector.is_empty() || selector.holds(&object.value()) {
             found.insert(key.name.clone(), api.shown(key, object));
         }
     }
     for (key, from_file) in files.iter().filter(|(key, _)| scope.holds(key) && is_after(key)) {
         if selector.holds(&from_file.object) {
-            found.insert(key.name.clone(), api.shown_from_file(key, from_file.object.clone()));
+            found.insert(key.name.clone(), api.shown_from_file(key, from_file));
         }
     }
     let limit = if query.limit == 0 { usize::MAX } else { query.limit };
@@ -162,7 +164,7 @@ fn list(api: &Api, kind: Kind, namespace: Option<Arc<str>>, query: &ListQuery) -
     let items = List {
         api_version: kind.api_version(),
         kind: format!("{kind}List"),
-        metadata: ListMetadata { resource_version: listed.revision.to_string(), r#continue: more },
+        metadata: ListMetadata { resource_version: Place::new(listed.revision, &files).to_string(), r#continue: more },
         items: found.into_values().take(limit).collect(),
     };
     Ok(axum::Json(items).into_response())

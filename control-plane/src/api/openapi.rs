@@ -102,6 +102,7 @@ fn items(path: Path) -> Vec<(String, Value)> {
             );
             one(json!({"get": with(get, "parameters", json!([named("id")]))}))
         }
+        Path::Loads => one(json!({"get": operation("loads", "The load that is reported", &of("200", "By cluster and locality", "Loads"))})),
         Path::Kind => each(|_| true, |kind| (format!("/api/v1/{}", kind.plural()), json!({"get": list(kind, false)}))),
         Path::KindNamespace => each(
             |_| true,
@@ -188,7 +189,7 @@ fn rollback() -> Value {
         "requestBody",
         body,
     );
-    with(post, "parameters", json!([author()]))
+    with(post, "parameters", json!([dry_run(), author()]))
 }
 
 fn apply() -> Value {
@@ -206,7 +207,11 @@ fn apply() -> Value {
 
 fn changes() -> [Value; 3] {
     let message = query("message", "Why, for the history.", &json!({"type": "string", "maxLength": 250}));
-    [query("dryRun", "Only say what would happen.", &json!({"type": "boolean"})), message, author()]
+    [dry_run(), message, author()]
+}
+
+fn dry_run() -> Value {
+    query("dryRun", "Only say what would happen.", &json!({"type": "boolean"}))
 }
 
 fn author() -> Value {

@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, get, post};
 
 use crate::api::problem::Problem;
 use crate::api::query::Target;
-use crate::api::{Api, apply, auth, objects, openapi, proxies, revisions};
+use crate::api::{Api, apply, auth, loads, objects, openapi, proxies, revisions};
 
 /// A path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,14 @@ pub(super) enum Path {
     Proxies,
     Proxy,
     ProxyConfig,
+    Loads,
     Kind,
     KindNamespace,
     KindNamespaceName,
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -45,6 +46,7 @@ impl Path {
         Self::Proxies,
         Self::Proxy,
         Self::ProxyConfig,
+        Self::Loads,
         Self::Kind,
         Self::KindNamespace,
         Self::KindNamespaceName,
@@ -63,6 +65,7 @@ impl Path {
             Self::Proxies => "/api/v1/proxies",
             Self::Proxy => "/api/v1/proxies/{id}",
             Self::ProxyConfig => "/api/v1/proxies/{id}/config",
+            Self::Loads => "/api/v1/loads",
             Self::Kind => "/api/v1/{kind}",
             // For a kind without a namespace this is the object, `namespace` being its name.
             Self::KindNamespace => "/api/v1/{kind}/{namespace}",
@@ -83,6 +86,7 @@ impl Path {
             Self::Proxies => get(proxies::list),
             Self::Proxy => get(proxies::get),
             Self::ProxyConfig => get(proxies::config),
+            Self::Loads => get(loads::list),
             Self::Kind => get(objects::get),
             Self::KindNamespace | Self::KindNamespaceName => get(objects::get).put(objects::put).delete(objects::delete),
         }
