@@ -12,6 +12,7 @@ mod history;
 mod kinds;
 mod proxies;
 mod table;
+mod token;
 mod validate;
 
 use std::fmt;
@@ -40,6 +41,8 @@ pub enum Command {
     Rollback(history::Rollback),
     /// Show the proxies that are connected, and how current they are
     Proxies(proxies::ProxiesCommand),
+    /// Make, show and revoke the tokens by which workloads join
+    Token(token::TokenCommand),
     /// Check files without a server; every fault is told with its file, line and field
     Validate(validate::Validate),
     /// Print completions for a shell
@@ -162,6 +165,7 @@ pub fn run(command: &Command, program: &mut clap::Command, check: &Check, termin
         Command::History(history) => history.run(terminal),
         Command::Rollback(rollback) => rollback.run(terminal),
         Command::Proxies(proxies) => proxies.run(terminal),
+        Command::Token(token) => token.run(terminal),
         Command::Validate(validate) => validate.run(check, terminal),
         Command::Completions(Completions { shell }) => {
             let mut text = Vec::new();

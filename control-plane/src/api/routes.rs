@@ -7,11 +7,11 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::api::problem::Problem;
 use crate::api::query::Target;
-use crate::api::{Api, apply, auth, objects, openapi, proxies, revisions};
+use crate::api::{Api, apply, auth, objects, openapi, proxies, revisions, tokens};
 
 /// A path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,15 @@ pub(super) enum Path {
     Proxies,
     Proxy,
     ProxyConfig,
+    Tokens,
+    Token,
     Kind,
     KindNamespace,
     KindNamespaceName,
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -45,6 +47,8 @@ impl Path {
         Self::Proxies,
         Self::Proxy,
         Self::ProxyConfig,
+        Self::Tokens,
+        Self::Token,
         Self::Kind,
         Self::KindNamespace,
         Self::KindNamespaceName,
@@ -63,6 +67,8 @@ impl Path {
             Self::Proxies => "/api/v1/proxies",
             Self::Proxy => "/api/v1/proxies/{id}",
             Self::ProxyConfig => "/api/v1/proxies/{id}/config",
+            Self::Tokens => "/api/v1/tokens",
+            Self::Token => "/api/v1/tokens/{id}",
             Self::Kind => "/api/v1/{kind}",
             // For a kind without a namespace this is the object, `namespace` being its name.
             Self::KindNamespace => "/api/v1/{kind}/{namespace}",
@@ -83,6 +89,8 @@ impl Path {
             Self::Proxies => get(proxies::list),
             Self::Proxy => get(proxies::get),
             Self::ProxyConfig => get(proxies::config),
+            Self::Tokens => get(tokens::list).post(tokens::create),
+            Self::Token => delete(tokens::revoke),
             Self::Kind => get(objects::get),
             Self::KindNamespace | Self::KindNamespaceName => get(objects::get).put(objects::put).delete(objects::delete),
         }

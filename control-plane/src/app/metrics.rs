@@ -6,10 +6,12 @@ use crate::app::world::Figures;
 use crate::proxies::Proxies;
 use crate::proxies::counters::{TIMES, TypeFigures};
 use crate::proxies::status::Dialect;
+use crate::registration::book::Kept;
+use crate::registration::record::State;
 use crate::snapshot::kind::Kind;
 
 /// All of them.
-pub(super) fn text(proxies: &Proxies, world: Figures) -> String {
+pub(super) fn text(proxies: &Proxies, world: Figures, registered: &Kept) -> String {
     let figures = proxies.counters.read();
     let mut text = Text::default();
     let by_dialect = |values: [u64; 2]| [Dialect::Sotw, Dialect::Delta].map(Dialect::name).into_iter().zip(values);
@@ -47,6 +49,12 @@ pub(super) fn text(proxies: &Proxies, world: Figures) -> String {
     text.one("ninon_pushes_total", "counter", "How often the proxies' resources were made anew.", world.pushes);
     text.one("ninon_push_seconds_total", "counter", "How long that took.", world.time.as_secs_f64());
     text.one("ninon_views", "gauge", "Different sets of resources that connected proxies see.", world.views);
+    let name = "ninon_registrations";
+    text.family(name, "gauge", "Workloads that their sidecars have registered, by how far they are.");
+    for state in [State::Joining, State::Serving, State::Draining] {
+        let count = registered.values().filter(|(record, _)| record.state == state).count();
+        text.line(name, &[("state", state.as_str())], count);
+    }
     text.0
 }
 

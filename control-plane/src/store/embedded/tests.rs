@@ -18,12 +18,16 @@ use crate::store::{Scope, Store};
 mod full;
 
 /// A directory that is gone afterwards.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("ninon-store-{}-{:016x}", std::process::id(), fastrand::u64(..)));
         Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
