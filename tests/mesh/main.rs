@@ -10,6 +10,8 @@ mod grpc;
 mod load;
 /// Random changes under load.
 mod random;
+/// Sidecars that register themselves.
+mod registration;
 /// Data planes beside workloads, which follow what operators write.
 mod sidecars;
 /// What all are in: a control plane, its files, its commands.

@@ -16,15 +16,22 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 pub struct World {
     folder: Folder,
     control_plane: Option<Process>,
+    flags: Vec<String>,
     pub xds: u16,
     api: u16,
 }
 
 impl World {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With these flags of `ninon serve`, too.
+    pub async fn start_with(flags: &[&str]) -> Self {
         let folder = Folder::new();
         fs::create_dir(folder.path().join("config")).unwrap();
-        let mut world = Self { folder, control_plane: None, xds: ports::free(), api: ports::free() };
+        let flags = flags.iter().map(ToString::to_string).collect();
+        let mut world = Self { folder, control_plane: None, flags, xds: ports::free(), api: ports::free() };
         world.serve().await;
         world
     }
@@ -39,6 +46,7 @@ impl World {
             .arg("--state-dir")
             .arg(self.folder.path().join("data"));
         command.args(["--xds-address", &format!("127.0.0.1:{}", self.xds), "--api-address", &format!("127.0.0.1:{}", self.api)]);
+        command.args(&self.flags);
         self.control_plane = Some(Process::start(command, Folder::new()).unwrap());
         let ready = || async { get(self.api, "/readyz", "api").await.filter(|(status, _)| *status == 200) };
         if eventually(LIMIT, ready).await.is_none() {
@@ -145,7 +153,7 @@ impl Sidecar {
     pub async fn start_at(server: u16, program: Program, dialect: Dialect, workload: &str) -> Self {
         let (folder, admin) = (Folder::new(), ports::free());
         let path = folder.path().join("bootstrap.json");
-        fs::write(&path, bootstrap(server, dialect, workload, admin).to_string()).unwrap();
+        fs::write(&path, bootstrap(&[server], dialect, workload, admin).to_string()).unwrap();
         let command = match program {
             Program::Envoy => envoy::command(&path),
             Program::Ninon => ninon_tests::proxy::command(&path),
@@ -156,13 +164,25 @@ impl Sidecar {
     }
 }
 
-fn bootstrap(server: u16, dialect: Dialect, workload: &str, admin: u16) -> Value {
+/// What a data plane is started with; it follows the first of the servers that it reaches.
+pub fn bootstrap(servers: &[u16], dialect: Dialect, workload: &str, admin: u16) -> Value {
     let address = |port: u16| json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } });
     let options = json!({
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "explicit_http_config": { "http2_protocol_options": {} },
     });
     let back_off = json!({ "retry_back_off": { "base_interval": "0.05s", "max_interval": "0.2s" } });
+    let service = |name: &str| json!({ "envoy_grpc": { "cluster_name": name, "retry_policy": back_off } });
+    let cluster = |name: &str, port: u16| {
+        json!({
+            "name": name,
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options },
+            "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(port) } }] }] },
+        })
+    };
+    let named: Vec<_> = servers.iter().enumerate().map(|(at, port)| (format!("ads-{at}"), *port)).collect();
     json!({
         "node": { "id": workload, "cluster": "tests", "metadata": { "NAMESPACE": "shop", "WORKLOAD_NAME": workload } },
         "admin": { "address": address(admin) },
@@ -170,18 +190,12 @@ fn bootstrap(server: u16, dialect: Dialect, workload: &str, admin: u16) -> Value
             "ads_config": {
                 "api_type": dialect.api_type(),
                 "transport_api_version": "V3",
-                "grpc_services": [{ "envoy_grpc": { "cluster_name": "ads", "retry_policy": back_off } }],
+                "grpc_services": named.iter().map(|(name, _)| service(name)).collect::<Vec<_>>(),
             },
             "cds_config": { "ads": {}, "resource_api_version": "V3" },
             "lds_config": { "ads": {}, "resource_api_version": "V3" },
         },
-        "static_resources": { "clusters": [{
-            "name": "ads",
-            "type": "STATIC",
-            "connect_timeout": "1s",
-            "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options },
-            "load_assignment": { "cluster_name": "ads", "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(server) } }] }] },
-        }] },
+        "static_resources": { "clusters": named.iter().map(|(name, port)| cluster(name, *port)).collect::<Vec<_>>() },
     })
 }
 

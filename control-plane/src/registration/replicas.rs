@@ -101,3 +101,40 @@ impl Replicas {
         dead
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Limits;
+    use crate::store::embedded::tests::Folder;
+
+    #[tokio::test]
+    async fn one_is_dead_when_it_is_silent_while_this_one_can_speak() {
+        let folder = Folder::new();
+        let store = Store::embedded(folder.path(), Limits::default()).await.unwrap();
+        let replicas = Replicas::new(store, "me".to_owned());
+        let says = async |count: u32| {
+            let put = Put { shelf: Shelf::Replicas, key: "other".to_owned(), text: Some(count.to_string()), expected: None };
+            replicas.store.keep(vec![put]).await.unwrap();
+        };
+        replicas.put(Some("1".to_owned())).await.unwrap();
+        says(1).await;
+        let silent = |beats: u32| (0..beats).all(|_| replicas.listen(true).is_empty());
+        assert!(silent(SILENT), "it has just been heard");
+        says(2).await;
+        assert!(silent(SILENT));
+        // The store did not answer: it may have spoken in vain.
+        assert!(replicas.listen(false).is_empty());
+        assert!(silent(SILENT - 1));
+        assert_eq!(replicas.listen(true), ["other"]);
+        says(3).await;
+        assert!(replicas.listen(true).is_empty(), "it speaks again");
+    }
+
+    #[tokio::test]
+    async fn alone_with_a_store_only_this_one_lives() {
+        let folder = Folder::new();
+        let replicas = Replicas::new(Store::embedded(folder.path(), Limits::default()).await.unwrap(), "me".to_owned());
+        assert!(replicas.is_live("me") && !replicas.is_live("before the restart"));
+    }
+}
