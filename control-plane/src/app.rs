@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::filter::EnvFilter;
@@ -80,8 +81,12 @@ impl fmt::Display for ServeError {
 pub fn serve(settings: &Serve) -> Result<(), ServeError> {
     log(settings)?;
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
-    runtime.block_on(run(settings))
+    let runtime = |name| tokio::runtime::Builder::new_multi_thread().thread_name(name).enable_all().build().map_err(ServeError::Runtime);
+    // Thousands of streams that are all sent something must not be in the way of an operator, nor of the next change.
+    let (streams, others) = (runtime("xds")?, runtime("ninon")?);
+    let ended = others.block_on(run(settings, streams.handle()));
+    streams.shutdown_background();
+    ended
 }
 
 /// Each proxy takes one: the soft limit is raised to the hard one.
@@ -104,7 +109,7 @@ fn log(settings: &Serve) -> Result<(), ServeError> {
     .map_err(|error| wrong(&error))
 }
 
-async fn run(settings: &Serve) -> Result<(), ServeError> {
+async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     for folder in &settings.config_dir {
         // A folder that is missing at the start is most likely misspelled.
         std::fs::read_dir(folder).map(drop).map_err(|error| ServeError::Folder(folder.clone(), error))?;
@@ -116,7 +121,10 @@ async fn run(settings: &Serve) -> Result<(), ServeError> {
     };
     let store = store.map_err(ServeError::Store)?;
     let tokens = Tokens::open(&settings.state_dir).map_err(|error| ServeError::Folder(settings.state_dir.clone(), error))?;
-    let xds = listen("--xds-address", settings.xds_address)?;
+    let xds = {
+        let _entered = streams.enter();
+        listen("--xds-address", settings.xds_address)?
+    };
     let api = listen("--api-address", settings.api_address)?;
 
     let world = World::new();
@@ -133,7 +141,7 @@ async fn run(settings: &Serve) -> Result<(), ServeError> {
     let _publishes = OwnedTask::spawn(world::publish(Arc::clone(&world), settings.push_quiet, settings.push_wait));
     let _follows = OwnedTask::spawn(objects.follow());
     let registers = OwnedTask::spawn(registrar.run(stopped.clone()));
-    let xds = OwnedTask::spawn(push::serve(xds, push));
+    let xds = OwnedTask::spawn_on(streams, push::serve(xds, push));
     let mut api_stop = stopped;
     let api = OwnedTask::spawn(api::serve(api, api_service, async move {
         // That nobody can say so any more is the same.

@@ -7,6 +7,8 @@
 
 /// An answer, and its bytes.
 pub mod answer;
+/// What many streams are sent alike.
+pub mod batch;
 /// The answers of a stream, as an HTTP body.
 pub mod body;
 /// What clients were sent, for tools.
@@ -43,6 +45,7 @@ pub mod wishes;
 use std::any::Any;
 use std::fmt;
 use std::future::ready;
+use std::hash::RandomState;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -158,18 +161,29 @@ impl Default for Settings {
     }
 }
 
+/// What streams have in common, so that it is in memory once.
+#[derive(Debug, Default)]
+pub struct Common {
+    /// Names that they ask for.
+    pub lists: names::Lists,
+    /// What they are sent.
+    pub batches: batch::Batches,
+    /// Tells lists of names apart, with a key that nobody knows.
+    pub hasher: RandomState,
+}
+
 /// What all streams share.
 pub struct Push {
     directory: Box<dyn Directory>,
     proxies: Arc<Proxies>,
     settings: Settings,
-    lists: Arc<names::Lists>,
+    common: Arc<Common>,
     stop: watch::Receiver<bool>,
 }
 
 impl Push {
     /// Streams end when `stop` says so, or when its sender is gone.
     pub fn new(directory: impl Directory, proxies: Arc<Proxies>, settings: Settings, stop: watch::Receiver<bool>) -> Arc<Self> {
-        Arc::new(Self { directory: Box::new(directory), proxies, settings, lists: Arc::default(), stop })
+        Arc::new(Self { directory: Box::new(directory), proxies, settings, common: Arc::default(), stop })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// A task that stops when this is dropped.
@@ -14,6 +15,12 @@ impl<T: Send + 'static> OwnedTask<T> {
     #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     pub fn spawn(future: impl Future<Output = T> + Send + 'static) -> Self {
         Self(tokio::spawn(future))
+    }
+
+    /// Starts `future` on another runtime's threads.
+    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+    pub fn spawn_on(runtime: &Handle, future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(runtime.spawn(future))
     }
 
     /// Runs what blocks, on a thread for such.

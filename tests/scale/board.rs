@@ -77,9 +77,8 @@ impl Board {
         self.last.store(self.now(), Relaxed);
     }
 
-    /// A sidecar has acknowledged a change to a service, of which it had an earlier one; others in between it has with it.
-    pub fn arrives(&self, earlier: u32, change: u32, services: u32) {
-        let now = self.now();
+    /// A sidecar has now acknowledged a change to a service, of which it had an earlier one; others in between it has with it.
+    pub fn arrives(&self, now: u64, earlier: u32, change: u32, services: u32) {
         let mut one = change;
         while one > earlier && one >= services {
             let delay = usize::try_from(now.saturating_sub(self.sent(one)) / 1000).unwrap_or(DELAYS);
@@ -87,7 +86,9 @@ impl Board {
             one -= services;
         }
         if change >= self.awaited.load(Relaxed) {
-            self.last.fetch_max(now, Relaxed);
+            if self.last.load(Relaxed) < now {
+                self.last.fetch_max(now, Relaxed);
+            }
             self.arrived.fetch_add(1, Relaxed);
         }
     }
@@ -107,15 +108,18 @@ impl Board {
         until(limit, is_over).await.map_err(|()| format!("{} of {count} sidecars had everything in time", self.complete.load(Relaxed)))
     }
 
-    /// A quantile of all delays since the last time, in milliseconds. Forgets them.
-    pub fn delay(&self, quantile: f64) -> f64 {
+    /// Quantiles of all delays since the last time, in milliseconds. Forgets them.
+    pub fn delays<const N: usize>(&self, quantiles: [f64; N]) -> [f64; N] {
         let counts: Vec<u64> = self.delays.iter().map(|count| count.swap(0, Relaxed)).collect();
-        let mut left = counts.iter().sum::<u64>() as f64 * quantile;
-        let found = counts.iter().position(|count| {
-            left -= *count as f64;
-            left <= 0.0
-        });
-        found.map_or(f64::NAN, |at| (at + 1) as f64)
+        let all = counts.iter().sum::<u64>() as f64;
+        quantiles.map(|quantile| {
+            let mut left = all * quantile;
+            let found = counts.iter().position(|count| {
+                left -= *count as f64;
+                left <= 0.0
+            });
+            found.map_or(f64::NAN, |at| (at + 1) as f64)
+        })
     }
 
     /// Notes what a sidecar holds of a type.

@@ -24,7 +24,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use measure::{Cold, Scene};
+use measure::{Cold, Scene, Storm};
 use mesh::Mesh;
 use ninon_tests::settings;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -117,9 +117,7 @@ async fn scoped() -> Result<Vec<Figure>, String> {
     let mut figures = of_start("scoped", &scene, &cold, 3.0, 150.0);
     let (p99, _) = scene.changes(CHANGES).await?;
     figures.push(Figure::to_reach("scoped: an endpoint changes, to the last acknowledgement, p99", p99, "ms", 150.0));
-    let (delay, quiet) = scene.storm(STORM).await?;
-    figures.push(Figure::to_reach("scoped: 1000 changes a second for 10 s, staleness p99", delay, "ms", 500.0));
-    figures.push(Figure::to_reach("scoped: the same, from its end until it is quiet", quiet, "ms", 1000.0));
+    figures.extend(of_storm("scoped", &scene.storm(STORM).await?));
     scene.check()?;
     Ok(figures)
 }
@@ -128,15 +126,14 @@ async fn scoped() -> Result<Vec<Figure>, String> {
 async fn storm() -> Result<Vec<Figure>, String> {
     let (mut scene, _) = Scene::start(Mesh::open(sidecars(), SERVICES), Dialect::Delta).await?;
     let (cpu, bytes) = (scene.server.cpu(), scene.fleet.board.bytes.load(std::sync::atomic::Ordering::Relaxed));
-    let (delay, quiet) = scene.storm(STORM).await?;
+    let storm = scene.storm(STORM).await?;
     let bytes = scene.fleet.board.bytes.load(std::sync::atomic::Ordering::Relaxed) - bytes;
-    let figures = vec![
-        Figure::to_reach("all see all: 1000 changes a second for 10 s, staleness p99", delay, "ms", 500.0),
-        Figure::to_reach("all see all: the same, from its end until it is quiet", quiet, "ms", 1000.0),
+    let mut figures = of_storm("all see all", &storm);
+    figures.extend([
         Figure::shown("all see all: the same, sent", bytes as f64 / f64::from(1 << 20), "MiB"),
         Figure::shown("all see all: the same, CPU", scene.server.cpu() - cpu, "s"),
         Figure::shown("all see all: the most memory at any time", scene.server.peak(), "MiB"),
-    ];
+    ]);
     scene.check()?;
     Ok(figures)
 }
@@ -155,6 +152,15 @@ async fn addresses() -> Result<Vec<Figure>, String> {
     figures.push(Figure::shown(title("an endpoint changes, p99"), p99, "ms"));
     scene.check()?;
     Ok(figures)
+}
+
+fn of_storm(name: &str, storm: &Storm) -> Vec<Figure> {
+    vec![
+        Figure::to_reach(format!("{name}: 1000 changes a second for 10 s, staleness p99"), storm.p99, "ms", 500.0),
+        Figure::shown(format!("{name}: the same, median"), storm.median, "ms"),
+        Figure::shown(format!("{name}: a call of the API meanwhile, p99"), storm.call, "ms"),
+        Figure::to_reach(format!("{name}: from its end until it is quiet"), storm.quiet, "ms", 1000.0),
+    ]
 }
 
 fn of_start(name: &str, scene: &Scene, cold: &Cold, seconds: f64, memory: f64) -> Vec<Figure> {

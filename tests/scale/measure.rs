@@ -1,5 +1,6 @@
 //! What is measured: each on a server that has a mesh and sidecars that hold it.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -78,40 +79,25 @@ impl Scene {
             times.push(self.change().await?);
             sleep(Duration::from_millis(10)).await;
         }
-        times.sort_by(f64::total_cmp);
-        let at = (times.len() * 99).div_ceil(100).saturating_sub(1);
-        Ok((times[at], (bytes(&self.fleet.board) - before) / f64::from(streams)))
+        Ok((high(times), (bytes(&self.fleet.board) - before) / f64::from(streams)))
     }
 
-    /// A thousand changes a second: the 99th percentile of their delays, and how long after the last it was quiet; milliseconds.
-    pub async fn storm(&mut self, seconds: u32) -> Result<(f64, f64), String> {
+    /// A thousand changes a second.
+    pub async fn storm(&mut self, seconds: u32) -> Result<Storm, String> {
         let (mesh, first) = (self.mesh, self.next);
         let count = seconds * CALLS * OBJECTS;
         self.next += count;
         // Of each service the last change is awaited, of all that see it.
         self.fleet.board.expect(self.next - mesh.services.min(count));
-        self.fleet.board.delay(1.0);
-        let began = Instant::now();
-        let mut callers = JoinSet::new();
-        for at in 0..CALLERS {
-            let (mut caller, board) = (self.server.caller().await?, std::sync::Arc::clone(&self.fleet.board));
-            callers.spawn(async move {
-                for call in (at..seconds * CALLS).step_by(size(CALLERS)) {
-                    sleep_until(began + Duration::from_secs(1) * call / CALLS).await;
-                    let changes = (0..OBJECTS).map(|object| first + call * OBJECTS + object);
-                    let objects = changes.inspect(|change| board.sends(*change)).map(|change| mesh.slice(change % mesh.services, change));
-                    caller.apply(list(objects)).await?;
-                }
-                Ok::<_, String>(())
-            });
-        }
-        while let Some(done) = callers.join_next().await {
-            done.map_err(|error| error.to_string())??;
-        }
+        self.fleet.board.delays([]);
+        let callers = Callers { mesh, board: Arc::clone(&self.fleet.board), port: self.server.api, token: self.server.token()?, first };
+        // As a program of its own: thousands of sidecars are not in its way.
+        let calls = tokio::task::spawn_blocking(move || callers.run(seconds)).await.map_err(|error| error.to_string())??;
         let ended = self.fleet.board.now();
         let changed = (0..mesh.services.min(count)).map(|back| (self.next - 1 - back) % mesh.services);
         let last = self.fleet.board.all_arrived(changed.map(|service| size(mesh.seeing(service))).sum(), LIMIT).await?;
-        Ok((self.fleet.board.delay(0.99), millis(last.saturating_sub(ended))))
+        let [median, p99] = self.fleet.board.delays([0.5, 0.99]);
+        Ok(Storm { median, p99, call: high(calls), quiet: millis(last.saturating_sub(ended)) })
     }
 
     /// Sidecars that stop reading, while everything changes; the others' changes and the server's memory before and with them.
@@ -178,11 +164,74 @@ impl Scene {
 /// How often everything is changed while some do not read: more than sockets hold.
 const STUCK_ROUNDS: u32 = 4;
 
+/// Those who make a storm.
+struct Callers {
+    mesh: Mesh,
+    board: Arc<Board>,
+    port: u16,
+    token: String,
+    /// The first change's number.
+    first: u32,
+}
+
+impl Callers {
+    /// The time that each call took, in milliseconds.
+    fn run(self, seconds: u32) -> Result<Vec<f64>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let (began, this) = (Instant::now(), Arc::new(self));
+        runtime.block_on(async {
+            let mut callers = JoinSet::new();
+            for at in 0..CALLERS {
+                let this = Arc::clone(&this);
+                callers.spawn(async move { this.call(at, seconds, began).await });
+            }
+            let mut calls = Vec::new();
+            while let Some(done) = callers.join_next().await {
+                calls.extend(done.map_err(|error| error.to_string())??);
+            }
+            Ok(calls)
+        })
+    }
+
+    async fn call(&self, at: u32, seconds: u32, began: Instant) -> Result<Vec<f64>, String> {
+        let mut caller = Caller::connect(self.port, &self.token).await?;
+        let mut calls = Vec::new();
+        for call in (at..seconds * CALLS).step_by(size(CALLERS)) {
+            sleep_until(began + Duration::from_secs(1) * call / CALLS).await;
+            let changes = (0..OBJECTS).map(|object| self.first + call * OBJECTS + object);
+            let objects =
+                changes.inspect(|change| self.board.sends(*change)).map(|change| self.mesh.slice(change % self.mesh.services, change));
+            let sent = Instant::now();
+            caller.apply(list(objects)).await?;
+            calls.push(sent.elapsed().as_secs_f64() * 1000.0);
+        }
+        Ok(calls)
+    }
+}
+
+/// A thousand changes a second, in milliseconds.
+pub struct Storm {
+    /// From a change to a sidecar's acknowledgement, and the 99th percentile of that.
+    pub median: f64,
+    pub p99: f64,
+    /// A call of the API, the 99th percentile.
+    pub call: f64,
+    /// From the last change until all have it.
+    pub quiet: f64,
+}
+
 /// What sidecars that do not read do to the others.
 pub struct Stuck {
     pub before: f64,
     pub after: f64,
     pub grown: f64,
+}
+
+/// The 99th percentile.
+fn high(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    let at = (times.len() * 99).div_ceil(100).saturating_sub(1);
+    times.get(at).copied().unwrap_or(f64::NAN)
 }
 
 fn bytes(board: &Board) -> f64 {

@@ -24,7 +24,7 @@ pub struct Server {
     folder: Folder,
     /// Where it serves xDS.
     pub xds: u16,
-    api: u16,
+    pub api: u16,
 }
 
 impl Server {
@@ -66,9 +66,13 @@ impl Server {
 
     /// A connection to the API.
     pub async fn caller(&self) -> Result<Caller, String> {
+        Caller::connect(self.api, &self.token()?).await
+    }
+
+    /// What the API asks for.
+    pub fn token(&self) -> Result<String, String> {
         let token = fs::read_to_string(self.folder.path().join("data/admin-token")).map_err(|error| error.to_string())?;
-        let stream = TcpStream::connect(("127.0.0.1", self.api)).await.map_err(|error| error.to_string())?;
-        Ok(Caller { stream, token: token.trim().to_owned(), buffer: Vec::new() })
+        Ok(token.trim().to_owned())
     }
 
     /// Resident memory, in MiB.
@@ -108,6 +112,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    pub async fn connect(port: u16, token: &str) -> Result<Self, String> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| error.to_string())?;
+        Ok(Self { stream, token: token.to_owned(), buffer: Vec::new() })
+    }
+
     /// Applies objects in one call, which is answered when they are on disk.
     pub async fn apply(&mut self, objects: Value) -> Result<(), String> {
         let body = objects.to_string();

@@ -163,8 +163,9 @@ impl Sidecar {
             }
         }
         self.http2.out.shrink_to(1024);
-        for (earlier, change) in self.arrived.drain(..) {
-            self.board.arrives(earlier, change, self.mesh.services);
+        if !self.arrived.is_empty() {
+            let now = self.board.now();
+            self.arrived.drain(..).for_each(|(earlier, change)| self.board.arrives(now, earlier, change, self.mesh.services));
         }
         Ok(())
     }
@@ -320,15 +321,20 @@ impl Sidecar {
 
 /// `s-12.n-3:80` is service 12.
 fn service_of(name: &[u8]) -> Option<u32> {
-    let digits = name.strip_prefix(b"s-")?.split(|byte| *byte == b'.').next()?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    decimal(name.strip_prefix(b"s-")?)
+}
+
+/// The number that some text begins with.
+fn decimal(text: &[u8]) -> Option<u32> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(None, |number: Option<u32>, digit| Some(number.unwrap_or(0) * 10 + u32::from(digit - b'0')))
 }
 
 /// Which change an address stands for.
 fn change(address: &[u8]) -> u32 {
-    let address: Option<std::net::Ipv4Addr> = std::str::from_utf8(address).ok().and_then(|text| text.parse().ok());
-    match address.map(|address| address.octets()) {
-        Some([MARK, a, b, c]) => u32::from_be_bytes([0, a, b, c]),
+    let mut octets = address.split(|byte| *byte == b'.').map(|octet| decimal(octet).unwrap_or(0));
+    match [octets.next(), octets.next(), octets.next(), octets.next()] {
+        [Some(first), Some(a), Some(b), Some(c)] if first == u32::from(MARK) => a << 16 | b << 8 | c,
         _ => 0,
     }
 }

@@ -1,7 +1,8 @@
 //! An answer, and its bytes: written part by part, without copying it whole.
 //!
 //! A message is prefixed with its length, so that is computed first. Then small resources are gathered into chunks, and large
-//! ones are handed on as they are: what a stream holds of an answer is one chunk and references.
+//! ones are handed on as they are: what a stream holds of an answer is one chunk and references. What many streams are sent is
+//! gathered once for all of them.
 
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 use crate::proxies::status::Dialect;
+use crate::push::batch::Resources;
 use crate::snapshot::kind::Kind;
 use crate::snapshot::resource::{Resource, Version};
 
@@ -29,14 +31,14 @@ pub struct Answer {
     /// By which the client replies.
     pub nonce: u64,
     /// In this order.
-    pub resources: Vec<Arc<Resource>>,
+    pub resources: Resources,
     /// Names that do not exist. An incremental answer takes them away; one of the state of the world says so of those asked for.
     pub removed: Vec<Arc<str>>,
 }
 
 impl Default for Answer {
     fn default() -> Self {
-        let (resources, removed) = (Vec::new(), Vec::new());
+        let (resources, removed) = Default::default();
         Self { kind: Kind::Cluster, dialect: Dialect::Delta, version: Version::default(), nonce: 0, resources, removed }
     }
 }
@@ -68,9 +70,12 @@ mod field {
 #[derive(Debug)]
 pub struct Writer {
     buffer: BytesMut,
+    /// What comes after that.
     large: Option<Bytes>,
     dialect: Dialect,
-    resources: std::vec::IntoIter<Arc<Resource>>,
+    resources: Resources,
+    /// So many of them are written.
+    written: usize,
     /// Of the whole frame.
     pub len: usize,
 }
@@ -91,40 +96,68 @@ impl Writer {
         let number = if answer.dialect == Dialect::Sotw { field::SOTW_SERVER } else { field::DELTA_SERVER };
         begin(&mut head, number, text_len(field::SERVER_IDENTIFIER, server));
         text(&mut head, field::SERVER_IDENTIFIER, server);
-        let resources: usize =
-            answer.resources.iter().map(|resource| field_len(field::RESOURCES, inner_len(resource, answer.dialect))).sum();
+        let page = answer.resources.page().filter(|_| answer.dialect == Dialect::Delta).map(|page| page.bytes(gathered));
+        let resources = page.map_or_else(|| length(&answer.resources, answer.dialect), Bytes::len);
         let len = head.len() + resources;
         let mut buffer = BytesMut::with_capacity(CHUNK.min(len + 5));
         // gRPC: not compressed, and the length.
         buffer.put_u8(0);
         buffer.put_u32(u32::try_from(len).unwrap_or(u32::MAX));
         buffer.put(head);
-        Self { buffer, large: None, dialect: answer.dialect, resources: answer.resources.into_iter(), len: len + 5 }
+        let mut large = None;
+        match page {
+            Some(page) if page.len() < LARGE => buffer.put_slice(page),
+            Some(page) => large = Some(page.clone()),
+            None => {}
+        }
+        let written = if page.is_some() { answer.resources.len() } else { 0 };
+        Self { buffer, large, dialect: answer.dialect, resources: answer.resources, written, len: len + 5 }
     }
 
     /// The next bytes, if there are more.
     pub fn chunk(&mut self) -> Option<Bytes> {
-        if let Some(large) = self.large.take() {
-            return Some(large);
-        }
-        while self.buffer.len() < CHUNK
-            && let Some(resource) = self.resources.next()
+        while self.large.is_none()
+            && self.buffer.len() < CHUNK
+            && let Some(resource) = self.resources.get(self.written)
         {
-            begin(&mut self.buffer, field::RESOURCES, inner_len(&resource, self.dialect));
-            if self.dialect == Dialect::Delta {
-                text(&mut self.buffer, field::RESOURCE_NAME, &resource.name);
-                text(&mut self.buffer, field::RESOURCE_VERSION, &resource.version.to_string());
-                begin(&mut self.buffer, field::RESOURCE_CONTENT, resource.any.len());
-            }
+            self.written += 1;
+            begin_resource(&mut self.buffer, resource, self.dialect);
             if resource.any.len() >= LARGE {
                 self.large = Some(resource.any.clone());
-                break;
+            } else {
+                self.buffer.put_slice(&resource.any);
             }
-            self.buffer.put_slice(&resource.any);
+        }
+        if self.buffer.is_empty() {
+            return self.large.take();
         }
         // Taken whole: what is left of a buffer would keep all of it alive.
-        if self.buffer.is_empty() { None } else { Some(std::mem::take(&mut self.buffer).freeze()) }
+        Some(std::mem::take(&mut self.buffer).freeze())
     }
+}
+
+/// All of them in one piece, as incremental answers have them.
+fn gathered(resources: &[Arc<Resource>]) -> Bytes {
+    let mut buffer = BytesMut::with_capacity(length(resources, Dialect::Delta));
+    for resource in resources {
+        begin_resource(&mut buffer, resource, Dialect::Delta);
+        buffer.put_slice(&resource.any);
+    }
+    buffer.freeze()
+}
+
+/// What comes before its content.
+fn begin_resource(buffer: &mut BytesMut, resource: &Resource, dialect: Dialect) {
+    begin(buffer, field::RESOURCES, inner_len(resource, dialect));
+    if dialect == Dialect::Delta {
+        text(buffer, field::RESOURCE_NAME, &resource.name);
+        text(buffer, field::RESOURCE_VERSION, &resource.version.to_string());
+        begin(buffer, field::RESOURCE_CONTENT, resource.any.len());
+    }
+}
+
+fn length(resources: &[Arc<Resource>], dialect: Dialect) -> usize {
+    resources.iter().map(|resource| field_len(field::RESOURCES, inner_len(resource, dialect))).sum()
 }
 
 fn inner_len(resource: &Resource, dialect: Dialect) -> usize {
@@ -179,6 +212,8 @@ mod tests {
     use xds_proto::envoy::service::discovery::v3 as wire;
 
     use super::*;
+    use crate::push::batch::Batches;
+    use crate::snapshot::set::Set;
 
     fn bytes(mut writer: Writer) -> Vec<u8> {
         let mut all = Vec::new();
@@ -203,7 +238,7 @@ mod tests {
         let answer = Answer {
             version: Version::of(b"v"),
             nonce: 7,
-            resources: resources(),
+            resources: resources().into(),
             removed: vec!["gone".into(), "too".into()],
             ..Answer::default()
         };
@@ -220,9 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn what_many_are_sent_is_what_one_is_sent() {
+        for resources in [resources(), resources().split_off(9)] {
+            let set = Arc::new(Set::new(resources));
+            let batch = Batches::default().share((None, &set), None, usize::MAX, set.as_slice());
+            let of = |resources| bytes(Writer::new(Answer { resources, ..Answer::default() }, "me"));
+            assert_eq!(of(Resources::Page(batch, 0)), of(set.as_slice().to_vec().into()));
+        }
+    }
+
+    #[test]
     fn a_full_answer_is_what_the_generated_message_says() {
         let removed = vec!["gone".into()];
-        let answer = Answer { dialect: Dialect::Sotw, kind: Kind::Route, nonce: 8, resources: resources(), removed, ..Answer::default() };
+        let answer =
+            Answer { dialect: Dialect::Sotw, kind: Kind::Route, nonce: 8, resources: resources().into(), removed, ..Answer::default() };
         let message = wire::DiscoveryResponse::decode(bytes(Writer::new(answer, "me")).as_slice()).unwrap();
         assert_eq!((message.nonce.as_str(), message.type_url.as_str()), ("8", Kind::Route.type_url()));
         assert_eq!(message.control_plane.unwrap().identifier, "me");

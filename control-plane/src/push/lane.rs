@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::proxies::status::{Refusal, TypeStatus};
+use crate::push::batch::Resources;
 use crate::push::subscription::Subscription;
 use crate::snapshot::kind::Kind;
 use crate::snapshot::resource::Version;
@@ -16,6 +17,8 @@ use crate::snapshot::resource::Version;
 pub struct Lane {
     /// What is asked for.
     pub subscription: Subscription,
+    /// The names of its last request of the state of the world, in short.
+    pub asked: Option<u64>,
     /// It never named a resource, and so asks for all.
     pub is_silent: bool,
     /// The newest answer.
@@ -42,8 +45,22 @@ pub struct Lane {
 #[derive(Debug)]
 struct Sent {
     nonce: u64,
-    /// What it told of. An answer of the state of the world tells of everything, and names nothing here.
-    names: Vec<Arc<str>>,
+    told: Told,
+}
+
+/// What an answer told of. One of the state of the world tells of everything, and names nothing here.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// What is there.
+    pub resources: Resources,
+    /// What is not.
+    pub removed: Vec<Arc<str>>,
+}
+
+impl Told {
+    fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.resources.iter().map(|resource| &resource.name).chain(&self.removed)
+    }
 }
 
 impl Lane {
@@ -51,6 +68,7 @@ impl Lane {
     pub fn new(kind: Kind) -> Self {
         Self {
             subscription: Subscription::new(kind),
+            asked: None,
             is_silent: false,
             nonce: None,
             unacknowledged: Vec::new(),
@@ -93,10 +111,10 @@ impl Lane {
         self.unacknowledged.clear();
     }
 
-    /// An answer is on its way; `names` are what it tells of, unless that is everything.
-    pub fn sent(&mut self, nonce: u64, names: Vec<Arc<str>>, version: Version, now: Instant) {
+    /// An answer is on its way.
+    pub fn sent(&mut self, nonce: u64, told: Told, version: Version, now: Instant) {
         self.nonce = Some(nonce);
-        self.unacknowledged.push(Sent { nonce, names });
+        self.unacknowledged.push(Sent { nonce, told });
         self.waiting_since.get_or_insert(now);
         self.status.sent = Some((version, now));
     }
@@ -113,18 +131,23 @@ impl Lane {
     /// The client replied to an answer; how long ago its content came, if this was the last word on it.
     pub fn replied(&mut self, nonce: u64, refusal: Option<String>, now: Instant) -> Option<Duration> {
         let at = self.unacknowledged.iter().position(|known| known.nonce == nonce)?;
-        let Sent { names, .. } = self.unacknowledged.remove(at);
+        let Sent { told, .. } = self.unacknowledged.remove(at);
         let version = self.status.sent.map(|(version, _)| version).unwrap_or_default();
         match refusal {
             Some(message) => {
                 self.refused = true;
                 // Clients name what they refuse; where one does not, it may be anything of the answer.
-                let named: Vec<_> = names.iter().filter(|name| message.contains(name.as_ref())).cloned().collect();
-                self.in_doubt.extend(if named.is_empty() { names } else { named });
+                let named: Vec<_> = told.names().filter(|name| message.contains(name.as_ref())).cloned().collect();
+                self.in_doubt.extend(if named.is_empty() { told.names().cloned().collect() } else { named });
                 self.status.refusal = Some(Refusal { nonce, version, at: now, message });
             }
-            None if names.is_empty() => self.in_doubt.clear(),
-            None => self.in_doubt.retain(|name| !names.contains(name)),
+            None if self.in_doubt.is_empty() => {}
+            None if told.names().next().is_none() => self.in_doubt.clear(),
+            None => {
+                for name in told.names() {
+                    self.in_doubt.remove(name);
+                }
+            }
         }
         self.waiting_since = self.is_waiting().then_some(now);
         if self.is_waiting() || self.subscription.is_passing() || self.refused || !self.in_doubt.is_empty() {

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-type List = Vec<Arc<str>>;
+/// Names in their order.
+pub type List = Vec<Arc<str>>;
 
 /// Shorter lists are not worth sharing.
 const SHORT: usize = 16;
@@ -43,6 +44,11 @@ impl Names {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
         self.list.iter()
+    }
+
+    /// The list itself, which is another one after every change.
+    pub fn list(&self) -> &Arc<List> {
+        &self.list
     }
 
     /// How many there are.

@@ -129,7 +129,7 @@ impl Session {
         let joined = self.push.directory.join(&node).map_err(refused)?;
         let snapshot = Arc::clone(&joined.snapshots.borrow());
         let limits = Limits { patience: self.push.settings.patience, names: self.push.settings.names };
-        self.shared.begin(Stream::new(M::DIALECT, limits, Arc::clone(&self.push.lists), snapshot));
+        self.shared.begin(Stream::new(M::DIALECT, limits, Arc::clone(&self.push.common), snapshot));
         debug!(node = %node.id, agent = %node.user_agent_name, dialect = M::DIALECT.name(), "a stream begins");
         let connected = self.push.proxies.connect(node, joined.about.clone(), M::DIALECT, Arc::<Shared>::clone(&self.shared));
         let connected = connected.map_err(|_| Status::resource_exhausted("there are as many streams as may be"))?;

@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::proxies::status::{Dialect, Held, HeldStatus, TypeStatus};
+use crate::push::Common;
 use crate::push::answer::Answer;
-use crate::push::lane::Lane;
-use crate::push::names::Lists;
+use crate::push::lane::{Lane, Told};
 use crate::push::request::{Request, Wants};
 use crate::push::subscription::{Holding, Piece};
 use crate::push::wishes::{change, names_are};
@@ -43,7 +43,7 @@ pub struct Limits {
 pub struct Stream {
     dialect: Dialect,
     limits: Limits,
-    lists: Arc<Lists>,
+    common: Arc<Common>,
     now: Arc<Snapshot>,
     lanes: [Option<Box<Lane>>; Kind::ALL.len()],
     nonce: u64,
@@ -65,8 +65,8 @@ pub struct TooManyNames;
 
 impl Stream {
     /// A client that has asked for nothing.
-    pub fn new(dialect: Dialect, limits: Limits, lists: Arc<Lists>, now: Arc<Snapshot>) -> Self {
-        Self { dialect, limits, lists, now, lanes: Default::default(), nonce: 0, leaving_since: None }
+    pub fn new(dialect: Dialect, limits: Limits, common: Arc<Common>, now: Arc<Snapshot>) -> Self {
+        Self { dialect, limits, common, now, lanes: Default::default(), nonce: 0, leaving_since: None }
     }
 
     /// There is something newer.
@@ -95,7 +95,7 @@ impl Stream {
                 }
                 let replies = nonce.is_some_and(|nonce| lane.waits_for(nonce));
                 heard.taken = nonce.and_then(|nonce| lane.replied(nonce, refusal, now));
-                let changed = names_are(lane, first, &names, &self.now);
+                let changed = names_are(lane, first, &names, &self.now, &self.common.hasher);
                 if !first && !changed && !replies && nonce.is_some() && nonce == lane.nonce {
                     // It asks once more for what it was sent, as Envoy does for endpoints when a cluster is new.
                     lane.not_before = lane.status.sent.map(|(_, sent)| sent + AGAIN);
@@ -133,7 +133,7 @@ impl Stream {
             self.leaving_since = None;
         }
         for lane in self.lanes.iter_mut().flatten() {
-            lane.subscription.rest(&self.lists);
+            lane.subscription.rest(&self.common);
         }
     }
 
@@ -154,8 +154,8 @@ impl Stream {
             }
             lane.begin();
         }
-        let room = if self.dialect == Dialect::Sotw { usize::MAX } else { PIECE };
-        let Some(piece) = lane.subscription.piece(&self.now, room) else {
+        let room = (self.dialect == Dialect::Delta).then_some(PIECE);
+        let Some(piece) = lane.subscription.piece(&self.now, room, &self.common) else {
             lane.has_it_all(now);
             return None;
         };
@@ -184,7 +184,7 @@ impl Stream {
         match self.dialect {
             Dialect::Delta => (answer.resources, answer.removed) = (piece.resources, piece.missing),
             Dialect::Sotw if kind.is_listed_whole() => {
-                answer.resources = lane.subscription.whole();
+                answer.resources = lane.subscription.whole().into();
                 answer.removed = lane.subscription.missing();
                 if !lane.subscription.is_wildcard() || lane.subscription.leaving().next().is_some() {
                     answer.version = Version::of_all(answer.resources.iter().map(|resource| (resource.name.as_ref(), resource.version)));
@@ -204,14 +204,14 @@ impl Stream {
         self.nonce += 1;
         answer.nonce = self.nonce;
         if let Some(Some(lane)) = self.lanes.get_mut(answer.kind.index()) {
-            let names = match self.dialect {
-                Dialect::Delta => answer.resources.iter().map(|resource| &resource.name).chain(&answer.removed).cloned().collect(),
+            let told = match self.dialect {
+                Dialect::Delta => Told { resources: answer.resources.clone(), removed: answer.removed.clone() },
                 Dialect::Sotw => {
                     lane.supersede();
-                    Vec::new()
+                    Told::default()
                 }
             };
-            lane.sent(answer.nonce, names, answer.version, now);
+            lane.sent(answer.nonce, told, answer.version, now);
         }
     }
 

@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::push::names::{Lists, Names};
+use crate::push::Common;
+use crate::push::batch::Resources;
+use crate::push::names::Names;
 use crate::push::pass::Pass;
 use crate::snapshot::Snapshot;
 use crate::snapshot::kind::Kind;
@@ -69,7 +71,7 @@ pub struct Holding {
 #[derive(Debug, Default)]
 pub struct Piece {
     /// What is new to the client.
-    pub resources: Vec<Arc<Resource>>,
+    pub resources: Resources,
     /// What was asked for and does not exist.
     pub missing: Vec<Arc<str>>,
     /// Whether it is to be sent even if it is empty.
@@ -208,8 +210,8 @@ impl Subscription {
     }
 
     /// Nothing is going on: shares what can be shared with other streams.
-    pub fn rest(&mut self, lists: &Lists) {
-        self.names.settle(lists);
+    pub fn rest(&mut self, common: &Common) {
+        self.names.settle(&common.lists);
     }
 
     /// Refers to the newest snapshot where it says the same, so that no older one is kept for it.
@@ -229,32 +231,43 @@ impl Subscription {
         self.asked || self.owed || !self.base.shares(self.kind, now)
     }
 
-    /// The next piece of a pass, which is begun if there is none: about as many bytes as there is room for. `None` when it is over.
-    pub fn piece(&mut self, now: &Arc<Snapshot>, room: usize) -> Option<Piece> {
+    /// The next piece of a pass, which is begun if there is none: about as many bytes as there is room for, or else everything.
+    /// `None` when there is nothing to send.
+    pub fn piece(&mut self, now: &Arc<Snapshot>, room: Option<usize>, common: &Common) -> Option<Piece> {
         if self.pass.is_none() && !self.needs_pass(now) {
             return None;
         }
-        let mut pass = self.pass.take().unwrap_or_else(|| self.begin(now));
+        let mut pass = self.pass.take().unwrap_or_else(|| self.begin(now, room, common));
         let mut piece = Piece::default();
-        let mut taken = 0;
-        while taken < room {
-            let Some(resource) = self.step(&mut pass, &mut piece) else {
-                self.end(pass);
-                piece.owed = std::mem::take(&mut self.owed);
-                return (!piece.is_nothing()).then_some(piece);
-            };
+        let (mut own, mut taken) = (Vec::new(), 0);
+        while room.is_none_or(|room| taken < room) {
+            let Some(resource) = self.step(&mut pass, &mut piece) else { break };
             taken += resource.any.len() + resource.name.len();
-            piece.resources.push(resource);
+            own.push(resource);
         }
-        self.pass = Some(pass);
-        // Something was said, so nothing is owed.
-        self.owed = false;
-        Some(piece)
+        // What is gathered for this client and what is sent to many are two answers.
+        let page = if own.is_empty() { pass.page() } else { None };
+        piece.resources = page.unwrap_or_else(|| own.into());
+        if pass.is_over() {
+            self.end(pass);
+        } else {
+            self.pass = Some(pass);
+        }
+        piece.owed = std::mem::take(&mut self.owed);
+        (!piece.is_nothing()).then_some(piece)
     }
 
-    fn begin(&mut self, now: &Arc<Snapshot>) -> Pass {
+    fn begin(&mut self, now: &Arc<Snapshot>, room: Option<usize>, common: &Common) -> Pass {
         self.asked = false;
-        Pass::new(self.kind, &self.base, now, self.except.keys().rev().cloned().collect())
+        let mut pass = Pass::new(self.kind, &self.base, now, self.except.keys().rev().cloned().collect());
+        if let Some(room) = room
+            && pass.asked.is_empty()
+        {
+            self.names.settle(&common.lists);
+            let names = (!self.wildcard).then_some(&self.names);
+            pass.share(self.kind, &self.base, names, room, &common.batches);
+        }
+        pass
     }
 
     /// The next resource to send.

@@ -1,12 +1,19 @@
 //! What a request says that its client wants, entered into the subscription.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher as _, RandomState};
 
 use crate::push::lane::Lane;
 use crate::snapshot::Snapshot;
 
 /// State of the world: these are all names from now on. Whether that is a change.
-pub fn names_are(lane: &mut Lane, first: bool, names: &[String], now: &Snapshot) -> bool {
+pub fn names_are(lane: &mut Lane, first: bool, names: &[String], now: &Snapshot, hasher: &RandomState) -> bool {
+    // Every acknowledgement lists all names again.
+    let asked = Some(hasher.hash_one(names));
+    if !first && lane.asked == asked {
+        return false;
+    }
+    lane.asked = asked;
     let subscription = &mut lane.subscription;
     let wanted: BTreeSet<&str> = names.iter().map(String::as_str).filter(|name| *name != "*").collect();
     // Without names it means all, unless it had names before: then it wants none any more.

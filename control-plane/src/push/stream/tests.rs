@@ -15,6 +15,9 @@ use crate::snapshot::set::Set;
 
 const LIMITS: Limits = Limits { patience: Duration::from_secs(2), names: 1000 };
 
+/// As many as are sent to all streams alike, in the second layer.
+const MANY: [&str; 9] = ["n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8"];
+
 /// Type, name, content.
 type Content = BTreeMap<(usize, String), u8>;
 
@@ -138,7 +141,7 @@ impl Client {
         let wants = self.wants.get(&index).cloned().unwrap_or_default();
         let wanted = |name: &str| wants.contains("*") || wants.contains(name);
         let mut words = Vec::new();
-        for resource in &answer.resources {
+        for resource in answer.resources.iter() {
             words.push(format!("+{}", resource.name));
             if wanted(&resource.name) {
                 self.has.insert((index, resource.name.to_string()), resource.version);
@@ -476,6 +479,7 @@ fn the_time_to_an_acknowledgement_is_that_from_the_first_snapshot_with_the_chang
 enum Event {
     Want(usize, Vec<&'static str>),
     Content(usize, &'static str, Option<u8>),
+    Many(usize, Option<u8>),
     Publish,
     Read,
     Reply,
@@ -486,8 +490,15 @@ enum Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let name = || prop::sample::select(vec!["a", "b", "n", "o"]);
-    let names = prop_oneof![3 => prop::collection::vec(name(), 0..4), 1 => Just(vec!["*"]), 1 => name().prop_map(|name| vec!["*", name])];
+    let names = prop_oneof![
+        3 => prop::collection::vec(name(), 0..4),
+        1 => Just(vec!["*"]),
+        1 => name().prop_map(|name| vec!["*", name]),
+        1 => Just(MANY.to_vec()),
+        1 => name().prop_map(|name| [&MANY[..7], &[name]].concat()),
+    ];
     let event = prop_oneof![
+        2 => (0..5usize, prop::option::weighted(0.8, 0..3u8)).prop_map(|(kind, content)| Event::Many(kind, content)),
         3 => (0..5usize, names).prop_map(|(kind, names)| Event::Want(kind, names)),
         6 => (0..5usize, name(), prop::option::weighted(0.7, 0..3u8)).prop_map(|(kind, name, content)| Event::Content(kind, name, content)),
         4 => Just(Event::Publish),
@@ -508,6 +519,8 @@ fn after(dialect: Dialect, events: Vec<Event>) -> Result<(), TestCaseError> {
             Event::Want(kind, names) => client.want(Kind::ALL[kind], &names),
             Event::Content(kind, name, Some(to)) => drop(content.insert((kind, name.to_owned()), to)),
             Event::Content(kind, name, None) => drop(content.remove(&(kind, name.to_owned()))),
+            Event::Many(kind, Some(to)) => content.extend(MANY.map(|name| ((kind, name.to_owned()), to))),
+            Event::Many(kind, None) => content.retain(|(of, name), _| *of != kind || !MANY.contains(&name.as_str())),
             Event::Publish => client.snapshot(&content),
             Event::Read => drop(client.read()),
             Event::Reply => drop(client.reply(None)),
