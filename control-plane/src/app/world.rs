@@ -7,8 +7,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::app::conditions::Conditions;
-use crate::model::mesh::{Mesh, Object};
 use crate::model::kind::Kind;
+use crate::model::mesh::{Mesh, Object};
 use crate::model::name::{Key, Name};
 use crate::model::workload::Workload;
 use crate::snapshot::Snapshot;

@@ -219,7 +219,8 @@ async fn tokens_are_made_shown_once_listed_and_revoked() {
     let (ending, token, _) = api.run(&["token", "create", "--namespace", "shop"]);
     assert_eq!(ending, Ending::Done);
     let id = token.trim().strip_prefix("ninon-join-").and_then(|rest| rest.split_once('.')).unwrap().0.to_owned();
-    let other = api.run(&["token", "create", "-n", "shop", "--service-account", "web", "--workload", "web-1", "--uses", "3", "-o", "json"]).1;
+    let other =
+        api.run(&["token", "create", "-n", "shop", "--service-account", "web", "--workload", "web-1", "--uses", "3", "-o", "json"]).1;
     let other: Value = serde_json::from_str(&other).unwrap();
     assert_eq!((&other["serviceAccount"], &other["workload"], &other["uses"]), (&"web".into(), &"web-1".into(), &3.into()));
     let (_, list, _) = api.run(&["token", "list"]);

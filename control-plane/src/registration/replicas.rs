@@ -74,8 +74,8 @@ impl Replicas {
             }
         }
         // Its sidecars are waited for from now on.
-        if let Err(error) = self.put(None).await {
-            tracing::warn!(%error, "other control planes cannot be told that this one ends");
+        if !tokio::time::timeout(BEAT, self.put(None)).await.is_ok_and(|told| told.is_ok()) {
+            tracing::warn!("other control planes cannot be told that this one ends; they will find out");
         }
     }
 

@@ -11,8 +11,8 @@ use redb::{Database, DatabaseError, Durability, ReadableDatabase as _, ReadableT
 
 use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
-use crate::store::error::StoreError;
 use crate::store::embedded::FIRST;
+use crate::store::error::StoreError;
 use crate::store::object::Object;
 use crate::store::records::{Kept, Shelf, Wrote};
 use crate::store::revision::Revision;

@@ -407,7 +407,8 @@ async fn records_are_compared_kept_and_have_no_history() {
         assert_eq!(store.keep(vec![record("c", Some("1"), None)]).await, Err(StoreError::Closed));
     }
     let store = open(&folder).await;
-    let kept: Vec<_> = store.records().list(Shelf::Tokens).into_iter().map(|(key, kept)| (key.to_string(), kept.text.to_string())).collect();
+    let kept: Vec<_> =
+        store.records().list(Shelf::Tokens).into_iter().map(|(key, kept)| (key.to_string(), kept.text.to_string())).collect();
     assert_eq!(kept, [("a".to_owned(), "3".to_owned())]);
 }
 
