@@ -18,7 +18,6 @@ impl<T: Send + 'static> OwnedTask<T> {
     }
 
     /// Starts `future` on another runtime's threads.
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     pub fn spawn_on(runtime: &Handle, future: impl Future<Output = T> + Send + 'static) -> Self {
         Self(runtime.spawn(future))
     }

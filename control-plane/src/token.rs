@@ -183,7 +183,7 @@ impl Tokens {
     /// There are too many, there is no randomness, or the store refuses.
     pub async fn create(&self, wish: Wish) -> Result<(Token, String), StoreError> {
         if self.0.records().count(Shelf::Tokens) >= MOST {
-            return Err(StoreError::TooLarge(format!("there are {MOST} tokens; revoke some")));
+            return Err(StoreError::Full("tokens"));
         }
         let written = Written::random().ok_or_else(|| StoreError::Disk("the system has no randomness".to_owned()))?;
         // Kept to the second.

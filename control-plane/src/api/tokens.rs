@@ -16,7 +16,6 @@ use crate::api::problem::Problem;
 use crate::api::{Api, body};
 use crate::model::fault::Fault;
 use crate::source::manifest;
-use crate::store::error::StoreError;
 use crate::token::{LONGEST, MOST_USES, Token, Wish};
 
 /// A day: time enough to start what is to join, and no more.
@@ -110,11 +109,7 @@ pub(super) async fn create(
     let asked = body::documents(&api, &headers, body).await?.one()?;
     let asked: Asked = serde_json::from_value(asked).map_err(|error| Problem::bad(format!("the body: {error}")))?;
     let wish = wish(asked).map_err(|faults| Problem::invalid("the token", &faults))?;
-    let made = api.joining.create(wish).await.map_err(|error| match error {
-        StoreError::TooLarge(problem) => Problem::new(StatusCode::CONFLICT, problem),
-        error => error.into(),
-    });
-    let (token, shown) = made?;
+    let (token, shown) = api.joining.create(wish).await?;
     tracing::info!(id = token.id, namespace = token.namespace, account = token.service_account, "a token was made");
     let body = Json(ShownToken::of(token, Some(shown)));
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], body).into_response())

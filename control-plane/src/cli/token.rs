@@ -112,10 +112,10 @@ impl List {
             return whole(answer, self.output, terminal);
         }
         let ShownTokens { items } = answer.read()?;
-        match self.output {
-            Output::Name => items.iter().try_for_each(|token| writeln!(terminal.out, "{}", token.id))?,
-            _ if items.is_empty() => writeln!(terminal.err, "there are no tokens")?,
-            _ => write!(terminal.out, "{}", shown(&items, self.output == Output::Wide))?,
+        match (self.output, items.as_slice()) {
+            (Output::Name, items) => items.iter().try_for_each(|token| writeln!(terminal.out, "{}", token.id))?,
+            (_, []) => writeln!(terminal.err, "there are no tokens")?,
+            (output, items) => write!(terminal.out, "{}", shown(items, output == Output::Wide))?,
         }
         Ok(Ending::Done)
     }

@@ -12,17 +12,20 @@ const LIMIT: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(20);
 
+/// What the mesh was told, in order.
+type Changes = Vec<(Name, Option<Condition>)>;
+
 /// A registrar that runs.
 struct Running {
     registrar: Arc<Registrar>,
-    told: Arc<Mutex<Vec<(Name, Option<Condition>)>>>,
+    told: Arc<Mutex<Changes>>,
     _stop: watch::Sender<bool>,
     _task: OwnedTask,
 }
 
 async fn running(folder: &Folder, times: Times) -> Running {
     let store = Store::embedded(folder.path(), Limits::default()).await.unwrap();
-    let told: Arc<Mutex<Vec<_>>> = Arc::default();
+    let told: Arc<Mutex<Changes>> = Arc::default();
     let hear = Arc::clone(&told);
     let tell = move |changes: Vec<(Name, Option<Workload>)>| {
         let changes = changes.into_iter().map(|(name, workload)| (name, workload.map(|workload| workload.condition)));
