@@ -32,7 +32,7 @@ pub struct Serve {
     /// ... or when the first has waited so long
     #[arg(long, value_name = "DURATION", env = "NINON_PUSH_WAIT", default_value = "200ms", value_parser = humantime::parse_duration)]
     pub push_wait: Duration,
-    /// Proxies that may be connected at a time
+    /// Proxies that may be connected at a time, and workloads that may be registered
     #[arg(long, value_name = "N", env = "NINON_MAX_PROXIES", default_value_t = 10_000)]
     pub max_proxies: usize,
     /// How long the endpoint of a sidecar that registered itself and whose connection is gone stays as it is: one that comes back in

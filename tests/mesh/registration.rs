@@ -19,8 +19,8 @@ mod refused;
 /// Control planes that share a store.
 mod replicas;
 
-/// Short times, so that all of them pass in a test.
-const TIMES: [&str; 6] = ["--registration-grace", "1s", "--registration-drain", "1s", "--registration-orphan-grace", "8s"];
+/// Short enough that all of them pass in a test, long enough that each is seen on a crowded machine.
+const TIMES: [&str; 6] = ["--registration-grace", "3s", "--registration-drain", "3s", "--registration-orphan-grace", "8s"];
 
 const SERVICE: &str = "apiVersion: v1
 kind: Service
