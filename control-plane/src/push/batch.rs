@@ -162,7 +162,7 @@ mod tests {
         let (batches, to) = (Batches::default(), set(&["a", "b"]));
         let some = names(&["b", "x"]);
         let first = batches.share((None, &to), Some(&some), 1000, to.as_slice());
-        assert!(Arc::ptr_eq(&first, &batches.share((None, &to), Some(&some.clone()), 1000, to.as_slice())));
+        assert!(Arc::ptr_eq(&first, &batches.share((None, &to), Some(&some), 1000, to.as_slice())));
         assert_eq!(named(&first), [["b"]]);
         let all = batches.share((None, &to), None, 1000, to.as_slice());
         assert_eq!(named(&all), [["a", "b"]]);
