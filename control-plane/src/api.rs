@@ -12,6 +12,10 @@ pub mod auth;
 mod body;
 /// Connections.
 mod connection;
+/// Objects that come from files.
+pub mod files;
+/// Load that is reported.
+pub mod loads;
 /// One object, and lists of them.
 mod objects;
 /// The API's description of itself.
@@ -47,6 +51,7 @@ use crate::model::name::Key;
 use crate::store::{Scope, Store};
 use crate::token;
 use auth::Tokens;
+use files::Files;
 use proxies::Proxy;
 
 pub use connection::serve;
@@ -87,15 +92,6 @@ impl Default for Limits {
     }
 }
 
-/// An object that comes from a file: the API shows it and does not change it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FromFile {
-    /// The file.
-    pub file: String,
-    /// The object.
-    pub object: Value,
-}
-
 /// A question to somebody else.
 type Hook<I, O> = Box<dyn Fn(I) -> O + Send + Sync>;
 /// What is wrong with an object.
@@ -110,15 +106,17 @@ pub struct Hooks {
     /// The `status` of an object, when there is one.
     pub status: Status,
     /// The objects that come from files.
-    pub files: Hook<(), Arc<BTreeMap<Key, FromFile>>>,
+    pub files: Arc<Files>,
     /// The workloads that sidecars have registered; an object of the same name counts over one.
     pub registered: Hook<Scope, BTreeMap<Key, Value>>,
     /// The proxies that are connected.
     pub proxies: Hook<(), Vec<Proxy>>,
     /// What a proxy was sent, by its id.
     pub config: Hook<String, Option<Vec<proxies::Resource>>>,
-    /// What proxies would be told if these objects were as written.
-    pub preview: Hook<Vec<(Key, Value)>, Vec<apply::ProxyChange>>,
+    /// The load that is reported.
+    pub loads: Hook<(), Vec<loads::Load>>,
+    /// What proxies would be told if these objects were as written, or not there.
+    pub preview: Hook<Vec<(Key, Option<Value>)>, Vec<apply::ProxyChange>>,
     /// Why this is not ready to serve.
     pub ready: Hook<(), Result<(), String>>,
     /// Metrics in Prometheus' text form.
@@ -133,10 +131,11 @@ impl Default for Hooks {
         Self {
             validate: Box::new(|_| Ok(())),
             status: Box::new(|_| None),
-            files: Box::new(|()| Arc::default()),
+            files: Arc::default(),
             registered: Box::new(|_| BTreeMap::new()),
             proxies: Box::new(|()| Vec::new()),
             config: Box::new(|_| None),
+            loads: Box::new(|()| Vec::new()),
             preview: Box::new(|_| Vec::new()),
             ready: Box::new(|()| Ok(())),
             metrics: Box::new(|()| String::new()),

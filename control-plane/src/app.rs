@@ -2,6 +2,8 @@
 
 /// Conditions of routes.
 mod conditions;
+/// Memory that is not needed any more.
+mod heap;
 /// What the API is told.
 mod hooks;
 /// Metrics as text.
@@ -66,7 +68,7 @@ impl fmt::Display for ServeError {
         match self {
             Self::Setting(problem) => f.write_str(problem),
             Self::Folder(path, error) => write!(f, "{}: {error}", path.display()),
-            Self::Store(error) => write!(f, "the state directory: {error}"),
+            Self::Store(error) => error.fmt(f),
             Self::Listen(flag, address, error) => write!(f, "cannot listen on {address} ({flag}): {error}"),
             Self::Runtime(error) => write!(f, "the system: {error}"),
             Self::Xds(error) => write!(f, "serving xDS: {error}"),
@@ -132,7 +134,8 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     let objects = Objects::load(Arc::clone(&world), store.clone(), settings.config_dir.clone()).await.map_err(ServeError::Store)?;
     let proxies = Proxies::new(settings.max_proxies);
     let (stop, stopped) = watch::channel(false);
-    let push_settings = push::Settings { identifier: identifier().into(), ..push::Settings::default() };
+    let push_settings =
+        push::Settings { identifier: identifier().into(), load_interval: settings.load_interval, ..push::Settings::default() };
     let push = Push::new(Viewer::new(Arc::clone(&world), Arc::clone(&registrar)), Arc::clone(&proxies), push_settings, stopped.clone());
     let hooks = hooks::hooks(&world, &objects, &proxies, &registrar);
     let api_service = Api::new(store.clone(), tokens, hooks, api::Limits::default());
@@ -141,6 +144,7 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     let _publishes = OwnedTask::spawn(world::publish(Arc::clone(&world), settings.push_quiet, settings.push_wait));
     let _follows = OwnedTask::spawn(objects.follow());
     let registers = OwnedTask::spawn(registrar.run(stopped.clone()));
+    let _gives_back = OwnedTask::spawn(heap::give_back(Arc::clone(&proxies)));
     let xds = OwnedTask::spawn_on(streams, push::serve(xds, push));
     let mut api_stop = stopped;
     let api = OwnedTask::spawn(api::serve(api, api_service, async move {

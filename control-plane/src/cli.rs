@@ -10,6 +10,7 @@ mod files;
 mod get;
 mod history;
 mod kinds;
+mod loads;
 mod proxies;
 mod table;
 mod token;
@@ -43,6 +44,8 @@ pub enum Command {
     Proxies(proxies::ProxiesCommand),
     /// Make, show and revoke the tokens by which workloads join
     Token(token::TokenCommand),
+    /// Show the load that proxies and gRPC clients report, by the cluster that they put it on
+    Loads(loads::LoadsCommand),
     /// Check files without a server; every fault is told with its file, line and field
     Validate(validate::Validate),
     /// Print completions for a shell
@@ -166,6 +169,7 @@ pub fn run(command: &Command, program: &mut clap::Command, check: &Check, termin
         Command::Rollback(rollback) => rollback.run(terminal),
         Command::Proxies(proxies) => proxies.run(terminal),
         Command::Token(token) => token.run(terminal),
+        Command::Loads(loads) => loads.run(terminal),
         Command::Validate(validate) => validate.run(check, terminal),
         Command::Completions(Completions { shell }) => {
             let mut text = Vec::new();

@@ -141,6 +141,8 @@ pub struct Settings {
     pub pong: Duration,
     /// How long streams have to end when all are told to.
     pub farewell: Duration,
+    /// How often clients report load.
+    pub load_interval: Duration,
 }
 
 impl Default for Settings {
@@ -157,6 +159,8 @@ impl Default for Settings {
             ping: Duration::from_secs(30),
             pong: Duration::from_secs(20),
             farewell: Duration::from_secs(5),
+            // Often enough to show a trend; as other meshes ask for.
+            load_interval: Duration::from_secs(10),
         }
     }
 }

@@ -45,12 +45,22 @@ pub struct Serve {
     /// Instead of the first, after a restart of the control plane, or the death of another one that had it: proxies come back within 30 s
     #[arg(long, value_name = "DURATION", env = "NINON_REGISTRATION_ORPHAN_GRACE", default_value = "45s", value_parser = humantime::parse_duration)]
     pub registration_orphan_grace: Duration,
+    /// How often proxies and gRPC clients that report load do so, 100ms to 30s
+    #[arg(long, value_name = "DURATION", env = "NINON_LOAD_INTERVAL", default_value = "10s", value_parser = load_interval)]
+    pub load_interval: Duration,
     /// How much is told on standard error: trace, debug, info, warn, error, off
     #[arg(short, long, value_name = "LEVEL", env = "NINON_LOG_LEVEL", default_value = "info")]
     pub log_level: String,
     /// How it is told
     #[arg(long, value_name = "FORMAT", env = "NINON_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// What is older than a minute is not shown: some reports are to come in that time.
+fn load_interval(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let is_sensible = (Duration::from_millis(100)..=Duration::from_secs(30)).contains(&interval);
+    is_sensible.then_some(interval).ok_or_else(|| "must be 100ms to 30s".to_owned())
 }
 
 /// How the log is written.
@@ -91,6 +101,25 @@ impl FromStr for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_flag_is_in_the_documentation() {
+        let page = include_str!("../../docs/control-plane.md");
+        let command = Serve::augment_args(clap::Command::new("serve"));
+        let flags = command.get_arguments().map(|flag| {
+            let (name, variable) = (flag.get_long().unwrap_or_default(), flag.get_env().unwrap_or_default().display().to_string());
+            let value = flag.get_value_names().unwrap_or_default().first().map(ToString::to_string).unwrap_or_default();
+            format!("| `--{name} {value}` | `{variable}` |")
+        });
+        let missing: Vec<_> = flags.filter(|row| !page.contains(row)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn load_is_reported_often_enough_to_be_shown() {
+        assert_eq!(load_interval("1s"), Ok(Duration::from_secs(1)));
+        assert!(["99ms", "31s", "", "1"].iter().all(|wrong| load_interval(wrong).is_err()));
+    }
 
     #[test]
     fn objects_live_in_a_file_or_in_etcd() {

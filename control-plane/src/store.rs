@@ -174,6 +174,14 @@ impl Store {
         matches!(self, Self::Etcd(_))
     }
 
+    /// What [`rollback`](Self::rollback) would do.
+    pub async fn preview_rollback(&self, to: u64) -> Result<Written, StoreError> {
+        match self {
+            Self::Embedded(home) => home.preview_rollback(to).await,
+            Self::Etcd(home) => home.preview_rollback(to).await,
+        }
+    }
+
     /// Follows what happens after revision `since`.
     pub fn watch(&self, since: u64) -> Watch {
         self.replica().watch(since)

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ninon_control_plane::api::auth::{ADMIN_FILE, Tokens};
+use ninon_control_plane::api::loads::{Load, Locality};
 use ninon_control_plane::api::proxies::{Proxy, ProxyType, Refusal};
 use ninon_control_plane::api::{Api, Hooks, Limits, serve};
 use ninon_control_plane::source::manifest;
@@ -54,6 +55,7 @@ async fn start(folder: &Path, serving: &mut JoinSet<()>) -> (SocketAddr, String)
         validate: Box::new(|object| manifest::read(object).map(drop)),
         schema: Box::new(manifest::schema),
         proxies: Box::new(|()| vec![proxy()]),
+        loads: Box::new(|()| vec![Load { localities: vec![Locality::default()], ..Load::default() }]),
         ..Hooks::default()
     };
     // A watch is to end, or the run does not.

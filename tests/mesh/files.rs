@@ -8,6 +8,33 @@ use crate::world::World;
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_shows_what_files_and_what_operators_change() {
+    let world = World::start().await;
+    let service =
+        |port| format!("{{apiVersion: v1, kind: Service, metadata: {{name: a, namespace: shop}}, spec: {{ports: [{{port: {port}}}]}}}}");
+    world.apply(&service(80));
+    let mut watch = world.watch(&["get", "service", "-n", "shop", "-w", "-o", "wide"]);
+    let mut next = |wanted: [&str; 2]| {
+        let line = watch.next();
+        assert!(wanted.iter().all(|word| line.contains(word)), "{wanted:?}: {line}");
+    };
+    next(["NAME", "PORT"]);
+    next(["a ", "80"]);
+    world.apply(&service(81));
+    next(["81", "modified"]);
+    world.write("a.yaml", &service(82));
+    next(["82", "modified"]);
+    world.write("a.yaml", &service(83));
+    next(["83", "modified"]);
+    std::fs::remove_file(world.path("config/a.yaml")).unwrap();
+    next(["81", "modified"]);
+    world.does(&["delete", "service", "a", "-n", "shop"]);
+    next(["81", "deleted"]);
+    world.write("a.yaml", &service(84));
+    next(["84", "added"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_written_as_soon_as_the_control_plane_is_ready_is_not_missed() {
     for _ in 0..10 {
         let world = World::start().await;

@@ -2,20 +2,17 @@ use ninon_tests::grpc::{Client, Library};
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::objects;
 use crate::world::{LIMIT, World};
 
 const TARGET: &str = "echo.shop:80";
 
 fn service(name: &str) -> String {
-    format!(
-        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  selector: {{app: {name}}}\n  ports: [{{name: grpc, port: 80, targetPort: grpc}}]\n"
-    )
+    objects::service(name, "grpc")
 }
 
 fn workload(name: &str, app: &str, port: u16) -> String {
-    format!(
-        "---\napiVersion: ninon.dev/v1alpha1\nkind: Workload\nmetadata: {{name: {name}, namespace: shop, labels: {{app: {app}}}}}\nspec:\n  addresses: [127.0.0.1]\n  ports: [{{name: grpc, port: {port}}}]\n"
-    )
+    objects::workload(name, app, "grpc", port)
 }
 
 fn route(method: &str, backend: &str) -> String {

@@ -8,10 +8,16 @@ mod files;
 mod grpc;
 /// Requests all the time, and what became of each.
 mod load;
+/// What clients report of load.
+mod loads;
+/// Objects that several tests write.
+mod objects;
 /// Random changes under load.
 mod random;
 /// Sidecars that register themselves.
 mod registration;
+/// Several control planes over one etcd.
+mod replicas;
 /// Data planes beside workloads, which follow what operators write.
 mod sidecars;
 /// What all are in: a control plane, its files, its commands.

@@ -3,23 +3,16 @@ use ninon_tests::named::Named;
 use ninon_tests::ports;
 
 use crate::load::{Load, Tally};
+use crate::objects;
 use crate::world::{Program, Sidecar, World, until};
 
 /// Services of the shop, and workloads: `cart-v1` and `cart-v2` at these ports.
 fn services() -> String {
-    ["cart", "cart-v1", "cart-v2"].map(service).join("---\n")
-}
-
-fn service(name: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: shop}}\nspec:\n  selector: {{app: {name}}}\n  ports: [{{name: http, port: 80, targetPort: http}}]\n"
-    )
+    ["cart", "cart-v1", "cart-v2"].map(|name| objects::service(name, "http")).concat()
 }
 
 fn workload(name: &str, app: &str, port: u16) -> String {
-    format!(
-        "apiVersion: ninon.dev/v1alpha1\nkind: Workload\nmetadata: {{name: {name}, namespace: shop, labels: {{app: {app}}}}}\nspec:\n  addresses: [127.0.0.1]\n  ports: [{{name: http, port: {port}}}]\n"
-    )
+    objects::workload(name, app, "http", port)
 }
 
 /// A workload whose sidecar has a port of its own for what goes out, and leads `inbound` to the application.
@@ -158,4 +151,13 @@ async fn operators_see_what_proxies_have_and_would_be_told() {
     assert_eq!(listener["content"]["address"]["socket_address"]["port_value"], outbound, "{listener}");
     world.apply(&split(1, 1));
     assert_eq!(world.ninon(&["diff", "-f", "split.yaml"]).status.code(), Some(0));
+    // What would be taken back is told in the same form, and nothing is.
+    world.apply(&split(2, 1));
+    let back = world.does(&["rollback", "1", "--dry-run"]);
+    assert!(back.starts_with("--- HTTPRoute shop/cart (live)\n+++ HTTPRoute shop/cart (revision 1)\n@@ "), "{back}");
+    assert!(back.contains("-      weight: 2\n+      weight: 1\n"), "{back}");
+    assert!(back.ends_with("\nproxy shop/web: ~routes/cart.shop:80 ~routes/outbound\n"), "{back}");
+    let all = world.does(&["rollback", "0", "--dry-run"]);
+    assert!(all.contains("-kind: HTTPRoute\n") && all.ends_with("proxy shop/web: ~routes/cart.shop:80 ~routes/outbound\n"), "{all}");
+    assert_eq!(world.does(&["history", "-o", "name"]), "2\n1\n");
 }

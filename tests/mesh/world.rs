@@ -1,12 +1,15 @@
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use ninon_tests::control_plane::Dialect;
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
-use ninon_tests::{envoy, named, ports, settings};
+use ninon_tests::{envoy, named, ports, settings, sidecar};
 use serde_json::{Value, json};
 
 /// Far more than anything takes on a crowded machine.
@@ -19,6 +22,8 @@ pub struct World {
     flags: Vec<String>,
     pub xds: u16,
     api: u16,
+    /// `--store`.
+    store: String,
 }
 
 impl World {
@@ -28,12 +33,22 @@ impl World {
 
     /// With these flags of `ninon serve`, too.
     pub async fn start_with(flags: &[&str]) -> Self {
-        let folder = Folder::new();
-        fs::create_dir(folder.path().join("config")).unwrap();
-        let flags = flags.iter().map(ToString::to_string).collect();
-        let mut world = Self { folder, control_plane: None, flags, xds: ports::free(), api: ports::free() };
+        Self::start_at_store("embedded", flags).await
+    }
+
+    /// Likewise, with objects at a place.
+    pub async fn start_at_store(store: &str, flags: &[&str]) -> Self {
+        let mut world = Self::new(store);
+        world.flags = flags.iter().map(ToString::to_string).collect();
         world.serve().await;
         world
+    }
+
+    /// With objects in some place; nothing runs yet.
+    pub fn new(store: &str) -> Self {
+        let folder = Folder::new();
+        fs::create_dir(folder.path().join("config")).unwrap();
+        Self { folder, control_plane: None, flags: Vec::new(), xds: ports::free(), api: ports::free(), store: store.to_owned() }
     }
 
     /// Starts the control plane.
@@ -47,6 +62,7 @@ impl World {
             .arg(self.folder.path().join("data"));
         command.args(["--xds-address", &format!("127.0.0.1:{}", self.xds), "--api-address", &format!("127.0.0.1:{}", self.api)]);
         command.args(&self.flags);
+        command.args(["--load-interval", "500ms", "--store", &self.store]);
         self.control_plane = Some(Process::start(command, Folder::new()).unwrap());
         let ready = || async { get(self.api, "/readyz", "api").await.filter(|(status, _)| *status == 200) };
         if eventually(LIMIT, ready).await.is_none() {
@@ -57,6 +73,14 @@ impl World {
     /// Ends it without a word (SIGKILL).
     pub fn kill(&mut self) {
         self.control_plane = None;
+    }
+
+    /// Asks it to end (SIGTERM); how it ended, and what it wrote.
+    pub async fn end(&mut self, limit: Duration) -> (Option<ExitStatus>, String) {
+        let mut process = self.control_plane.take().unwrap();
+        let id = rustix::process::Pid::from_raw(i32::try_from(process.id()).unwrap()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        (process.ended(limit).await, process.log())
     }
 
     pub fn log(&self) -> String {
@@ -76,10 +100,23 @@ impl World {
 
     /// One of the operator's commands.
     pub fn ninon(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(settings::control_plane_binary());
         command.args(words).env("NINON_SERVER", format!("http://127.0.0.1:{}", self.api));
         command.env("NINON_TOKEN_FILE", self.folder.path().join("data/admin-token")).current_dir(self.folder.path());
-        command.output().unwrap()
+        command
+    }
+
+    /// One that goes on: its lines as they come.
+    pub fn watch(&self, words: &[&str]) -> Watching {
+        let mut child = self.command(words).stdout(Stdio::piped()).spawn().unwrap();
+        let output = child.stdout.take().unwrap();
+        let (say, lines) = mpsc::channel();
+        let reader = thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).for_each(|line| drop(say.send(line))));
+        Watching { child, lines, reader: Some(reader) }
     }
 
     /// One that has to work; what it prints.
@@ -131,6 +168,27 @@ impl World {
     }
 }
 
+/// A command that goes on; ended on drop.
+pub struct Watching {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Watching {
+    pub fn next(&mut self) -> String {
+        self.lines.recv_timeout(LIMIT).expect("there is one more line")
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = self.reader.take().map(thread::JoinHandle::join);
+    }
+}
+
 /// Which data plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -141,6 +199,7 @@ pub enum Program {
 /// A data plane beside a workload.
 pub struct Sidecar {
     _process: Process,
+    admin: u16,
 }
 
 impl Sidecar {
@@ -151,52 +210,50 @@ impl Sidecar {
 
     /// That follows a server on a port.
     pub async fn start_at(server: u16, program: Program, dialect: Dialect, workload: &str) -> Self {
-        let (folder, admin) = (Folder::new(), ports::free());
+        let admin = ports::free();
+        Self::run(program, &bootstrap(&[server], dialect, workload, admin), admin).await
+    }
+
+    /// Envoy, which reports the load that it puts on others.
+    pub async fn reporting(world: &World, workload: &str) -> Self {
+        let admin = ports::free();
+        let mut bootstrap = bootstrap(&[world.xds], Dialect::Delta, workload, admin);
+        bootstrap["cluster_manager"]["load_stats_config"] = json!({
+            "api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [{ "envoy_grpc": { "cluster_name": "ads" } }],
+        });
+        Self::run(Program::Envoy, &bootstrap, admin).await
+    }
+
+    async fn run(program: Program, bootstrap: &Value, admin: u16) -> Self {
+        let folder = Folder::new();
         let path = folder.path().join("bootstrap.json");
-        fs::write(&path, bootstrap(&[server], dialect, workload, admin).to_string()).unwrap();
+        fs::write(&path, bootstrap.to_string()).unwrap();
         let command = match program {
             Program::Envoy => envoy::command(&path),
             Program::Ninon => ninon_tests::proxy::command(&path),
         };
         let mut process = Process::start(command, folder).unwrap();
         process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{program:?}: {problem}"));
-        Self { _process: process }
+        Self { _process: process, admin }
+    }
+
+    /// That may follow each of several servers.
+    pub async fn of_any(servers: &[u16], program: Program, workload: &str) -> Self {
+        let admin = ports::free();
+        Self::run(program, &bootstrap(servers, Dialect::Delta, workload, admin), admin).await
+    }
+
+    /// The sum of its counters with such an end.
+    pub async fn counter(&self, end: &str) -> u64 {
+        let (_, stats) = get(self.admin, "/stats", "admin").await.unwrap();
+        sidecar::sum(&stats, end)
     }
 }
 
-/// What a data plane is started with; it follows the first of the servers that it reaches.
+/// What a data plane is started with.
 pub fn bootstrap(servers: &[u16], dialect: Dialect, workload: &str, admin: u16) -> Value {
-    let address = |port: u16| json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } });
-    let options = json!({
-        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-        "explicit_http_config": { "http2_protocol_options": {} },
-    });
-    let back_off = json!({ "retry_back_off": { "base_interval": "0.05s", "max_interval": "0.2s" } });
-    let service = |name: &str| json!({ "envoy_grpc": { "cluster_name": name, "retry_policy": back_off } });
-    let cluster = |name: &str, port: u16| {
-        json!({
-            "name": name,
-            "type": "STATIC",
-            "connect_timeout": "1s",
-            "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options },
-            "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(port) } }] }] },
-        })
-    };
-    let named: Vec<_> = servers.iter().enumerate().map(|(at, port)| (format!("ads-{at}"), *port)).collect();
-    json!({
-        "node": { "id": workload, "cluster": "tests", "metadata": { "NAMESPACE": "shop", "WORKLOAD_NAME": workload } },
-        "admin": { "address": address(admin) },
-        "dynamic_resources": {
-            "ads_config": {
-                "api_type": dialect.api_type(),
-                "transport_api_version": "V3",
-                "grpc_services": named.iter().map(|(name, _)| service(name)).collect::<Vec<_>>(),
-            },
-            "cds_config": { "ads": {}, "resource_api_version": "V3" },
-            "lds_config": { "ads": {}, "resource_api_version": "V3" },
-        },
-        "static_resources": { "clusters": named.iter().map(|(name, port)| cluster(name, *port)).collect::<Vec<_>>() },
-    })
+    let node = json!({ "id": workload, "cluster": "tests", "metadata": { "NAMESPACE": "shop", "WORKLOAD_NAME": workload } });
+    sidecar::bootstrap(servers, dialect, &node, admin)
 }
 
 /// One request; status and body, or nothing if there was no answer.

@@ -7,12 +7,12 @@ use ninon_tests::control_plane::Dialect;
 use ninon_tests::eventually::eventually;
 use ninon_tests::named::Named;
 use ninon_tests::process::{Folder, Process};
-use ninon_tests::{envoy, ports, proxy};
+use ninon_tests::{envoy, ports, proxy, sidecar};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::world::{LIMIT, Server, World, address, get, manager};
+use crate::world::{LIMIT, Server, World, get, manager};
 
 /// A program that takes Envoy's bootstrap.
 type Program = fn(&Path) -> Command;
@@ -25,30 +25,7 @@ struct Envoy {
 impl Envoy {
     async fn start(program: Program, server: u16, dialect: Dialect) -> Self {
         let (folder, admin) = (Folder::new(), ports::free());
-        let options = json!({
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "explicit_http_config": { "http2_protocol_options": {} },
-        });
-        let bootstrap = json!({
-            "node": { "id": "envoy-1", "cluster": "tests" },
-            "admin": { "address": address(admin) },
-            "dynamic_resources": {
-                "ads_config": {
-                    "api_type": dialect.api_type(),
-                    "transport_api_version": "V3",
-                    "grpc_services": [{ "envoy_grpc": { "cluster_name": "ads", "retry_policy": { "retry_back_off": { "base_interval": "0.05s", "max_interval": "0.2s" } } } }],
-                },
-                "cds_config": { "ads": {}, "resource_api_version": "V3" },
-                "lds_config": { "ads": {}, "resource_api_version": "V3" },
-            },
-            "static_resources": { "clusters": [{
-                "name": "ads",
-                "type": "STATIC",
-                "connect_timeout": "1s",
-                "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options },
-                "load_assignment": { "cluster_name": "ads", "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": address(server) } }] }] },
-            }] },
-        });
+        let bootstrap = sidecar::bootstrap(&[server], dialect, &json!({ "id": "envoy-1", "cluster": "tests" }), admin);
         let path = folder.path().join("bootstrap.json");
         fs::write(&path, bootstrap.to_string()).unwrap();
         let mut process = Process::start(program(&path), folder).unwrap();
@@ -62,9 +39,7 @@ impl Envoy {
 
     /// The sum of counters with such an end.
     async fn counter(&self, end: &str) -> u64 {
-        let stats = self.page("/stats").await;
-        let counters = stats.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| name.ends_with(end));
-        counters.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+        sidecar::sum(&self.page("/stats").await, end)
     }
 }
 
@@ -106,7 +81,7 @@ impl Load {
 
 fn listener(name: &str, port: u16, route: &str) -> serde_json::Value {
     let filter = json!({ "name": "http", "typed_config": manager(route) });
-    json!({ "name": name, "address": address(port), "filter_chains": [{ "filters": [filter] }] })
+    json!({ "name": name, "address": sidecar::address(port), "filter_chains": [{ "filters": [filter] }] })
 }
 
 async fn it_follows(program: Program, dialect: Dialect) {

@@ -11,7 +11,7 @@ use ninon_control_plane::snapshot::resource::Resource;
 use ninon_control_plane::snapshot::set::Set;
 use ninon_control_plane::snapshot::{Layer, Snapshot};
 use ninon_tests::eventually::eventually;
-use ninon_tests::named;
+use ninon_tests::{named, sidecar};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -60,7 +60,7 @@ impl World {
 
     /// Its endpoints.
     pub fn endpoints(&mut self, name: &str, ports: &[u16]) -> &mut Self {
-        let endpoint = |port: &u16| json!({ "endpoint": { "address": address(*port) } });
+        let endpoint = |port: &u16| json!({ "endpoint": { "address": sidecar::address(*port) } });
         let endpoints: Vec<_> = ports.iter().map(endpoint).collect();
         let locality = json!({ "locality": { "region": "r" }, "load_balancing_weight": 1, "lb_endpoints": endpoints });
         self.put(Kind::Endpoint, json!({ "cluster_name": name, "endpoints": [locality] }))
@@ -80,12 +80,6 @@ impl World {
         Arc::new(Snapshot { layers: vec![Arc::new(layer)] })
     }
 }
-
-/// An address on this machine.
-pub fn address(port: u16) -> Value {
-    json!({ "socket_address": { "address": "127.0.0.1", "port_value": port } })
-}
-
 /// A connection manager that takes its routes from the server.
 pub fn manager(route: &str) -> Value {
     json!({

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering:
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use ninon_tests::eventually::eventually;
+use tokio::time::Instant;
 
 /// Changes of a run.
 const MOST: usize = 100_000;
@@ -139,12 +140,5 @@ fn index(change: u32) -> usize {
 }
 
 async fn until(limit: Duration, is_over: impl Fn() -> bool) -> Result<(), ()> {
-    let end = Instant::now() + limit;
-    while !is_over() {
-        if Instant::now() > end {
-            return Err(());
-        }
-        sleep(Duration::from_millis(1)).await;
-    }
-    Ok(())
+    eventually(limit, async || is_over().then_some(())).await.ok_or(())
 }

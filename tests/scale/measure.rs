@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::board::Board;
 use crate::fleet::Fleet;
@@ -15,8 +15,6 @@ use crate::sidecar::Dialect;
 
 /// Far more than anything is to take.
 const LIMIT: Duration = Duration::from_secs(60);
-/// What is still under way is over then, and memory is given back.
-const SETTLE: Duration = Duration::from_secs(1);
 /// Changes of the storm: so many calls a second, and objects in each.
 const CALLS: u32 = 100;
 const OBJECTS: u32 = 10;
@@ -52,7 +50,7 @@ impl Scene {
         fleet.board.all_complete(size(mesh.sidecars), LIMIT).await?;
         let seconds = began.elapsed().as_secs_f64();
         let cold = Cold { seconds, bytes: bytes(&fleet.board) / f64::from(mesh.sidecars), cpu: server.cpu() - before };
-        sleep(SETTLE).await;
+        server.settled().await?;
         let next = mesh.services;
         Ok((Self { mesh, dialect, server, fleet, caller, next }, cold))
     }
@@ -77,7 +75,6 @@ impl Scene {
         for _ in 0..count {
             streams += self.mesh.seeing(self.next % self.mesh.services);
             times.push(self.change().await?);
-            sleep(Duration::from_millis(10)).await;
         }
         Ok((high(times), (bytes(&self.fleet.board) - before) / f64::from(streams)))
     }
@@ -107,14 +104,14 @@ impl Scene {
         let mesh = Mesh { sidecars: count, ..self.mesh };
         others.connect(mesh, self.dialect, self.server.xds, false).await;
         others.board.all_complete(size(count), LIMIT).await?;
-        sleep(SETTLE).await;
+        self.server.settled().await?;
         let memory = self.server.memory();
         others.board.is_stuck.store(true, Relaxed);
         for _ in 0..STUCK_ROUNDS {
             self.change_all().await?;
         }
         let (after, _) = self.changes(changes).await?;
-        sleep(SETTLE).await;
+        self.server.settled().await?;
         let grown = self.server.memory() - memory;
         others.leave().await;
         Ok(Stuck { before, after, grown })
@@ -142,13 +139,13 @@ impl Scene {
         self.fleet.board.expect(change);
         self.fleet.board.sends(change);
         self.caller.apply(list([mesh.slice(service, change)].into_iter())).await?;
-        sleep(SETTLE).await;
+        self.server.settled().await?;
         let before = bytes(&self.fleet.board);
         let began = Instant::now();
         self.fleet.connect(mesh, self.dialect, self.server.xds, true).await;
         self.fleet.board.all_arrived(size(mesh.seeing(service)), LIMIT).await?;
         let seconds = began.elapsed().as_secs_f64();
-        sleep(SETTLE).await;
+        self.server.settled().await?;
         Ok(((bytes(&self.fleet.board) - before) / f64::from(mesh.sidecars), seconds))
     }
 

@@ -1,20 +1,24 @@
 //! `ninon serve` as a process of its own, and its API.
 
 use std::fs;
+use std::future::ready;
 use std::process::Command;
 use std::time::Duration;
 
+use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
 use ninon_tests::{ports, settings, wire};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::mesh::{Mesh, list};
 
 /// A start with thousands of objects.
 const READY: Duration = Duration::from_secs(30);
+/// It has had nothing to do for so long.
+const QUIET: Duration = Duration::from_secs(2);
 /// Objects of one call: bodies may have 16 MiB.
 const CALL: usize = 2500;
 
@@ -41,7 +45,7 @@ impl Server {
         command.arg("serve").arg("--config-dir").arg(config).arg("--state-dir").arg(folder.path().join("data"));
         command.args(["--xds-address", &format!("127.0.0.1:{xds}"), "--api-address", &format!("127.0.0.1:{api}")]);
         let process = Process::start(command, Folder::new())?;
-        let mut server = Self { process, folder, xds, api };
+        let server = Self { process, folder, xds, api };
         server.wait_until_ready().await?;
         let slices = mesh.slices();
         let mut caller = server.caller().await?;
@@ -49,17 +53,15 @@ impl Server {
             caller.apply(list(objects.iter().map(|object| (*object).clone()))).await?;
         }
         // What was applied is in the mesh before the first sidecar comes.
-        sleep(Duration::from_millis(500)).await;
+        server.settled().await?;
         Ok(server)
     }
 
-    async fn wait_until_ready(&mut self) -> Result<(), String> {
-        let began = Instant::now();
-        while began.elapsed() < READY && self.process.is_running() {
-            if wire::get(self.api, "/readyz").await.is_ok_and(|(status, _)| status == 200) {
-                return Ok(());
-            }
-            sleep(Duration::from_millis(20)).await;
+    async fn wait_until_ready(&self) -> Result<(), String> {
+        let api = self.api;
+        let is_ready = async || wire::get(api, "/readyz").await.is_ok_and(|(status, _)| status == 200).then_some(());
+        if eventually(READY, is_ready).await.is_some() {
+            return Ok(());
         }
         Err(format!("ninon serve is not ready; it wrote:\n{}", self.process.log()))
     }
@@ -73,6 +75,20 @@ impl Server {
     pub fn token(&self) -> Result<String, String> {
         let token = fs::read_to_string(self.folder.path().join("data/admin-token")).map_err(|error| error.to_string())?;
         Ok(token.trim().to_owned())
+    }
+
+    /// Waits until it has nothing to do: what was under way is over, and memory that it took is given back.
+    pub async fn settled(&self) -> Result<(), String> {
+        let mut known = (f64::NAN, f64::NAN, Instant::now());
+        let is_settled = || {
+            let (cpu, memory) = (self.cpu(), self.memory());
+            let is_same = cpu - known.0 <= 0.02 && memory == known.1;
+            if !is_same {
+                known = (cpu, memory, Instant::now());
+            }
+            ready((is_same && known.2.elapsed() > QUIET).then_some(()))
+        };
+        eventually(READY, is_settled).await.ok_or_else(|| "ninon serve does not come to rest".to_owned())
     }
 
     /// Resident memory, in MiB.

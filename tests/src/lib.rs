@@ -46,6 +46,8 @@ pub mod proxy;
 pub mod run;
 /// The environment variables of the suites.
 pub mod settings;
+/// Data planes that follow a control plane.
+pub mod sidecar;
 /// TCP and Unix sockets alike.
 pub mod socket;
 /// The differential suite as a program.

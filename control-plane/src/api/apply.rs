@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::api::auth::Role;
 use crate::api::objects::ChangeQuery;
@@ -14,8 +15,10 @@ use crate::api::problem::Problem;
 use crate::api::query::Asked;
 use crate::api::{Api, body};
 use crate::model::fault::Fault;
+use crate::model::name::Key;
 use crate::source::document;
 use crate::source::manifest::DEFAULT_NAMESPACE;
+use crate::store::object::Object;
 use crate::store::revision::{Outcome, Verdict, Write, Written};
 use crate::task::OwnedTask;
 
@@ -77,6 +80,12 @@ pub struct AppliedObject {
     pub name: String,
     /// What happened.
     pub result: Verdict,
+    /// What it is; only with `dryRun` of a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Object>,
+    /// What it would be; only with `dryRun` of a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Object>,
 }
 
 impl From<Written> for Applied {
@@ -86,6 +95,8 @@ impl From<Written> for Applied {
             namespace: outcome.key.name.namespace.to_string(),
             name: outcome.key.name.name.to_string(),
             result: Outcome::verdict(outcome),
+            before: None,
+            after: None,
         });
         Self { revision: written.revision, results: results.collect(), proxies: None }
     }
@@ -115,15 +126,20 @@ pub(super) async fn apply(
     for intent in &intents {
         api.check_not_from_file(&intent.key)?;
     }
-    let preview = query.dry_run.then(|| intents.iter().filter_map(|intent| Some((intent.key.clone(), intent.wanted.clone()?))).collect());
+    let preview = query.dry_run.then(|| intents.iter().map(|intent| (intent.key.clone(), intent.wanted.clone())).collect());
     let write = Write { by: query.by(role)?, intents, dry_run: query.dry_run };
     let mut applied = Applied::from(self::write(&api, write).await?);
     if let Some(objects) = preview {
-        let api = Arc::clone(&api);
-        // Everything that all proxies are told is made twice.
-        applied.proxies = OwnedTask::blocking(move || (api.hooks.preview)(objects)).join().await;
+        applied.proxies = told(&api, objects).await;
     }
     Ok(Json(applied))
+}
+
+/// What proxies would be told.
+pub(super) async fn told(api: &Arc<Api>, objects: Vec<(Key, Option<Value>)>) -> Option<Vec<ProxyChange>> {
+    let api = Arc::clone(api);
+    // Everything that all proxies are told is made twice.
+    OwnedTask::blocking(move || (api.hooks.preview)(objects)).join().await
 }
 
 /// Writes, and says so in the log.

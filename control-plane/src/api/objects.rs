@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::api::auth::Role;
+use crate::api::files::{FromFile, Place};
 use crate::api::problem::Problem;
 use crate::api::query::{Asked, One, Target, expected, place, token};
 use crate::api::selector::Selector;
@@ -98,7 +99,8 @@ impl Api {
         Shown::Made(value)
     }
 
-    fn shown_from_file(&self, key: &Key, mut value: Value) -> Shown {
+    pub(super) fn shown_from_file(&self, key: &Key, found: &FromFile) -> Shown {
+        let mut value = found.object.clone();
         if let (Some(fields), Some(status)) = (value.as_object_mut(), (self.hooks.status)(key)) {
             fields.insert("status".to_owned(), status);
         }
@@ -107,7 +109,7 @@ impl Api {
 
     /// Refuses to change what comes from a file.
     pub(super) fn check_not_from_file(&self, key: &Key) -> Result<(), Problem> {
-        match (self.hooks.files)(()).get(key) {
+        match self.hooks.files.now().get(key) {
             None => Ok(()),
             Some(found) => {
                 let detail = format!("{key} comes from the file {}; change it there", found.file);
@@ -146,8 +148,8 @@ pub(super) async fn get(State(api): State<Arc<Api>>, target: Target, Asked(query
         Target::Collection(kind, namespace) if query.watch => watch::follow(&api, &Target::scope(kind, namespace), &query),
         Target::Collection(kind, namespace) => list(&api, kind, namespace, &query),
         Target::Object(key) => {
-            if let Some(found) = (api.hooks.files)(()).get(&key) {
-                return Ok(axum::Json(api.shown_from_file(&key, found.object.clone())).into_response());
+            if let Some(found) = api.hooks.files.now().get(&key) {
+                return Ok(axum::Json(api.shown_from_file(&key, found)).into_response());
             }
             if let Some(object) = api.store.get(&key) {
                 return Ok(answer(StatusCode::OK, &api.shown(&key, &object), Some(object.version())));
@@ -163,24 +165,24 @@ fn list(api: &Api, kind: Kind, namespace: Option<Arc<str>>, query: &ListQuery) -
     let after = if query.r#continue.is_empty() { None } else { Some(place(&query.r#continue)?) };
     let scope = Target::scope(kind, namespace);
     let listed = api.store.list(&scope);
-    let files = (api.hooks.files)(());
+    let files = api.hooks.files.now();
     let mut found: BTreeMap<Name, Shown> = BTreeMap::new();
     let is_after = |key: &Key| after.as_ref().is_none_or(|after| key.name > *after);
     // Whether the object's labels are those that are asked for or not.
-    let hidden: BTreeSet<&Key> = listed.objects.iter().map(|(key, _)| key).chain(files.keys()).collect();
+    let hidden: BTreeSet<&Key> = listed.objects.iter().map(|(key, _)| key).collect();
     for (key, object) in (api.hooks.registered)(scope.clone()) {
-        if is_after(&key) && !hidden.contains(&key) && selector.holds(&object) {
+        if is_after(&key) && !hidden.contains(&key) && files.get(&key).is_none() && selector.holds(&object) {
             found.insert(key.name, Shown::Made(object));
         }
     }
-    for (key, object) in listed.objects.iter().filter(|(key, _)| is_after(key) && !files.contains_key(key)) {
+    for (key, object) in listed.objects.iter().filter(|(key, _)| is_after(key) && files.get(key).is_none()) {
         if selector.is_empty() || selector.holds(&object.value()) {
             found.insert(key.name.clone(), api.shown(key, object));
         }
     }
     for (key, from_file) in files.iter().filter(|(key, _)| scope.holds(key) && is_after(key)) {
         if selector.holds(&from_file.object) {
-            found.insert(key.name.clone(), api.shown_from_file(key, from_file.object.clone()));
+            found.insert(key.name.clone(), api.shown_from_file(key, from_file));
         }
     }
     let limit = if query.limit == 0 { usize::MAX } else { query.limit };
@@ -188,7 +190,7 @@ fn list(api: &Api, kind: Kind, namespace: Option<Arc<str>>, query: &ListQuery) -
     let items = List {
         api_version: kind.api_version(),
         kind: format!("{kind}List"),
-        metadata: ListMetadata { resource_version: listed.revision.to_string(), r#continue: more },
+        metadata: ListMetadata { resource_version: Place::new(listed.revision, &files).to_string(), r#continue: more },
         items: found.into_values().take(limit).collect(),
     };
     Ok(axum::Json(items).into_response())

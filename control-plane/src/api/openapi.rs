@@ -111,6 +111,7 @@ fn items(path: Path) -> Vec<(String, Value)> {
             let revoke = operation("revokeToken", "Take a token away", &of("200", "What it was", "Token"));
             one(json!({"delete": with(revoke, "parameters", json!([named("id")]))}))
         }
+        Path::Loads => one(json!({"get": operation("loads", "The load that is reported", &of("200", "By cluster and locality", "Loads"))})),
         Path::Kind => each(|_| true, |kind| (format!("/api/v1/{}", kind.plural()), json!({"get": list(kind, false)}))),
         Path::KindNamespace => each(
             |_| true,
@@ -197,7 +198,7 @@ fn rollback() -> Value {
         "requestBody",
         body,
     );
-    with(post, "parameters", json!([author()]))
+    with(post, "parameters", json!([dry_run(), author()]))
 }
 
 fn apply() -> Value {
@@ -233,7 +234,11 @@ fn create_token() -> Value {
 
 fn changes() -> [Value; 3] {
     let message = query("message", "Why, for the history.", &json!({"type": "string", "maxLength": 250}));
-    [query("dryRun", "Only say what would happen.", &json!({"type": "boolean"})), message, author()]
+    [dry_run(), message, author()]
+}
+
+fn dry_run() -> Value {
+    query("dryRun", "Only say what would happen.", &json!({"type": "boolean"}))
 }
 
 fn author() -> Value {

@@ -13,7 +13,7 @@ use crate::api::auth::Role;
 use crate::api::objects::ChangeQuery;
 use crate::api::problem::Problem;
 use crate::api::query::Asked;
-use crate::api::{Api, body};
+use crate::api::{Api, apply, body};
 use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
 use crate::store::object::Object;
@@ -32,9 +32,10 @@ pub(super) struct HistoryQuery {
 
 /// The query of a rollback.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
 pub(super) struct RollbackQuery {
     author: String,
+    dry_run: bool,
 }
 
 /// Revisions of an answer, when the client names no number.
@@ -117,7 +118,7 @@ pub(super) async fn get(State(api): State<Arc<Api>>, Path(number): Path<String>)
 pub(super) async fn rollback(
     State(api): State<Arc<Api>>,
     Extension(role): Extension<Role>,
-    Asked(RollbackQuery { author }): Asked<RollbackQuery>,
+    Asked(RollbackQuery { author, dry_run }): Asked<RollbackQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Applied>, Problem> {
@@ -125,12 +126,30 @@ pub(super) async fn rollback(
     let Back { revision, message } = serde_json::from_value(back).map_err(|error| Problem::bad(format!("the body: {error}")))?;
     let message = if message.is_empty() { format!("rollback to revision {revision}") } else { message };
     let by = ChangeQuery { message, author, dry_run: false }.by(role)?;
+    if dry_run {
+        return preview(&api, revision).await.map(Json);
+    }
     let author = by.author.clone();
     let written = api.store.rollback(revision, by).await?;
     if let Some(made) = written.revision {
         tracing::info!(revision = made, author, to = revision, "rolled back");
     }
     Ok(Json(written.into()))
+}
+
+/// What a rollback would change, of objects and of what proxies are told. An object of a file hides the one that would come back.
+async fn preview(api: &Arc<Api>, to: u64) -> Result<Applied, Problem> {
+    let written = api.store.preview_rollback(to).await?;
+    let files = api.hooks.files.now();
+    let seen = written.outcomes.iter().filter(|outcome| files.get(&outcome.key).is_none());
+    let objects = seen.map(|outcome| (outcome.key.clone(), outcome.after.as_ref().map(Object::value))).collect();
+    let proxies = apply::told(api, objects).await;
+    let contents: Vec<_> = written.outcomes.iter().map(|outcome| (outcome.before.clone(), outcome.after.clone())).collect();
+    let mut applied = Applied { proxies, ..Applied::from(written) };
+    for (result, (before, after)) in applied.results.iter_mut().zip(contents) {
+        (result.before, result.after) = (before, after);
+    }
+    Ok(applied)
 }
 
 fn shown(revision: &Revision, whole: bool) -> ShownRevision {

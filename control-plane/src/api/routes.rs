@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::api::problem::Problem;
 use crate::api::query::Target;
-use crate::api::{Api, apply, auth, objects, openapi, proxies, revisions, tokens};
+use crate::api::{Api, apply, auth, loads, objects, openapi, proxies, revisions, tokens};
 
 /// A path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub(super) enum Path {
     Proxies,
     Proxy,
     ProxyConfig,
+    Loads,
     Tokens,
     Token,
     Kind,
@@ -35,7 +36,7 @@ pub(super) enum Path {
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -47,6 +48,7 @@ impl Path {
         Self::Proxies,
         Self::Proxy,
         Self::ProxyConfig,
+        Self::Loads,
         Self::Tokens,
         Self::Token,
         Self::Kind,
@@ -67,6 +69,7 @@ impl Path {
             Self::Proxies => "/api/v1/proxies",
             Self::Proxy => "/api/v1/proxies/{id}",
             Self::ProxyConfig => "/api/v1/proxies/{id}/config",
+            Self::Loads => "/api/v1/loads",
             Self::Tokens => "/api/v1/tokens",
             Self::Token => "/api/v1/tokens/{id}",
             Self::Kind => "/api/v1/{kind}",
@@ -89,6 +92,7 @@ impl Path {
             Self::Proxies => get(proxies::list),
             Self::Proxy => get(proxies::get),
             Self::ProxyConfig => get(proxies::config),
+            Self::Loads => get(loads::list),
             Self::Tokens => get(tokens::list).post(tokens::create),
             Self::Token => delete(tokens::revoke),
             Self::Kind => get(objects::get),

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 
@@ -7,6 +8,7 @@ use tokio::sync::oneshot;
 use ureq::http::Response;
 use ureq::{Agent, Body};
 
+use super::files::FromFile;
 use super::*;
 use crate::model::name::Name;
 use crate::task::OwnedTask;
@@ -34,16 +36,22 @@ pub(crate) fn check(value: &Value) -> Result<(), Vec<Fault>> {
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
+/// Services of a file.
+fn filed(services: &[(&str, u64)]) -> BTreeMap<Key, Arc<FromFile>> {
+    let of_file = |(name, port): &(&str, u64)| {
+        let key = Key { kind: Kind::Service, name: Name::new("shop", *name) };
+        (key, Arc::new(FromFile::new("/etc/mesh/filed.yaml", service(name, *port))))
+    };
+    services.iter().map(of_file).collect()
+}
+
 fn hooks() -> Hooks {
-    let files = [(
-        Key { kind: Kind::Service, name: Name::new("shop", "filed") },
-        FromFile { file: "/etc/mesh/filed.yaml".to_owned(), object: service("filed", 7) },
-    )];
-    let files = Arc::new(BTreeMap::from(files));
+    let files = Arc::new(Files::default());
+    files.replace(filed(&[("filed", 7)]));
     let proxy = |id: &str| Proxy { id: id.to_owned(), synced: true, ..Proxy::default() };
     Hooks {
         validate: Box::new(check),
-        files: Box::new(move |()| Arc::clone(&files)),
+        files,
         status: Box::new(|key| (&*key.name.name == "with-status").then(|| json!({"conditions": []}))),
         proxies: Box::new(move |()| vec![proxy("web-2"), proxy("web-1")]),
         metrics: Box::new(|()| "ninon_proxies 2\n".to_owned()),
@@ -132,8 +140,14 @@ impl Running {
         lines.map_while(|line| {
             let event: Value = serde_json::from_str(&line.ok()?).unwrap();
             let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-            Some((text("/type"), text("/object/metadata/name"), text("/object/metadata/resourceVersion")))
+            let version = text("/object/metadata/resourceVersion");
+            let revision = version.split('.').next().unwrap_or_default().to_owned();
+            Some((text("/type"), text("/object/metadata/name"), revision))
         })
+    }
+
+    fn listed_version(&self, path: &str) -> String {
+        self.get(path).json()["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
     }
 
     pub(crate) async fn stop(&mut self) {
@@ -244,7 +258,7 @@ async fn lists_have_pages_selectors_and_what_comes_from_files() {
     assert_eq!((second, more), (vec!["c".to_owned(), "filed".to_owned(), "with-status".to_owned()], Value::Null));
     assert_eq!(api.get("/api/v1/services/shop?continue=zz").status, 400);
     let list = api.get("/api/v1/services").json();
-    assert_eq!((&list["kind"], &list["metadata"]["resourceVersion"]), (&json!("ServiceList"), &json!("4")));
+    assert_eq!((&list["kind"], list["metadata"]["resourceVersion"].as_str().unwrap().len()), (&json!("ServiceList"), "4.".len() + 16));
     assert_eq!(api.get("/api/v1/services/shop/with-status").json()["status"], json!({"conditions": []}));
     assert!(api.get("/api/v1/pods").detail().contains("there are no \"pods\""));
     let filed = api.put("/api/v1/services/shop/filed", &service("filed", 8));
@@ -294,9 +308,11 @@ async fn a_watch_tells_what_happens_to_those_who_are_meant() {
     let api = start().await;
     api.put(WEB, &service("web", 80));
     let mut all = api.watch("/api/v1/services/shop?watch=true");
+    assert_eq!(all.next(), Some(event("ADDED", "filed", "")));
     assert_eq!(all.next(), Some(event("ADDED", "web", "1")));
     assert_eq!(all.next(), Some(event("BOOKMARK", "", "1")));
-    let mut cart = api.watch("/api/v1/services?watch=true&resourceVersion=1&labelSelector=app=cart");
+    let version = api.listed_version("/api/v1/services");
+    let mut cart = api.watch(&format!("/api/v1/services?watch=true&resourceVersion={version}&labelSelector=app=cart"));
     api.put(WEB, &service("web", 81));
     assert_eq!(all.next(), Some(event("MODIFIED", "web", "2")));
     let mut relabelled = service("web", 81);
@@ -307,6 +323,45 @@ async fn a_watch_tells_what_happens_to_those_who_are_meant() {
     assert_eq!(cart.next(), Some(event("DELETED", "web", "3")));
     api.ask("DELETE", WEB, &[], "");
     assert_eq!(all.nth(2), Some(event("DELETED", "web", "4")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_tells_of_files_as_a_list_would() {
+    const SERVICES: &str = "/api/v1/services/shop";
+    let files = Arc::new(Files::default());
+    let api = start_with(Hooks { files: Arc::clone(&files), ..hooks() }, Limits::default()).await;
+    api.put(WEB, &service("web", 80));
+    let from = |version: &str| format!("{SERVICES}?watch=true&resourceVersion={version}");
+    assert_eq!(api.listed_version(SERVICES), "1", "there are no files");
+    let mut all = api.watch(&from("1"));
+    // A file hides what is in the store, and what happens to that.
+    files.replace(filed(&[("web", 7), ("more", 7)]));
+    let next = |watch: &mut dyn Iterator<Item = (String, String, String)>, count| watch.take(count).collect::<Vec<_>>();
+    assert_eq!(next(&mut all, 3), [event("ADDED", "more", ""), event("MODIFIED", "web", ""), event("BOOKMARK", "", "1")]);
+    api.put("/api/v1/services/shop/cart", &service("cart", 81));
+    assert_eq!(next(&mut all, 1), [event("ADDED", "cart", "2")]);
+    let both = api.listed_version(SERVICES);
+    assert_eq!(api.ask("POST", "/api/v1/rollback", &[], "{\"revision\": 0}").status, 200);
+    assert_eq!(next(&mut all, 1), [event("DELETED", "cart", "2")]);
+    // The file goes, and what it hid is gone too.
+    files.replace(filed(&[("more", 8)]));
+    assert_eq!(next(&mut all, 3), [event("MODIFIED", "more", ""), event("DELETED", "web", ""), event("BOOKMARK", "", "3")]);
+    api.put(WEB, &service("web", 82));
+    files.replace(filed(&[("web", 7)]));
+    let rest = [event("ADDED", "web", "4"), event("DELETED", "more", ""), event("MODIFIED", "web", ""), event("BOOKMARK", "", "4")];
+    assert_eq!(next(&mut all, 4), rest);
+    files.replace(filed(&[]));
+    assert_eq!(next(&mut all, 2), [event("MODIFIED", "web", "4"), event("BOOKMARK", "", "4")]);
+
+    // One that was away is told what is different now, whichever came first.
+    let told: BTreeMap<_, _> = api.watch(&from(&both)).take(4).map(|(kind, name, _)| (name, kind)).collect();
+    let wanted = [("", "BOOKMARK"), ("cart", "DELETED"), ("more", "DELETED"), ("web", "MODIFIED")];
+    assert_eq!(told, wanted.map(|(name, kind)| (name.to_owned(), kind.to_owned())).into());
+    files.replace(filed(&[("web", 9)]));
+    assert_eq!(api.get(&from("4")).status, 410, "a revision alone says nothing of files");
+    assert_eq!(api.get(&from("4.0123456789abcdef")).status, 410, "what files held then is not remembered");
+    assert_eq!(api.get(&from("4.x")).status, 400);
+    assert_eq!(next(&mut api.watch("/api/v1/services/other?watch=true&resourceVersion=4&timeoutSeconds=1"), 1), [], "no file is of that");
 }
 
 #[tokio::test(flavor = "multi_thread")]

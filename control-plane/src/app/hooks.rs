@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::api::apply::{Change, ProxyChange, ResourceChange};
-use crate::api::{Hooks, proxies};
+use crate::api::{Hooks, loads, proxies};
 use crate::app::objects::Objects;
 use crate::app::world::World;
 use crate::app::{metrics, viewer};
@@ -21,15 +21,17 @@ use crate::store::Scope;
 pub(super) fn hooks(world: &Arc<World>, objects: &Objects, proxies: &Arc<Proxies>, registrar: &Arc<Registrar>) -> Hooks {
     let files = objects.of_files();
     let (listed, measured, held) = (Arc::clone(proxies), Arc::clone(proxies), Arc::clone(proxies));
+    let reported = Arc::clone(proxies);
     let (told, said, ahead, world) = (Arc::clone(proxies), Arc::clone(world), Arc::clone(world), Arc::clone(world));
     let (registrations, counted) = (Arc::clone(registrar), Arc::clone(registrar));
     Hooks {
         validate: Box::new(|value| manifest::read(value).map(drop)),
         status: Box::new(move |key| if key.kind == Kind::Workload { hides(&said, key) } else { said.status(key) }),
-        files: Box::new(move |()| Arc::clone(&files.read().unwrap_or_else(PoisonError::into_inner))),
         registered: Box::new(move |scope| shown_registrations(&registrations, &scope)),
+        files,
         proxies: Box::new(move |()| proxies::connected(&listed)),
         config: Box::new(move |id| config(&held, &id)),
+        loads: Box::new(move |()| loads::reported(&reported)),
         preview: Box::new(move |objects| preview(&told, &ahead, objects)),
         metrics: Box::new(move |()| metrics::text(&measured, world.figures(), &counted.registered())),
         schema: Box::new(manifest::schema),
@@ -59,8 +61,10 @@ fn shown_registrations(registrar: &Registrar, scope: &Scope) -> BTreeMap<Key, Va
 }
 
 /// What connected proxies would be told.
-fn preview(proxies: &Proxies, world: &World, objects: Vec<(Key, Value)>) -> Vec<ProxyChange> {
-    let objects = objects.into_iter().filter_map(|(key, value)| Some((key, Some(manifest::read(&value).ok()?.1))));
+fn preview(proxies: &Proxies, world: &World, objects: Vec<(Key, Option<Value>)>) -> Vec<ProxyChange> {
+    // What cannot be read is left out of the mesh.
+    let read = |value: Value| manifest::read(&value).ok().map(|(_, object)| object);
+    let objects = objects.into_iter().map(|(key, value)| (key, value.and_then(read)));
     let by_view: BTreeMap<_, _> = world.preview(objects.collect()).into_iter().collect();
     let connected = proxies.list().into_iter().filter(|proxy| proxy.gone.is_none());
     let changes = connected.filter_map(|proxy| {

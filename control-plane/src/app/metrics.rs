@@ -2,13 +2,19 @@
 
 use std::fmt::{Display, Write as _};
 
+use tokio::time::Instant;
+
 use crate::app::world::Figures;
 use crate::proxies::Proxies;
 use crate::proxies::counters::{TIMES, TypeFigures};
+use crate::proxies::load::Load;
 use crate::proxies::status::Dialect;
 use crate::registration::book::Kept;
 use crate::registration::record::State;
 use crate::snapshot::kind::Kind;
+
+/// Clusters of which load is told, in the order of their names: each is a series for ever in what reads them.
+const MOST_CLUSTERS: usize = 2_000;
 
 /// All of them.
 pub(super) fn text(proxies: &Proxies, world: Figures, registered: &Kept) -> String {
@@ -55,7 +61,31 @@ pub(super) fn text(proxies: &Proxies, world: Figures, registered: &Kept) -> Stri
         let count = registered.values().filter(|(record, _)| record.state == state).count();
         text.line(name, &[("state", state.as_str())], count);
     }
+    load(proxies, &mut text);
     text.0
+}
+
+/// What is reported of load. Names of clusters are what reporters say they are, and there is an end to how many of them are told.
+fn load(proxies: &Proxies, text: &mut Text) {
+    let loads = proxies.loads.list(Instant::now());
+    text.one("ninon_load_clusters", "gauge", "Clusters of which load is reported.", loads.len());
+    text.one("ninon_load_reports_refused_total", "counter", "Reports of load that there was no room for.", proxies.loads.refused());
+    let mut by_cluster = |name: &str, help: &str, value: fn(&Load) -> f64| {
+        text.family(name, "gauge", help);
+        for load in loads.iter().take(MOST_CLUSTERS) {
+            text.line(name, &[("cluster", &quoted(&load.cluster))], value(load));
+        }
+    };
+    by_cluster("ninon_load_requests_per_second", "Requests sent to a cluster, as all reporters say.", |load| load.total.rate);
+    by_cluster("ninon_load_failures_per_second", "Those that failed.", |load| load.total.failures);
+    by_cluster("ninon_load_reporters", "How many report load of a cluster.", |load| {
+        f64::from(u32::try_from(load.total.reporters).unwrap_or(u32::MAX))
+    });
+}
+
+/// What a label's value may not have as it is.
+fn quoted(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[derive(Default)]
@@ -71,7 +101,7 @@ impl Text {
         self.line(name, &[], value);
     }
 
-    /// Labels' values are of this program, and need no quoting.
+    /// Labels' values are [`quoted`], or of this program.
     fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
@@ -81,5 +111,43 @@ impl Text {
     fn put(&mut self, text: std::fmt::Arguments<'_>) {
         // A text takes everything.
         let _written = self.0.write_fmt(text).is_ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::proxies::load::{Key, Report, Requests};
+    use crate::proxies::node::Locality;
+
+    #[test]
+    fn every_metric_is_in_the_documentation() {
+        let page = include_str!("../../../docs/control-plane.md");
+        let text = text(&Proxies::new(1), Figures::default(), &Kept::new());
+        let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+        let missing: Vec<_> = families.filter(|(name, kind)| !page.contains(&format!("| `{name}` | {kind} |"))).collect();
+        assert!(missing.is_empty() && text.contains("# TYPE "), "{missing:?}");
+    }
+
+    #[test]
+    fn a_name_that_a_reporter_made_up_ends_no_line() {
+        let proxies = Proxies::new(1);
+        let requests = Requests { issued: 30, failed: 5, ..Requests::default() };
+        let localities = vec![(Locality::default(), requests)];
+        let report = Report { at: Instant::now(), interval: Duration::from_secs(10), dropped: 0, localities };
+        let key = Key { cluster: "a\"} 1\nb\\".to_owned(), reporter: "me".to_owned() };
+        proxies.loads.report(key, report);
+        let text = text(&proxies, Figures::default(), &Kept::new());
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with("ninon_load_")).collect();
+        let wanted = [
+            "ninon_load_clusters 1",
+            "ninon_load_reports_refused_total 0",
+            r#"ninon_load_requests_per_second{cluster="a\"} 1\nb\\"} 3"#,
+            r#"ninon_load_failures_per_second{cluster="a\"} 1\nb\\"} 0.5"#,
+            r#"ninon_load_reporters{cluster="a\"} 1\nb\\"} 1"#,
+        ];
+        assert_eq!(lines, wanted);
     }
 }

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
-use crate::api::FromFile;
+use crate::api::files::{Files as FromFiles, FromFile};
 use crate::app::world::World;
 use crate::model::mesh::Object;
 use crate::model::name::Key;
@@ -21,16 +21,14 @@ const LOOK: Duration = Duration::from_secs(30);
 /// An editor writes a file in several steps.
 const SETTLE: Duration = Duration::from_millis(10);
 
-/// What files hold, for the API.
-pub(super) type FromFiles = Arc<RwLock<Arc<BTreeMap<Key, FromFile>>>>;
-
 /// Brings objects into the mesh: those of files, and of the store where no file has one of that name.
 pub(super) struct Objects {
     world: Arc<World>,
     store: Store,
     files: Files,
     roots: Vec<PathBuf>,
-    from_files: FromFiles,
+    /// What files hold, for the API.
+    from_files: Arc<FromFiles>,
     /// Of the store, how far the mesh is.
     seen: u64,
 }
@@ -39,14 +37,14 @@ impl Objects {
     /// Reads everything there is.
     pub(super) async fn load(world: Arc<World>, store: Store, roots: Vec<PathBuf>) -> Result<Self, StoreError> {
         let files = Files::new(roots.clone());
-        let mut objects = Self { world, store, files, roots, from_files: FromFiles::default(), seen: 0 };
+        let mut objects = Self { world, store, files, roots, from_files: Arc::default(), seen: 0 };
         objects.look().await;
         objects.list();
         Ok(objects)
     }
 
     /// What files hold, now and later.
-    pub(super) fn of_files(&self) -> FromFiles {
+    pub(super) fn of_files(&self) -> Arc<FromFiles> {
         Arc::clone(&self.from_files)
     }
 
@@ -135,10 +133,6 @@ impl Objects {
             return;
         }
         tracing::info!(changes = changes.len(), "files have changed");
-        let all = self.files.objects().iter();
-        let all =
-            all.map(|(key, written)| (key.clone(), FromFile { file: written.path.display().to_string(), object: written.value.clone() }));
-        *self.from_files.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all.collect());
         let changes = changes.into_iter().map(|(key, written)| {
             let object = written.map(|written| written.object);
             // What the store has of that name was hidden.
@@ -147,6 +141,18 @@ impl Objects {
         });
         let changes: Vec<_> = changes.collect();
         self.world.apply(changes);
+        self.show();
+    }
+
+    /// Shows the API what files hold.
+    fn show(&self) {
+        let before = self.from_files.now();
+        let all = self.files.objects().iter().map(|(key, written)| {
+            let file = written.path.display().to_string();
+            let same = before.get(key).filter(|known| known.file == file && known.object == written.value);
+            (key.clone(), same.map_or_else(|| Arc::new(FromFile::new(file, written.value.clone())), Arc::clone))
+        });
+        self.from_files.replace(all.collect());
     }
 }
 

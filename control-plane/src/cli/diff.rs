@@ -8,6 +8,7 @@ use crate::cli::client::{Answer, Client};
 use crate::cli::files::Files;
 use crate::cli::kinds::path;
 use crate::cli::{Ending, Server, Stop, Terminal};
+use crate::model::name::Key;
 use crate::source::print::yaml;
 use crate::store::object::content;
 
@@ -32,10 +33,10 @@ impl Diff {
         for (written, key, wanted) in objects {
             let live = client.find(&path(&key))?;
             items.push(wanted.clone());
-            let (before, after) = (live.map(text).unwrap_or_default(), text(wanted));
-            if before != after {
+            let shown = shown(&key, live, Some(wanted), &written.file);
+            if !shown.is_empty() {
                 ending = Ending::Failed;
-                write!(terminal.out, "--- {key} (live)\n+++ {key} ({})\n{}", written.file, unified(&before, &after))?;
+                write!(terminal.out, "{shown}")?;
             }
         }
         if ending == Ending::Failed {
@@ -49,11 +50,17 @@ impl Diff {
     }
 }
 
+/// What is different in an object, as a unified diff; nothing if nothing is.
+pub(super) fn shown(key: &Key, live: Option<Value>, wanted: Option<Value>, from: &str) -> String {
+    let [before, after] = [live, wanted].map(|value| value.map(text).unwrap_or_default());
+    if before == after { String::new() } else { format!("--- {key} (live)\n+++ {key} ({from})\n{}", unified(&before, &after)) }
+}
+
 /// Proxies that are shown; more are counted.
 const MOST_PROXIES: usize = 50;
 
 /// What proxies would be told, a line each.
-fn told(proxies: &[ProxyChange]) -> String {
+pub(super) fn told(proxies: &[ProxyChange]) -> String {
     let mut text = String::new();
     for proxy in proxies.iter().take(MOST_PROXIES) {
         let changes = proxy.changes.iter().map(|of| {

@@ -9,8 +9,11 @@ use crate::cli::apply::word;
 use crate::cli::client::Client;
 use crate::cli::kinds::{encoded, key, kind, meant, short};
 use crate::cli::table::table;
-use crate::cli::{Ending, Output, Server, Stop, Terminal, Why};
+use crate::cli::{Ending, Output, Server, Stop, Terminal, Why, diff};
+use crate::model::name::{Key, Name};
 use crate::source::print::yaml;
+use crate::store::object::Object;
+use crate::store::revision::Verdict;
 
 /// What `history` is told.
 #[derive(Args, Debug)]
@@ -36,6 +39,9 @@ pub struct History {
 pub struct Rollback {
     /// The revision whose objects are wanted back; `ninon history` shows them
     revision: u64,
+    /// Only show what would change, of objects and of what proxies are told
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
@@ -99,14 +105,31 @@ impl Rollback {
     pub(super) fn run(&self, terminal: &mut Terminal<'_>) -> Result<Ending, Stop> {
         let Why { message, author } = &self.why;
         let body = json!({"revision": self.revision, "message": message});
-        let answer = Client::new(&self.server)?.post(&format!("/api/v1/rollback?author={}", encoded(author)), &body)?;
-        let applied: Applied = answer.read()?;
+        let path = format!("/api/v1/rollback?author={}&dryRun={}", encoded(author), self.dry_run);
+        let applied: Applied = Client::new(&self.server)?.post(&path, &body)?.read()?;
+        if self.dry_run {
+            return self.show(&applied, terminal);
+        }
         for result in &applied.results {
             writeln!(terminal.out, "{} {}", short(kind(&result.kind)?, &result.name), word(result.result))?;
         }
         match applied.revision {
             Some(made) => writeln!(terminal.out, "revision {made} has the objects of revision {}", self.revision)?,
             None => writeln!(terminal.out, "the objects are those of revision {} already", self.revision)?,
+        }
+        Ok(Ending::Done)
+    }
+
+    /// What would change, in the form of `diff`.
+    fn show(&self, applied: &Applied, terminal: &mut Terminal<'_>) -> Result<Ending, Stop> {
+        for result in applied.results.iter().filter(|result| result.result != Verdict::Unchanged) {
+            let key = Key { kind: kind(&result.kind)?, name: Name::new(result.namespace.as_str(), result.name.as_str()) };
+            let [before, after] = [&result.before, &result.after].map(|object| object.as_ref().map(Object::value));
+            write!(terminal.out, "{}", diff::shown(&key, before, after, &format!("revision {}", self.revision)))?;
+        }
+        write!(terminal.out, "{}", diff::told(applied.proxies.as_deref().unwrap_or_default()))?;
+        if applied.results.iter().all(|result| result.result == Verdict::Unchanged) {
+            writeln!(terminal.out, "the objects are those of revision {} already", self.revision)?;
         }
         Ok(Ending::Done)
     }

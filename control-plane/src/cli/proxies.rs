@@ -99,11 +99,11 @@ fn of_type(of: &ProxyType) -> String {
     word.to_owned()
 }
 
-fn dash(text: &str) -> String {
+pub(super) fn dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }
 
 /// Whole seconds.
-fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     age(std::time::Duration::try_from_secs_f64(seconds).unwrap_or_default().as_secs())
 }

@@ -144,10 +144,17 @@ async fn history_says_who_and_a_rollback_undoes() {
     let lines: Vec<_> = history.lines().collect();
     assert_eq!(lines.len(), 3);
     assert!(lines[2].starts_with("1 ") && lines[2].ends_with("ann (admin)   service/web in default created      first"), "{history}");
+    let (ending, preview, _) = api.run(&["rollback", "1", "--dry-run"]);
+    assert!(
+        preview.starts_with("--- Service default/cart (live)\n+++ Service default/cart (revision 1)\n@@ -1,10 +0,0 @@\n-api"),
+        "{preview}"
+    );
+    assert!(ending == Ending::Done && preview.ends_with(" spec:\n   ports:\n-  - port: 81\n+  - port: 80\n"), "{preview}");
     assert_eq!(
         api.run(&["rollback", "1"]),
         done("service/cart deleted\nservice/web configured\nrevision 4 has the objects of revision 1\n")
     );
+    assert_eq!(api.run(&["rollback", "4", "--dry-run"]), done("the objects are those of revision 4 already\n"));
     assert_eq!(api.run(&["rollback", "4"]), done("the objects are those of revision 4 already\n"));
     assert_eq!(api.run(&["rollback", "7"]).2, "error: there is no revision 7; the latest is 4\n");
     assert_eq!(api.run(&["history", "-o", "name", "--limit", "2"]), done("4\n3\n"));

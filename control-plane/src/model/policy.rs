@@ -65,9 +65,23 @@ pub struct Limits {
     /// Requests at a time.
     pub requests: Option<u32>,
     /// Retries at a time.
-    pub retries: Option<u32>,
+    pub retries: Option<Retries>,
     /// Requests on one connection.
     pub requests_per_connection: Option<u32>,
+}
+
+/// How many retries there may be at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retries {
+    /// So many.
+    Most(u32),
+    /// A share of the requests under way.
+    Budget {
+        /// In percent.
+        percent: u32,
+        /// So many in any case.
+        least: u32,
+    },
 }
 
 /// Which endpoints are left alone for a while.

@@ -18,6 +18,8 @@ pub struct MeshSettings {
     pub connect_timeout: Duration,
     /// How often a request that certainly did not reach its server is tried again.
     pub retries: u32,
+    /// Whether gRPC clients report the load that they put on services.
+    pub load_reports: bool,
 }
 
 /// Where connections to unknown destinations go.
@@ -39,6 +41,7 @@ impl Default for MeshSettings {
             access_log: false,
             connect_timeout: Duration::from_secs(5),
             retries: 2,
+            load_reports: false,
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct Node {
 pub struct Identity(pub String);
 
 /// Region, zone and sub-zone, as far as they are known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Locality {
     /// The widest.
     pub region: String,

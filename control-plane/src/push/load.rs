@@ -14,12 +14,9 @@ use xds_proto::envoy::config::endpoint::v3::ClusterStats;
 use xds_proto::envoy::service::load_stats::v3 as wire;
 
 use crate::proxies::Proxies;
-use crate::proxies::load::{Key, Load};
+use crate::proxies::load::{Key, Report, Requests};
 use crate::proxies::node::Locality;
 use crate::push::{Push, server};
-
-/// Often enough to show a trend; as other meshes ask for.
-const INTERVAL: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub struct LoadReporting(Arc<Push>);
@@ -38,8 +35,8 @@ impl wire::load_reporting_service_server::LoadReportingService for LoadReporting
     async fn stream_load_stats(&self, request: Request<Streaming<wire::LoadStatsRequest>>) -> Result<Response<Reports>, Status> {
         let push = Arc::clone(&self.0);
         let stopped = Box::pin(async move { server::stopped(&push, Duration::ZERO).await });
-        let (requests, proxies) = (request.into_inner(), Arc::clone(&self.0.proxies));
-        Ok(Response::new(Reports { requests, proxies, reporter: None, stopped }))
+        let (requests, proxies, interval) = (request.into_inner(), Arc::clone(&self.0.proxies), self.0.settings.load_interval);
+        Ok(Response::new(Reports { requests, proxies, interval, reporter: None, stopped }))
     }
 }
 
@@ -47,6 +44,7 @@ impl wire::load_reporting_service_server::LoadReportingService for LoadReporting
 pub struct Reports {
     requests: Streaming<wire::LoadStatsRequest>,
     proxies: Arc<Proxies>,
+    interval: Duration,
     reporter: Option<String>,
     stopped: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -67,34 +65,34 @@ impl Stream for Reports {
             let is_first = self.reporter.is_none();
             let node = request.node.map(|node| node.id).unwrap_or_default();
             let reporter = self.reporter.get_or_insert(node).clone();
-            request.cluster_stats.iter().for_each(|stats| enter(&self.proxies, &reporter, stats, Instant::now()));
+            let now = Instant::now();
+            request.cluster_stats.into_iter().for_each(|stats| enter(&self.proxies, &reporter, stats, (now, self.interval)));
             if is_first {
-                return Poll::Ready(Some(Ok(what_to_report())));
+                return Poll::Ready(Some(Ok(what_to_report(self.interval))));
             }
         }
     }
 }
 
-fn what_to_report() -> wire::LoadStatsResponse {
-    let interval = WireDuration { seconds: i64::try_from(INTERVAL.as_secs()).unwrap_or(i64::MAX), nanos: 0 };
-    wire::LoadStatsResponse { send_all_clusters: true, load_reporting_interval: Some(interval), ..wire::LoadStatsResponse::default() }
+fn what_to_report(interval: Duration) -> wire::LoadStatsResponse {
+    let interval = WireDuration::try_from(interval).ok();
+    wire::LoadStatsResponse { send_all_clusters: true, load_reporting_interval: interval, ..wire::LoadStatsResponse::default() }
 }
 
-fn enter(proxies: &Proxies, reporter: &str, stats: &ClusterStats, at: Instant) {
-    let interval = stats.load_report_interval.and_then(|interval| Duration::try_from(interval).ok()).unwrap_or_default();
-    for of in &stats.upstream_locality_stats {
-        let locality = of.locality.clone().unwrap_or_default();
-        let locality = Locality { region: locality.region, zone: locality.zone, sub_zone: locality.sub_zone };
-        let load = Load {
-            at,
-            interval,
+/// `asked` is how long an interval is that says nothing of itself.
+fn enter(proxies: &Proxies, reporter: &str, stats: ClusterStats, (at, asked): (Instant, Duration)) {
+    let told = stats.load_report_interval.and_then(|interval| Duration::try_from(interval).ok()).filter(|told| !told.is_zero());
+    let localities = stats.upstream_locality_stats.into_iter().map(|of| {
+        let locality = of.locality.unwrap_or_default();
+        let requests = Requests {
             issued: of.total_issued_requests,
             successful: of.total_successful_requests,
             failed: of.total_error_requests,
             in_progress: of.total_requests_in_progress,
-            dropped: stats.total_dropped_requests,
         };
-        // Without room for more, what is new is not kept.
-        let _ = proxies.loads.report(Key::new(&stats.cluster_name, locality, reporter), load);
-    }
+        (Locality { region: locality.region, zone: locality.zone, sub_zone: locality.sub_zone }, requests)
+    });
+    let report = Report { at, interval: told.unwrap_or(asked), dropped: stats.total_dropped_requests, localities: localities.collect() };
+    // What there is no room for is counted there.
+    let _has_room = proxies.loads.report(Key { cluster: stats.cluster_name, reporter: reporter.to_owned() }, report);
 }

@@ -99,6 +99,10 @@ impl Embedded {
         self.written(Work::Rollback(to), by, false).await
     }
 
+    pub(super) async fn preview_rollback(&self, to: u64) -> Result<Written, StoreError> {
+        self.written(Work::Rollback(to), By::default(), true).await
+    }
+
     pub(super) async fn history(&self, of: Option<Key>, before: Option<u64>, most: usize) -> Result<Vec<Arc<Revision>>, StoreError> {
         let disk = Arc::clone(&self.disk);
         blocking(move || disk.history(of.as_ref(), before.unwrap_or(u64::MAX), most)).await

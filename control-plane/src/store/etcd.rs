@@ -98,6 +98,10 @@ impl Etcd {
         self.attempt(by, false, &Work::Rollback(to)).await
     }
 
+    pub(super) async fn preview_rollback(&self, to: u64) -> Result<Written, StoreError> {
+        self.attempt(By::default(), true, &Work::Rollback(to)).await
+    }
+
     pub(super) async fn history(&self, of: Option<Key>, before: Option<u64>, most: usize) -> Result<Vec<Arc<Revision>>, StoreError> {
         let mut found = Vec::new();
         let mut end = before.unwrap_or(u64::MAX);

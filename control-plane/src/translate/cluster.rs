@@ -2,6 +2,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use xds_proto::envoy::config::cluster::v3::circuit_breakers::Thresholds;
+use xds_proto::envoy::config::cluster::v3::circuit_breakers::thresholds::RetryBudget;
 use xds_proto::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy};
 use xds_proto::envoy::config::cluster::v3::{CircuitBreakers, Cluster, OutlierDetection};
 use xds_proto::envoy::config::core::v3::data_source::Specifier;
@@ -15,10 +16,11 @@ use xds_proto::envoy::extensions::transport_sockets::tls::v3::{
 use xds_proto::envoy::extensions::upstreams::http::v3::HttpProtocolOptions as UpstreamOptions;
 use xds_proto::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use xds_proto::envoy::extensions::upstreams::http::v3::http_protocol_options::{ExplicitHttpConfig, UpstreamProtocolOptions};
+use xds_proto::envoy::r#type::v3::Percent;
 
 use crate::model::external::{ExternalPort, ExternalService};
 use crate::model::mesh::Mesh;
-use crate::model::policy::{Balancing, Ejection, Limits, TrafficPolicy};
+use crate::model::policy::{Balancing, Ejection, Limits, Retries, TrafficPolicy};
 use crate::model::service::{Port, Protocol, Service};
 use crate::translate::view::Form;
 use crate::translate::{assignment, names, wire};
@@ -36,6 +38,8 @@ pub(super) fn of_service(mesh: &Mesh, service: &Service, port: &Port, form: Form
     let eds = EdsClusterConfig { eds_config: Some(wire::ads()), ..EdsClusterConfig::default() };
     Cluster {
         eds_cluster_config: Some(eds),
+        // Of the form for gRPC alone: what else reports load does so for all clusters, if its bootstrap says so.
+        lrs_server: (form == Form::Grpc && mesh.settings().load_reports).then(wire::this_server),
         ..with_policy(base(names::service(&service.name, port.number), DiscoveryType::Eds, mesh), policy, port.protocol, form)
     }
 }
@@ -126,17 +130,23 @@ const RETRIES: u32 = 1024;
 fn circuit_breakers(limits: Option<&Limits>, retries_at_a_time: Option<u32>) -> Option<CircuitBreakers> {
     let limits = limits.copied().unwrap_or_default();
     let Limits { connections, pending_requests, requests, retries, requests_per_connection: _ } = limits;
-    let retries = retries.or(retries_at_a_time);
-    [connections, pending_requests, requests, retries].iter().any(Option::is_some).then(|| CircuitBreakers {
-        thresholds: vec![Thresholds {
-            max_connections: connections,
-            max_pending_requests: pending_requests,
-            max_requests: requests,
-            max_retries: retries,
-            ..Thresholds::default()
-        }],
-        ..CircuitBreakers::default()
-    })
+    let (max_retries, retry_budget) = match retries {
+        None => (retries_at_a_time, None),
+        Some(Retries::Most(most)) => (Some(most), None),
+        Some(Retries::Budget { percent, least }) => {
+            let percent = Percent { value: f64::from(percent) };
+            (None, Some(RetryBudget { budget_percent: Some(percent), min_retry_concurrency: Some(least), ..RetryBudget::default() }))
+        }
+    };
+    let thresholds = Thresholds {
+        max_connections: connections,
+        max_pending_requests: pending_requests,
+        max_requests: requests,
+        max_retries,
+        retry_budget,
+        ..Thresholds::default()
+    };
+    (thresholds != Thresholds::default()).then(|| CircuitBreakers { thresholds: vec![thresholds], ..CircuitBreakers::default() })
 }
 
 fn outlier_detection(ejection: &Ejection) -> OutlierDetection {

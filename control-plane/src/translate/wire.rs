@@ -6,7 +6,8 @@ use xds_proto::any;
 use xds_proto::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use xds_proto::envoy::config::core::v3::socket_address::PortSpecifier;
 use xds_proto::envoy::config::core::v3::{
-    Address, AggregatedConfigSource, ApiVersion, CidrRange, ConfigSource, RuntimeFractionalPercent, SocketAddress, address,
+    Address, AggregatedConfigSource, ApiVersion, CidrRange, ConfigSource, RuntimeFractionalPercent, SelfConfigSource, SocketAddress,
+    address,
 };
 use xds_proto::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher};
 use xds_proto::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
@@ -33,6 +34,12 @@ pub(super) fn host(host: String, port: u16) -> Address {
 /// One address as a range.
 pub(super) fn single(address: IpAddr) -> CidrRange {
     CidrRange { address_prefix: address.to_string(), prefix_len: Some(if address.is_ipv4() { 32 } else { 128 }) }
+}
+
+/// The server that it comes from.
+pub(super) fn this_server() -> ConfigSource {
+    let of_itself = SelfConfigSource { transport_api_version: i32::from(ApiVersion::V3) };
+    ConfigSource { config_source_specifier: Some(ConfigSourceSpecifier::Self_(of_itself)), ..ConfigSource::default() }
 }
 
 /// Asked for on the same stream.

@@ -360,19 +360,25 @@ pub(super) fn dialect(server: &Server) -> Dialect {
     if server.delta { Dialect::Delta } else { Dialect::Sotw }
 }
 
-/// A connection to one of a cluster's endpoints, TLS included where the cluster says so.
+/// A connection to one of a cluster's endpoints, TLS included where the cluster says so: the first that takes it, in an order by
+/// chance. A control plane that ends must not keep its proxies from the others.
 fn connect(shared: Arc<Shared>, server: ClusterName, tls: TlsSource) -> Opening {
     Box::pin(async move {
         let generation = shared.current.load_full();
         let cluster = generation.clusters.get(&server).ok_or_else(|| format!("there is no cluster {:?} yet", server.as_str()))?;
-        let endpoints = cluster.endpoints();
-        let members = endpoints.members();
-        let at = fastrand::usize(..members.len().max(1));
-        let endpoint = members.get(at).ok_or("the cluster has no endpoints")?.endpoint.clone();
-        drop(endpoints);
-        let opened = crate::connect::tcp::open(&endpoint, cluster, Some(&tls)).await.map_err(|error| error.to_string())?;
-        let settings = &cluster.config().http2;
-        let pings = settings.keepalive_interval.map(|interval| Pings { interval, timeout: settings.keepalive_timeout });
-        Ok(Way { bytes: Box::new(opened.io), pings: pings.unwrap_or_default() })
+        let mut endpoints: Vec<_> = cluster.endpoints().members().iter().map(|member| member.endpoint.clone()).collect();
+        fastrand::shuffle(&mut endpoints);
+        let mut problem = "the cluster has no endpoints".to_owned();
+        for endpoint in endpoints {
+            match crate::connect::tcp::open(&endpoint, cluster, Some(&tls)).await {
+                Ok(opened) => {
+                    let settings = &cluster.config().http2;
+                    let pings = settings.keepalive_interval.map(|interval| Pings { interval, timeout: settings.keepalive_timeout });
+                    return Ok(Way { bytes: Box::new(opened.io), pings: pings.unwrap_or_default() });
+                }
+                Err(error) => problem = error.to_string(),
+            }
+        }
+        Err(problem)
     })
 }

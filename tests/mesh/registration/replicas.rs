@@ -25,8 +25,7 @@ async fn another_control_plane_takes_over_from_one_that_dies() {
     let up = || async { tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok() };
     ninon_tests::eventually::eventually(LIMIT, up).await.expect("etcd is there");
     let store = format!("etcd://127.0.0.1:{port}");
-    let flags = [&TIMES[..], &["--store", &store]].concat();
-    let (mut here, there) = (World::start_with(&flags).await, World::start_with(&flags).await);
+    let (mut here, there) = (World::start_at_store(&store, &TIMES).await, World::start_at_store(&store, &TIMES).await);
     let (_web, outbound) = client(&there, Program::Envoy, Dialect::Delta).await;
     // A sidecar that knows both, and one that knows the first.
     let token = token(&here);

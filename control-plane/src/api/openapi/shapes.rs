@@ -7,13 +7,14 @@ use crate::model::kind::Kind;
 /// Every one by its name.
 pub(super) fn all() -> Map<String, Value> {
     let text = json!({"type": "string"});
-    let number = json!({"type": "integer", "minimum": 0});
+    let number = count();
     let maybe_number = json!({"type": ["integer", "null"], "minimum": 1});
     let verdict = json!({"enum": ["created", "configured", "unchanged", "deleted"]});
     let seconds = json!({"type": "number", "minimum": 0});
     let field = shape(&[("path", &text), ("problem", &text)], &[]);
-    let result = shape(&[("kind", &text), ("namespace", &text), ("name", &text), ("result", &verdict)], &[]);
     let object = json!({"type": "object"});
+    let result = [("kind", &text), ("namespace", &text), ("name", &text), ("result", &verdict)];
+    let result = shape(&result, &[("before", &object), ("after", &object)]);
     let change = [("kind", &text), ("namespace", &text), ("name", &text), ("change", &verdict)];
     let change = shape(&change, &[("before", &object), ("after", &object)]);
     let changes = array(&change);
@@ -56,6 +57,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("Proxies", shape(&[("items", &array(&reference("Proxy")))], &[])),
         ("Token", token()),
         ("Tokens", shape(&[("items", &array(&reference("Token")))], &[])),
+        ("Loads", shape(&[("items", &array(&load()))], &[])),
         ("ProxyConfig", shape(&[("resources", &array(&resource))], &[])),
     ];
     shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
@@ -79,6 +81,27 @@ fn token() -> Value {
         ("used", &texts),
     ];
     shape(&token, &[("token", &text)])
+}
+
+/// The load of a cluster.
+fn load() -> Value {
+    let (text, number, seconds) = (json!({"type": "string"}), count(), json!({"type": "number", "minimum": 0}));
+    let requests = [
+        ("issued", &number),
+        ("successful", &number),
+        ("failed", &number),
+        ("inProgress", &number),
+        ("requestsPerSecond", &seconds),
+        ("failuresPerSecond", &seconds),
+        ("reporters", &number),
+    ];
+    let localities = array(&shape(&[&[("region", &text), ("zone", &text), ("subZone", &text)][..], &requests].concat(), &[]));
+    let load = [("cluster", &text), ("dropped", &number), ("ageSeconds", &seconds), ("localities", &localities)];
+    shape(&[&load[..], &requests].concat(), &[])
+}
+
+fn count() -> Value {
+    json!({"type": "integer", "minimum": 0})
 }
 
 /// A list of a kind.

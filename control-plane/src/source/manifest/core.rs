@@ -31,7 +31,7 @@ pub(super) struct Metadata {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct ServiceSpec {
+pub(super) struct ServiceSpec {
     #[serde(rename = "clusterIP")]
     cluster_ip: Option<String>,
     #[serde(rename = "clusterIPs")]
@@ -39,6 +39,8 @@ struct ServiceSpec {
     ports: Option<Vec<ServicePort>>,
     selector: Option<Labels>,
     r#type: Option<String>,
+    session_affinity: Option<String>,
+    internal_traffic_policy: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -59,6 +61,13 @@ pub(super) fn service(name: &Name, value: &Value, reader: &mut Reader) -> Option
     reader.at("spec", |reader| {
         if spec.r#type.as_deref() == Some("ExternalName") {
             reader.refuse_at::<()>("type", "ExternalName is not supported: use an ExternalService");
+        }
+        if let Some(affinity) = spec.session_affinity.filter(|affinity| !matches!(affinity.as_str(), "None" | "")) {
+            let instead = "a TrafficPolicy with loadBalancer.hash.sourceAddress does that";
+            reader.refuse_at::<()>("sessionAffinity", format_args!("{affinity:?} is not supported: {instead}"));
+        }
+        if let Some(policy) = spec.internal_traffic_policy.filter(|policy| !matches!(policy.as_str(), "Cluster" | "")) {
+            reader.refuse_at::<()>("internalTrafficPolicy", format_args!("{policy:?} is not supported: all endpoints are used"));
         }
         let addresses = spec.cluster_ips.unwrap_or_else(|| spec.cluster_ip.into_iter().collect());
         let addresses: Vec<String> = addresses.into_iter().filter(|address| !address.is_empty() && address != NO_ADDRESS).collect();
@@ -136,7 +145,7 @@ pub(super) fn exports(name: &Name, written: Option<&String>, reader: &mut Reader
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Slice {
+pub(super) struct Slice {
     address_type: String,
     endpoints: Vec<SliceItem>,
     ports: Option<Vec<SlicePort>>,
@@ -163,6 +172,7 @@ struct SliceConditions {
 struct SlicePort {
     name: Option<String>,
     port: Option<i64>,
+    protocol: Option<String>,
 }
 
 /// An `EndpointSlice`.
@@ -179,7 +189,9 @@ pub(super) fn endpoint_slice(name: &Name, value: &Value, reader: &mut Reader) ->
     let Some(service) = service else {
         return reader.refuse_at("metadata.labels", format_args!("{SERVICE_NAME} is required: it names the service"));
     };
-    let ports = slice.ports.unwrap_or_default();
+    // As of a Service, what is no TCP passes by.
+    let is_tcp = |port: &SlicePort| matches!(port.protocol.as_deref(), None | Some("TCP" | ""));
+    let ports: Vec<SlicePort> = slice.ports.unwrap_or_default().into_iter().filter(is_tcp).collect();
     let ports = reader.each("ports", &ports, |port, reader| {
         let number = reader.at("port", |reader| text::port(port.port.unwrap_or_default(), reader))?;
         Some((Arc::from(port.name.as_deref().unwrap_or_default()), number))

@@ -168,10 +168,22 @@ pub struct Limits {
     pub max_pending_requests: Option<u32>,
     /// Requests at a time.
     pub max_requests: Option<u32>,
-    /// Retries at a time.
+    /// Retries at a time; not with `retryBudget`.
     pub max_retries: Option<u32>,
+    /// Retries at a time as a share of the requests under way.
+    pub retry_budget: Option<RetryBudget>,
     /// Requests on one connection.
     pub max_requests_per_connection: Option<u32>,
+}
+
+/// Retries at a time as a share of the requests under way: a service that is down is not sent a multiple of its requests.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryBudget {
+    /// Retries for each hundred requests that are under way or wait, 0 to 100; 20 where nothing is said.
+    pub percent: Option<u32>,
+    /// So many may be under way however few requests there are; 3 where nothing is said.
+    pub min_concurrency: Option<u32>,
 }
 
 /// Which endpoints are left alone for a while.
@@ -242,6 +254,8 @@ pub struct MeshConfigSpec {
     pub connect_timeout: Option<String>,
     /// How often a request that certainly did not reach its server is tried again, 0 to 10; 2 where nothing is said.
     pub retries: Option<u32>,
+    /// Whether gRPC clients report the load that they put on services; no where nothing is said.
+    pub load_reports: Option<bool>,
 }
 
 /// What happens to connections to unknown destinations.

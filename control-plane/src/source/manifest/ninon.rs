@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::model::endpoints::Condition;
 use crate::model::external::{self, ExternalService};
 use crate::model::name::Name;
-use crate::model::policy::{Balancing, Ejection, HashKey, Limits, TrafficPolicy};
+use crate::model::policy::{Balancing, Ejection, HashKey, Limits, Retries, TrafficPolicy};
 use crate::model::settings::{MeshSettings, OutboundMode};
 use crate::model::workload::{Bind, Locality, Sidecar, Workload, WorkloadPort};
 use crate::source::manifest::core::{self, Metadata};
@@ -116,6 +116,7 @@ pub(super) fn traffic_policy(name: &Name, value: &Value, reader: &mut Reader) ->
         let idle_timeout = duration("idleTimeout", spec.idle_timeout.as_ref(), reader);
         let request_timeout = duration("requestTimeout", spec.request_timeout.as_ref(), reader);
         let limits = spec.limits.unwrap_or_default();
+        let retries = reader.at("limits", |reader| retries(&limits, reader));
         if limits.max_requests_per_connection == Some(0) {
             reader.refuse_at::<()>("limits.maxRequestsPerConnection", "0 is not at least 1");
         }
@@ -128,7 +129,7 @@ pub(super) fn traffic_policy(name: &Name, value: &Value, reader: &mut Reader) ->
                 connections: limits.max_connections,
                 pending_requests: limits.max_pending_requests,
                 requests: limits.max_requests,
-                retries: limits.max_retries,
+                retries: retries?,
                 requests_per_connection: limits.max_requests_per_connection,
             },
             ejection: ejection?,
@@ -137,6 +138,19 @@ pub(super) fn traffic_policy(name: &Name, value: &Value, reader: &mut Reader) ->
             request_timeout: request_timeout?,
         })
     })
+}
+
+/// Envoy's own share and least number where nothing is said.
+fn retries(limits: &written::Limits, reader: &mut Reader) -> Option<Option<Retries>> {
+    let Some(budget) = &limits.retry_budget else { return Some(limits.max_retries.map(Retries::Most)) };
+    let (percent, least) = (budget.percent.unwrap_or(20), budget.min_concurrency.unwrap_or(3));
+    if limits.max_retries.is_some() {
+        return reader.refuse_at("maxRetries", "not with retryBudget, in place of which it would be");
+    }
+    if percent > 100 {
+        return reader.refuse_at("retryBudget.percent", format_args!("{percent} is more than 100"));
+    }
+    Some(Some(Retries::Budget { percent, least }))
 }
 
 fn balancing(balancer: written::LoadBalancer, reader: &mut Reader) -> Option<Balancing> {
@@ -246,6 +260,7 @@ pub(super) fn mesh_config(value: &Value, reader: &mut Reader) -> Option<MeshSett
             access_log: spec.access_log.unwrap_or(default.access_log),
             connect_timeout,
             retries,
+            load_reports: spec.load_reports.unwrap_or(default.load_reports),
         })
     })
 }

@@ -24,10 +24,11 @@ const LONGEST_PATH: usize = 1024;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-struct Spec {
+pub(super) struct Spec {
     parent_refs: Option<Vec<ParentRef>>,
     hostnames: Option<Vec<String>>,
     rules: Option<Vec<RuleShape>>,
+    use_default_gateways: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -73,7 +74,7 @@ struct Typed {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct GrpcMethod {
+pub(super) struct GrpcMethod {
     r#type: Option<String>,
     service: Option<String>,
     method: Option<String>,
@@ -115,6 +116,9 @@ pub(super) fn route(key: &Key, value: &Value, reader: &mut Reader) -> Option<Rou
         let parents =
             reader.each("parentRefs", &spec.parent_refs.unwrap_or_default(), |parent, reader| self::parent(parent, namespace, reader));
         let hostnames = reader.each("hostnames", &spec.hostnames.unwrap_or_default(), hostname);
+        if let Some(which) = spec.use_default_gateways.filter(|which| which != "None") {
+            reader.refuse_at::<()>("useDefaultGateways", format_args!("{which:?} is not supported: there are no Gateways"));
+        }
         if kind == Kind::TlsRoute && hostnames.is_empty() {
             reader.refuse_at::<()>("hostnames", "at least one is required");
         }
@@ -348,7 +352,7 @@ fn retry(retry: &RetryShape, reader: &mut Reader) -> Option<Retry> {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct GrantSpec {
+pub(super) struct GrantSpec {
     from: Vec<GrantRef>,
     to: Vec<GrantRef>,
 }

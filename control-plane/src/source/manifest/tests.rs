@@ -1,3 +1,6 @@
+/// Every field that may be written.
+mod fields;
+
 use super::*;
 use crate::source::yaml;
 
@@ -174,4 +177,53 @@ fn every_kind_has_a_schema() {
         let schema = schema(kind);
         assert!(schema.pointer("/properties/spec").is_some() || kind == Kind::EndpointSlice, "{kind}: {schema}");
     }
+}
+
+#[test]
+fn retries_have_a_number_or_a_share() {
+    let policy = |limits: &str| {
+        format!(
+            "apiVersion: ninon.dev/v1alpha1\nkind: TrafficPolicy\nmetadata: {{name: a, namespace: shop}}\nspec: {{targetRef: {{name: cart}}, limits: {limits}}}\n"
+        )
+    };
+    let retries = |limits: &str| {
+        let Object::TrafficPolicy(policy) = read_text(&policy(limits)).unwrap().1 else { panic!("a policy") };
+        policy.limits.retries
+    };
+    use crate::model::policy::Retries;
+    assert_eq!(retries("{}"), None);
+    assert_eq!(retries("{maxRetries: 0}"), Some(Retries::Most(0)));
+    assert_eq!(retries("{retryBudget: {}}"), Some(Retries::Budget { percent: 20, least: 3 }));
+    assert_eq!(retries("{retryBudget: {percent: 0, minConcurrency: 0}}"), Some(Retries::Budget { percent: 0, least: 0 }));
+    refused(&policy("{retryBudget: {percent: 101}}"), &["spec.limits.retryBudget.percent: 101 is more than 100"]);
+    let both = "spec.limits.maxRetries: not with retryBudget, in place of which it would be";
+    refused(&policy("{maxRetries: 1, retryBudget: {}}"), &[both]);
+}
+
+#[test]
+fn what_would_be_sent_elsewhere_than_meant_is_refused() {
+    let service =
+        |spec: &str| format!("apiVersion: v1\nkind: Service\nmetadata: {{name: cart}}\nspec: {{{spec}, ports: [{{port: 80}}]}}\n");
+    let instead = "is not supported: a TrafficPolicy with loadBalancer.hash.sourceAddress does that";
+    refused(&service("sessionAffinity: ClientIP"), &[&format!("spec.sessionAffinity: \"ClientIP\" {instead}")]);
+    let local = "spec.internalTrafficPolicy: \"Local\" is not supported: all endpoints are used";
+    refused(&service("internalTrafficPolicy: Local"), &[local]);
+    let gateways = "spec.useDefaultGateways: \"All\" is not supported: there are no Gateways";
+    refused(&format!("{ROUTE}  useDefaultGateways: All\n"), &[gateways]);
+    assert!(read_text(&format!("{ROUTE}  useDefaultGateways: None\n")).is_ok());
+}
+
+#[test]
+fn ports_of_a_slice_that_are_not_tcp_pass_by() {
+    let slice = "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: a, labels: {kubernetes.io/service-name: a}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.1]}]
+ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}, {name: http, port: 80}]
+";
+    let Object::EndpointSlice(slice) = read_text(slice).unwrap().1 else { panic!("a slice") };
+    let names: Vec<&str> = slice.ports.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["dns-tcp", "http"]);
 }

@@ -129,7 +129,11 @@ async fn a_rollback_is_a_revision_that_can_itself_be_rolled_back() {
     write(&store, vec![put("web", 80)]).await.unwrap();
     write(&store, vec![put("web", 81), put("cart", 1)]).await.unwrap();
     write(&store, vec![delete("web")]).await.unwrap();
+    let preview = store.preview_rollback(1).await.unwrap();
+    let before = store.latest();
     let back = store.rollback(1, by("bob")).await.unwrap();
+    let verdicts = |written: &Written| -> Vec<_> { written.outcomes.iter().map(|of| (of.key.clone(), of.verdict())).collect() };
+    assert_eq!((preview.revision, verdicts(&preview), back.revision), (None, verdicts(&back), Some(before + 1)));
     assert_eq!(back.revision, Some(4));
     assert_eq!((port(store.get(&key("web"))), store.get(&key("cart"))), (Some(80), None));
     store.rollback(2, by("bob")).await.unwrap();

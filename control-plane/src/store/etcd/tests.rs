@@ -96,6 +96,7 @@ async fn replicas_see_the_same_revisions_in_the_same_order() {
     let error = write(&one, vec![late]).await.unwrap_err();
     assert_eq!(error.to_string(), "Service shop/web was changed in the meantime: resourceVersion 1 was expected, it is at 2");
     write(&one, vec![Intent { wanted: None, ..put("cart", 0) }]).await.unwrap();
+    assert_eq!(one.preview_rollback(1).await.unwrap().revision, None);
     assert_eq!(one.rollback(1, By::default()).await.unwrap().revision, Some(4));
     assert_eq!((port(&one, "web"), port(&one, "cart")), (Some(1), Some(1)));
     let history = other.history(Some(key("cart")), None, 10).await.unwrap();
