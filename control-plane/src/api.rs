@@ -32,9 +32,12 @@ pub mod revisions;
 mod routes;
 /// Which objects, by their labels.
 mod selector;
+/// Tokens by which workloads join.
+pub mod tokens;
 /// Follows objects.
 mod watch;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +48,8 @@ use tokio::sync::{Semaphore, watch as signal};
 use crate::model::fault::Fault;
 use crate::model::kind::Kind;
 use crate::model::name::Key;
-use crate::store::Store;
+use crate::store::{Scope, Store};
+use crate::token;
 use auth::Tokens;
 use files::Files;
 use proxies::Proxy;
@@ -103,6 +107,8 @@ pub struct Hooks {
     pub status: Status,
     /// The objects that come from files.
     pub files: Arc<Files>,
+    /// The workloads that sidecars have registered; an object of the same name counts over one.
+    pub registered: Hook<Scope, BTreeMap<Key, Value>>,
     /// The proxies that are connected.
     pub proxies: Hook<(), Vec<Proxy>>,
     /// What a proxy was sent, by its id.
@@ -126,6 +132,7 @@ impl Default for Hooks {
             validate: Box::new(|_| Ok(())),
             status: Box::new(|_| None),
             files: Arc::default(),
+            registered: Box::new(|_| BTreeMap::new()),
             proxies: Box::new(|()| Vec::new()),
             config: Box::new(|_| None),
             loads: Box::new(|()| Vec::new()),
@@ -148,6 +155,7 @@ impl fmt::Debug for Hooks {
 pub struct Api {
     store: Store,
     tokens: Tokens,
+    joining: token::Tokens,
     hooks: Hooks,
     limits: Limits,
     writes: Semaphore,
@@ -160,6 +168,7 @@ impl Api {
     /// The API before a store.
     pub fn new(store: Store, tokens: Tokens, hooks: Hooks, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
+            joining: token::Tokens::new(store.clone()),
             store,
             tokens,
             hooks,

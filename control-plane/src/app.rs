@@ -32,6 +32,8 @@ use crate::api::auth::Tokens;
 use crate::api::{self, Api};
 use crate::proxies::Proxies;
 use crate::push::{self, Push};
+use crate::registration::book::Times;
+use crate::registration::registrar::Registrar;
 use crate::settings::{LogFormat, Place, Serve};
 use crate::store::error::StoreError;
 use crate::store::{self, Store};
@@ -128,18 +130,20 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     let api = listen("--api-address", settings.api_address)?;
 
     let world = World::new();
+    let registrar = registrar(settings, &store, &world);
     let objects = Objects::load(Arc::clone(&world), store.clone(), settings.config_dir.clone()).await.map_err(ServeError::Store)?;
     let proxies = Proxies::new(settings.max_proxies);
     let (stop, stopped) = watch::channel(false);
     let push_settings =
         push::Settings { identifier: identifier().into(), load_interval: settings.load_interval, ..push::Settings::default() };
-    let push = Push::new(Viewer::new(Arc::clone(&world)), Arc::clone(&proxies), push_settings, stopped.clone());
-    let hooks = hooks::hooks(&world, &objects, &proxies);
+    let push = Push::new(Viewer::new(Arc::clone(&world), Arc::clone(&registrar)), Arc::clone(&proxies), push_settings, stopped.clone());
+    let hooks = hooks::hooks(&world, &objects, &proxies, &registrar);
     let api_service = Api::new(store.clone(), tokens, hooks, api::Limits::default());
     tracing::info!(xds = %settings.xds_address, api = %settings.api_address, state = %settings.state_dir.display(), "serving");
 
     let _publishes = OwnedTask::spawn(world::publish(Arc::clone(&world), settings.push_quiet, settings.push_wait));
     let _follows = OwnedTask::spawn(objects.follow());
+    let registers = OwnedTask::spawn(registrar.run(stopped.clone()));
     let _gives_back = OwnedTask::spawn(heap::give_back(Arc::clone(&proxies)));
     let xds = OwnedTask::spawn_on(streams, push::serve(xds, push));
     let mut api_stop = stopped;
@@ -157,13 +161,20 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
         ended = &mut xds => ended,
     };
     stop.send_replace(true);
-    let _ended = api.join().await;
+    let _ended = (api.join().await, registers.join().await);
     store.close().await;
     match ended {
         Some(Ok(())) => Ok(()),
         Some(Err(error)) => Err(ServeError::Xds(error.to_string())),
         None => Err(ServeError::Xds("the task failed".to_owned())),
     }
+}
+
+fn registrar(settings: &Serve, store: &Store, world: &Arc<World>) -> Arc<Registrar> {
+    let Serve { registration_grace: grace, registration_drain: drain, registration_orphan_grace: orphan, max_proxies, .. } = *settings;
+    let world = Arc::clone(world);
+    let tell = Box::new(move |changes| world.register(changes));
+    Registrar::new(store.clone(), Times { grace, drain, orphan }, max_proxies, tell)
 }
 
 fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {

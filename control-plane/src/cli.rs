@@ -13,6 +13,7 @@ mod kinds;
 mod loads;
 mod proxies;
 mod table;
+mod token;
 mod validate;
 
 use std::fmt;
@@ -41,6 +42,8 @@ pub enum Command {
     Rollback(history::Rollback),
     /// Show the proxies that are connected, and how current they are
     Proxies(proxies::ProxiesCommand),
+    /// Make, show and revoke the tokens by which workloads join
+    Token(token::TokenCommand),
     /// Show the load that proxies and gRPC clients report, by the cluster that they put it on
     Loads(loads::LoadsCommand),
     /// Check files without a server; every fault is told with its file, line and field
@@ -165,6 +168,7 @@ pub fn run(command: &Command, program: &mut clap::Command, check: &Check, termin
         Command::History(history) => history.run(terminal),
         Command::Rollback(rollback) => rollback.run(terminal),
         Command::Proxies(proxies) => proxies.run(terminal),
+        Command::Token(token) => token.run(terminal),
         Command::Loads(loads) => loads.run(terminal),
         Command::Validate(validate) => validate.run(check, terminal),
         Command::Completions(Completions { shell }) => {

@@ -16,6 +16,8 @@ pub mod model;
 pub mod proxies;
 /// Brings every proxy what it lacks.
 pub mod push;
+/// Workloads that register themselves.
+pub mod registration;
 /// Flags and environment.
 pub mod settings;
 /// Resources for a proxy, encoded once.
@@ -26,5 +28,7 @@ pub mod source;
 pub mod store;
 /// Tasks with an owner.
 pub mod task;
+/// Tokens by which workloads join.
+pub mod token;
 /// From the mesh to resources.
 pub mod translate;

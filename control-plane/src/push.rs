@@ -44,7 +44,9 @@ pub mod wishes;
 
 use std::any::Any;
 use std::fmt;
+use std::future::ready;
 use std::hash::RandomState;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +65,30 @@ pub trait Directory: Send + Sync + 'static {
     /// # Errors
     /// If it is to see nothing; the client is told why.
     fn join(&self, node: &Node) -> Result<Joined, Refusal>;
+
+    /// A client shows a token: it is to be registered while its stream lives. This comes before [`Directory::join`].
+    ///
+    /// # Errors
+    /// If it is not; the client is told why.
+    fn admit<'a>(&'a self, node: &'a Node, token: &'a str) -> Later<'a, Result<Box<dyn Guest>, Refusal>> {
+        let _unread = (node, token);
+        Box::pin(ready(Err(Refusal::Unauthenticated("nobody is registered here".to_owned()))))
+    }
+}
+
+/// Something that takes time.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A client that is registered. When this is dropped, its stream is gone.
+pub trait Guest: Send + Sync {
+    /// It has taken its listeners.
+    fn serves(&self);
+
+    /// It says that it goes; ends when it may.
+    fn goodbye(&self) -> Later<'_, ()>;
+
+    /// Ends when it is to be sent away.
+    fn expelled(&self) -> Later<'_, Refusal>;
 }
 
 /// What a client is to see.
@@ -80,6 +106,8 @@ pub struct Joined {
 pub enum Refusal {
     /// What it says of itself makes no sense.
     Invalid(String),
+    /// What it shows is no proof of who it is.
+    Unauthenticated(String),
     /// It is not who it would have to be.
     Denied(String),
     /// There is nothing to see yet.
@@ -89,7 +117,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(reason) | Self::Denied(reason) | Self::Unavailable(reason) => f.write_str(reason),
+            Self::Invalid(reason) | Self::Unauthenticated(reason) | Self::Denied(reason) | Self::Unavailable(reason) => f.write_str(reason),
         }
     }
 }

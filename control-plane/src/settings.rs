@@ -32,9 +32,19 @@ pub struct Serve {
     /// ... or when the first has waited so long
     #[arg(long, value_name = "DURATION", env = "NINON_PUSH_WAIT", default_value = "200ms", value_parser = humantime::parse_duration)]
     pub push_wait: Duration,
-    /// Proxies that may be connected at a time
+    /// Proxies that may be connected at a time, and workloads that may be registered
     #[arg(long, value_name = "N", env = "NINON_MAX_PROXIES", default_value_t = 10_000)]
     pub max_proxies: usize,
+    /// How long the endpoint of a sidecar that registered itself and whose connection is gone stays as it is: one that comes back in
+    /// time changes nothing
+    #[arg(long, value_name = "DURATION", env = "NINON_REGISTRATION_GRACE", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub registration_grace: Duration,
+    /// How long nobody is sent to it any more before it is taken away: requests that it has may end
+    #[arg(long, value_name = "DURATION", env = "NINON_REGISTRATION_DRAIN", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub registration_drain: Duration,
+    /// Instead of the first, after a restart of the control plane, or the death of another one that had it: proxies come back within 30 s
+    #[arg(long, value_name = "DURATION", env = "NINON_REGISTRATION_ORPHAN_GRACE", default_value = "45s", value_parser = humantime::parse_duration)]
+    pub registration_orphan_grace: Duration,
     /// How often proxies and gRPC clients that report load do so, 100ms to 30s
     #[arg(long, value_name = "DURATION", env = "NINON_LOAD_INTERVAL", default_value = "10s", value_parser = load_interval)]
     pub load_interval: Duration,

@@ -18,6 +18,8 @@ pub mod object;
 mod prepare;
 /// The latest revisions, for those who follow.
 mod recent;
+/// Short texts beside the objects.
+pub mod records;
 /// The objects in memory.
 mod replica;
 /// Writes and what they did.
@@ -33,6 +35,7 @@ use embedded::Embedded;
 use error::StoreError;
 use etcd::Etcd;
 use object::Object;
+use records::{Put, Records};
 use replica::Replica;
 use revision::{By, Revision, Write, Written};
 
@@ -147,6 +150,28 @@ impl Store {
             Self::Embedded(home) => home.rollback(to, by).await,
             Self::Etcd(home) => home.rollback(to, by).await,
         }
+    }
+
+    /// Short texts beside the objects.
+    pub fn records(&self) -> &Arc<Records> {
+        match self {
+            Self::Embedded(home) => home.records(),
+            Self::Etcd(home) => home.records(),
+        }
+    }
+
+    /// Writes records, each by itself; whether each was what its writer believed, and so was written. What is written is known here
+    /// when this returns.
+    pub async fn keep(&self, puts: Vec<Put>) -> Result<Vec<bool>, StoreError> {
+        match self {
+            Self::Embedded(home) => home.keep(puts).await,
+            Self::Etcd(home) => home.keep(puts).await,
+        }
+    }
+
+    /// Whether other control planes may have the same store.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Etcd(_))
     }
 
     /// What [`rollback`](Self::rollback) would do.

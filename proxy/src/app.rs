@@ -212,10 +212,11 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     if control.is_none() {
         ready(&shared, &state, started);
     }
-    serve(&shared, control, &state, &mut signals, &mut actions).await;
+    let at_once = serve(&shared, control, &state, &mut signals, &mut actions).await;
     state.send_replace(ServerState::Draining);
     pages::drain_listeners(&shared, true, false);
-    stop(&announcer, workers.threads, options.drain_time, &mut signals).await;
+    let limit = if at_once { Duration::ZERO } else { options.drain_time };
+    stop(&announcer, workers.threads, limit, &mut signals).await;
     spans.finish(STOP_LIMIT).await;
     logs.flush(STOP_LIMIT);
     pages::remove_socket(bootstrap.admin.as_ref());
@@ -247,14 +248,14 @@ fn ready(shared: &Shared, state: &watch::Sender<ServerState>, started: Instant) 
     heap::give_back_code();
 }
 
-/// Until a signal or an operator ends it.
+/// Until a signal or an operator ends it; whether it was told twice.
 async fn serve(
     shared: &Shared,
     mut control: Option<Control>,
     state: &watch::Sender<ServerState>,
     signals: &mut Signals,
     actions: &mut mpsc::Receiver<Action>,
-) {
+) -> bool {
     {
         let following = async {
             match &mut control {
@@ -274,7 +275,10 @@ async fn serve(
             }
         }
     }
-    control.iter().for_each(Control::finish);
+    match &mut control {
+        Some(control) => control.end(state, signals).await,
+        None => false,
+    }
 }
 
 /// What the file says and what needs no word of a control plane to serve.

@@ -14,6 +14,8 @@ mod loads;
 mod objects;
 /// Random changes under load.
 mod random;
+/// Sidecars that register themselves.
+mod registration;
 /// Several control planes over one etcd.
 mod replicas;
 /// Data planes beside workloads, which follow what operators write.

@@ -19,6 +19,7 @@ pub const LIMIT: Duration = Duration::from_secs(20);
 pub struct World {
     folder: Folder,
     control_plane: Option<Process>,
+    flags: Vec<String>,
     pub xds: u16,
     api: u16,
     /// `--store`.
@@ -27,7 +28,18 @@ pub struct World {
 
 impl World {
     pub async fn start() -> Self {
-        let mut world = Self::new("embedded");
+        Self::start_with(&[]).await
+    }
+
+    /// With these flags of `ninon serve`, too.
+    pub async fn start_with(flags: &[&str]) -> Self {
+        Self::start_at_store("embedded", flags).await
+    }
+
+    /// Likewise, with objects at a place.
+    pub async fn start_at_store(store: &str, flags: &[&str]) -> Self {
+        let mut world = Self::new(store);
+        world.flags = flags.iter().map(ToString::to_string).collect();
         world.serve().await;
         world
     }
@@ -36,7 +48,7 @@ impl World {
     pub fn new(store: &str) -> Self {
         let folder = Folder::new();
         fs::create_dir(folder.path().join("config")).unwrap();
-        Self { folder, control_plane: None, xds: ports::free(), api: ports::free(), store: store.to_owned() }
+        Self { folder, control_plane: None, flags: Vec::new(), xds: ports::free(), api: ports::free(), store: store.to_owned() }
     }
 
     /// Starts the control plane.
@@ -49,6 +61,7 @@ impl World {
             .arg("--state-dir")
             .arg(self.folder.path().join("data"));
         command.args(["--xds-address", &format!("127.0.0.1:{}", self.xds), "--api-address", &format!("127.0.0.1:{}", self.api)]);
+        command.args(&self.flags);
         command.args(["--load-interval", "500ms", "--store", &self.store]);
         self.control_plane = Some(Process::start(command, Folder::new()).unwrap());
         let ready = || async { get(self.api, "/readyz", "api").await.filter(|(status, _)| *status == 200) };
@@ -237,7 +250,8 @@ impl Sidecar {
     }
 }
 
-fn bootstrap(servers: &[u16], dialect: Dialect, workload: &str, admin: u16) -> Value {
+/// What a data plane is started with.
+pub fn bootstrap(servers: &[u16], dialect: Dialect, workload: &str, admin: u16) -> Value {
     let node = json!({ "id": workload, "cluster": "tests", "metadata": { "NAMESPACE": "shop", "WORKLOAD_NAME": workload } });
     sidecar::bootstrap(servers, dialect, &node, admin)
 }

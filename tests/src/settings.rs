@@ -54,6 +54,11 @@ pub fn envoy_binary() -> PathBuf {
     variable("ENVOY_BIN").map_or_else(|| repository().join("target/venv/bin/envoy"), PathBuf::from)
 }
 
+/// `ETCD_BIN`, else `target/etcd/usr/bin/etcd` as `make test` installs it.
+pub fn etcd_binary() -> PathBuf {
+    variable("ETCD_BIN").map_or_else(|| repository().join("target/etcd/usr/bin/etcd"), PathBuf::from)
+}
+
 /// `MESH_SEED`: which random changes of the mesh; a random one when unset.
 pub fn mesh_seed() -> Option<u64> {
     variable("MESH_SEED").and_then(|seed| seed.parse().ok())

@@ -1,6 +1,6 @@
 //! One object, and lists of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Extension;
@@ -22,6 +22,7 @@ use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
 use crate::source::document::placed;
 use crate::source::manifest::DEFAULT_NAMESPACE;
+use crate::store::Scope;
 use crate::store::object::{Object, version_of};
 use crate::store::revision::{By, Expected, Intent, Outcome, Verdict, Write};
 
@@ -117,6 +118,21 @@ impl Api {
         }
     }
 
+    /// A workload that its sidecar has registered.
+    fn registered(&self, key: &Key) -> Option<Value> {
+        let scope = Scope { kind: Some(key.kind), namespace: Some(Arc::clone(&key.name.namespace)) };
+        (self.hooks.registered)(scope).remove(key)
+    }
+
+    /// Refuses to delete what is not written but registered.
+    fn check_not_registered(&self, key: &Key) -> Result<(), Problem> {
+        if self.store.get(key).is_none() && self.registered(key).is_some() {
+            let detail = format!("{key} is registered by its sidecar, and goes with it; to send it away, revoke its token");
+            return Err(Problem::new(StatusCode::CONFLICT, detail));
+        }
+        Ok(())
+    }
+
     /// What an object is to become, when it breaks no rule.
     pub(super) fn checked(&self, value: Value, namespace: &str) -> Result<Intent, (String, Vec<Fault>)> {
         let expected = version_of(&value).map_or(Expected::Any, Expected::Version);
@@ -135,8 +151,11 @@ pub(super) async fn get(State(api): State<Arc<Api>>, target: Target, Asked(query
             if let Some(found) = api.hooks.files.now().get(&key) {
                 return Ok(axum::Json(api.shown_from_file(&key, found)).into_response());
             }
-            let object = api.store.get(&key).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, format!("{key} does not exist")))?;
-            Ok(answer(StatusCode::OK, &api.shown(&key, &object), Some(object.version())))
+            if let Some(object) = api.store.get(&key) {
+                return Ok(answer(StatusCode::OK, &api.shown(&key, &object), Some(object.version())));
+            }
+            let missing = || Problem::new(StatusCode::NOT_FOUND, format!("{key} does not exist"));
+            api.registered(&key).map(|object| axum::Json(object).into_response()).ok_or_else(missing)
         }
     }
 }
@@ -149,6 +168,13 @@ fn list(api: &Api, kind: Kind, namespace: Option<Arc<str>>, query: &ListQuery) -
     let files = api.hooks.files.now();
     let mut found: BTreeMap<Name, Shown> = BTreeMap::new();
     let is_after = |key: &Key| after.as_ref().is_none_or(|after| key.name > *after);
+    // Whether the object's labels are those that are asked for or not.
+    let hidden: BTreeSet<&Key> = listed.objects.iter().map(|(key, _)| key).collect();
+    for (key, object) in (api.hooks.registered)(scope.clone()) {
+        if is_after(&key) && !hidden.contains(&key) && files.get(&key).is_none() && selector.holds(&object) {
+            found.insert(key.name, Shown::Made(object));
+        }
+    }
     for (key, object) in listed.objects.iter().filter(|(key, _)| is_after(key) && files.get(key).is_none()) {
         if selector.is_empty() || selector.holds(&object.value()) {
             found.insert(key.name.clone(), api.shown(key, object));
@@ -202,6 +228,7 @@ pub(super) async fn delete(
 ) -> Result<Response, Problem> {
     let expected = expected(&headers)?;
     api.check_not_from_file(&key)?;
+    api.check_not_registered(&key)?;
     let intents = vec![Intent { key, wanted: None, expected }];
     changed(&api, Write { by: query.by(role)?, intents, dry_run: query.dry_run }).await
 }

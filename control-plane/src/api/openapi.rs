@@ -14,6 +14,7 @@ use crate::api::problem::PROBLEM;
 use crate::api::routes::Path;
 use crate::api::watch::LINES_OF_JSON;
 use crate::model::kind::Kind;
+use crate::token::{LONGEST, MOST_USES};
 
 /// The document.
 pub(super) async fn get(State(api): State<Arc<Api>>) -> Json<Value> {
@@ -101,6 +102,14 @@ fn items(path: Path) -> Vec<(String, Value)> {
                 &of("200", "Its resources", "ProxyConfig"),
             );
             one(json!({"get": with(get, "parameters", json!([named("id")]))}))
+        }
+        Path::Tokens => one(json!({
+            "get": operation("tokens", "Tokens by which workloads join, without their secrets", &of("200", "Tokens", "Tokens")),
+            "post": create_token(),
+        })),
+        Path::Token => {
+            let revoke = operation("revokeToken", "Take a token away", &of("200", "What it was", "Token"));
+            one(json!({"delete": with(revoke, "parameters", json!([named("id")]))}))
         }
         Path::Loads => one(json!({"get": operation("loads", "The load that is reported", &of("200", "By cluster and locality", "Loads"))})),
         Path::Kind => each(|_| true, |kind| (format!("/api/v1/{}", kind.plural()), json!({"get": list(kind, false)}))),
@@ -203,6 +212,24 @@ fn apply() -> Value {
     let says = "Create or change many objects: all of them or none, as one revision";
     let post = with(operation("apply", says, &of("200", "What it did", "Applied")), "requestBody", body);
     with(post, "parameters", json!(changes()))
+}
+
+fn create_token() -> Value {
+    let maybe = |kind: &str, least: u64, most: u64| json!({"type": [kind, "null"], "minimum": least, "maximum": most});
+    let maybe_name = json!({"type": ["string", "null"], "minLength": 1, "maxLength": 253});
+    let schema = json!({
+        "type": "object", "required": ["namespace"], "additionalProperties": false,
+        "properties": {
+            "namespace": {"type": "string", "minLength": 1, "maxLength": 63},
+            "serviceAccount": maybe_name,
+            "workload": maybe_name,
+            "ttlSeconds": maybe("integer", 1, LONGEST.as_secs()),
+            "uses": maybe("integer", 1, u64::from(MOST_USES)),
+        },
+    });
+    let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+    let says = "Make a token by which workloads join; its secret is in this answer and nowhere else";
+    with(operation("createToken", says, &of("201", "The token", "Token")), "requestBody", body)
 }
 
 fn changes() -> [Value; 3] {

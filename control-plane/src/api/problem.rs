@@ -61,7 +61,7 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let status = match error {
-            StoreError::Conflict { .. } => StatusCode::CONFLICT,
+            StoreError::Conflict { .. } | StoreError::Full(_) => StatusCode::CONFLICT,
             StoreError::NotFound(_) | StoreError::NoRevision { .. } => StatusCode::NOT_FOUND,
             StoreError::Twice(_) | StoreError::Shapeless(_) => StatusCode::UNPROCESSABLE_ENTITY,
             StoreError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

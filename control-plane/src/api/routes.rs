@@ -7,11 +7,11 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::api::problem::Problem;
 use crate::api::query::Target;
-use crate::api::{Api, apply, auth, loads, objects, openapi, proxies, revisions};
+use crate::api::{Api, apply, auth, loads, objects, openapi, proxies, revisions, tokens};
 
 /// A path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,13 +28,15 @@ pub(super) enum Path {
     Proxy,
     ProxyConfig,
     Loads,
+    Tokens,
+    Token,
     Kind,
     KindNamespace,
     KindNamespaceName,
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -47,6 +49,8 @@ impl Path {
         Self::Proxy,
         Self::ProxyConfig,
         Self::Loads,
+        Self::Tokens,
+        Self::Token,
         Self::Kind,
         Self::KindNamespace,
         Self::KindNamespaceName,
@@ -66,6 +70,8 @@ impl Path {
             Self::Proxy => "/api/v1/proxies/{id}",
             Self::ProxyConfig => "/api/v1/proxies/{id}/config",
             Self::Loads => "/api/v1/loads",
+            Self::Tokens => "/api/v1/tokens",
+            Self::Token => "/api/v1/tokens/{id}",
             Self::Kind => "/api/v1/{kind}",
             // For a kind without a namespace this is the object, `namespace` being its name.
             Self::KindNamespace => "/api/v1/{kind}/{namespace}",
@@ -87,6 +93,8 @@ impl Path {
             Self::Proxy => get(proxies::get),
             Self::ProxyConfig => get(proxies::config),
             Self::Loads => get(loads::list),
+            Self::Tokens => get(tokens::list).post(tokens::create),
+            Self::Token => delete(tokens::revoke),
             Self::Kind => get(objects::get),
             Self::KindNamespace | Self::KindNamespaceName => get(objects::get).put(objects::put).delete(objects::delete),
         }

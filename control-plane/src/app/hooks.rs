@@ -1,37 +1,63 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::apply::{Change, ProxyChange, ResourceChange};
 use crate::api::{Hooks, loads, proxies};
 use crate::app::objects::Objects;
 use crate::app::world::World;
 use crate::app::{metrics, viewer};
-use crate::model::name::Key;
+use crate::model::kind::Kind;
+use crate::model::name::{Key, Name};
 use crate::proxies::Proxies;
 use crate::proxies::status::HeldStatus;
 use crate::push::shown::shown;
+use crate::registration::registrar::Registrar;
 use crate::source::manifest;
+use crate::store::Scope;
 
 /// What the API is told.
-pub(super) fn hooks(world: &Arc<World>, objects: &Objects, proxies: &Arc<Proxies>) -> Hooks {
+pub(super) fn hooks(world: &Arc<World>, objects: &Objects, proxies: &Arc<Proxies>, registrar: &Arc<Registrar>) -> Hooks {
     let files = objects.of_files();
     let (listed, measured, held) = (Arc::clone(proxies), Arc::clone(proxies), Arc::clone(proxies));
     let reported = Arc::clone(proxies);
     let (told, said, ahead, world) = (Arc::clone(proxies), Arc::clone(world), Arc::clone(world), Arc::clone(world));
+    let (registrations, counted) = (Arc::clone(registrar), Arc::clone(registrar));
     Hooks {
         validate: Box::new(|value| manifest::read(value).map(drop)),
-        status: Box::new(move |key| said.status(key)),
+        status: Box::new(move |key| if key.kind == Kind::Workload { hides(&said, key) } else { said.status(key) }),
+        registered: Box::new(move |scope| shown_registrations(&registrations, &scope)),
         files,
         proxies: Box::new(move |()| proxies::connected(&listed)),
         config: Box::new(move |id| config(&held, &id)),
         loads: Box::new(move |()| loads::reported(&reported)),
         preview: Box::new(move |objects| preview(&told, &ahead, objects)),
-        metrics: Box::new(move |()| metrics::text(&measured, world.figures())),
+        metrics: Box::new(move |()| metrics::text(&measured, world.figures(), &counted.registered())),
         schema: Box::new(manifest::schema),
         ..Hooks::default()
     }
+}
+
+/// What is said of an object that counts over what a sidecar has registered.
+fn hides(world: &World, key: &Key) -> Option<Value> {
+    world.hides(&key.name).then(|| json!({"message": "a sidecar has registered this workload, and this object counts"}))
+}
+
+/// Workloads that sidecars have registered, as objects.
+fn shown_registrations(registrar: &Registrar, scope: &Scope) -> BTreeMap<Key, Value> {
+    let key = |name: &Name| Key { kind: Kind::Workload, name: name.clone() };
+    let registered = registrar.registered();
+    let meant = registered.iter().map(|(name, (record, _))| (key(name), record)).filter(|(key, _)| scope.holds(key));
+    let shown = meant.map(|(key, record)| {
+        let mut object = record.object.clone();
+        if let Some(fields) = object.as_object_mut() {
+            let status = json!({"source": "registration", "state": record.state.as_str(), "token": record.token});
+            fields.insert("status".to_owned(), status);
+        }
+        (key, object)
+    });
+    shown.collect()
 }
 
 /// What connected proxies would be told.

@@ -9,13 +9,15 @@ use crate::proxies::Proxies;
 use crate::proxies::counters::{TIMES, TypeFigures};
 use crate::proxies::load::Load;
 use crate::proxies::status::Dialect;
+use crate::registration::book::Kept;
+use crate::registration::record::State;
 use crate::snapshot::kind::Kind;
 
 /// Clusters of which load is told, in the order of their names: each is a series for ever in what reads them.
 const MOST_CLUSTERS: usize = 2_000;
 
 /// All of them.
-pub(super) fn text(proxies: &Proxies, world: Figures) -> String {
+pub(super) fn text(proxies: &Proxies, world: Figures, registered: &Kept) -> String {
     let figures = proxies.counters.read();
     let mut text = Text::default();
     let by_dialect = |values: [u64; 2]| [Dialect::Sotw, Dialect::Delta].map(Dialect::name).into_iter().zip(values);
@@ -53,6 +55,12 @@ pub(super) fn text(proxies: &Proxies, world: Figures) -> String {
     text.one("ninon_pushes_total", "counter", "How often the proxies' resources were made anew.", world.pushes);
     text.one("ninon_push_seconds_total", "counter", "How long that took.", world.time.as_secs_f64());
     text.one("ninon_views", "gauge", "Different sets of resources that connected proxies see.", world.views);
+    let name = "ninon_registrations";
+    text.family(name, "gauge", "Workloads that their sidecars have registered, by how far they are.");
+    for state in [State::Joining, State::Serving, State::Draining] {
+        let count = registered.values().filter(|(record, _)| record.state == state).count();
+        text.line(name, &[("state", state.as_str())], count);
+    }
     load(proxies, &mut text);
     text.0
 }
@@ -117,7 +125,7 @@ mod tests {
     #[test]
     fn every_metric_is_in_the_documentation() {
         let page = include_str!("../../../docs/control-plane.md");
-        let text = text(&Proxies::new(1), Figures::default());
+        let text = text(&Proxies::new(1), Figures::default(), &Kept::new());
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         let missing: Vec<_> = families.filter(|(name, kind)| !page.contains(&format!("| `{name}` | {kind} |"))).collect();
         assert!(missing.is_empty() && text.contains("# TYPE "), "{missing:?}");
@@ -131,7 +139,7 @@ mod tests {
         let report = Report { at: Instant::now(), interval: Duration::from_secs(10), dropped: 0, localities };
         let key = Key { cluster: "a\"} 1\nb\\".to_owned(), reporter: "me".to_owned() };
         proxies.loads.report(key, report);
-        let text = text(&proxies, Figures::default());
+        let text = text(&proxies, Figures::default(), &Kept::new());
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("ninon_load_")).collect();
         let wanted = [
             "ninon_load_clusters 1",

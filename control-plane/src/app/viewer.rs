@@ -2,18 +2,43 @@ use std::sync::Arc;
 
 use crate::app::world::World;
 use crate::proxies::node::{About, Node};
-use crate::push::{Directory, Joined, Refusal};
+use crate::push::{Directory, Guest, Joined, Later, Refusal};
+use crate::registration::registrar::{Denial, Registered, Registrar};
 use crate::source::manifest::DEFAULT_NAMESPACE;
 use crate::translate::view::{Form, View};
 
 /// Says what each proxy is to see.
 pub(super) struct Viewer {
     world: Arc<World>,
+    registrar: Arc<Registrar>,
 }
 
 impl Viewer {
-    pub(super) fn new(world: Arc<World>) -> Self {
-        Self { world }
+    pub(super) fn new(world: Arc<World>, registrar: Arc<Registrar>) -> Self {
+        Self { world, registrar }
+    }
+}
+
+impl Guest for Registered {
+    fn serves(&self) {
+        self.serves();
+    }
+
+    fn goodbye(&self) -> Later<'_, ()> {
+        Box::pin(self.goodbye())
+    }
+
+    fn expelled(&self) -> Later<'_, Refusal> {
+        Box::pin(async { refusal(self.expelled().await) })
+    }
+}
+
+fn refusal(denial: Denial) -> Refusal {
+    match denial {
+        Denial::Invalid(reason) => Refusal::Invalid(reason),
+        Denial::Unauthenticated(reason) => Refusal::Unauthenticated(reason),
+        Denial::Denied(reason) => Refusal::Denied(reason),
+        Denial::Unavailable(reason) => Refusal::Unavailable(reason),
     }
 }
 
@@ -22,6 +47,13 @@ impl Directory for Viewer {
         let view = view(node)?;
         let about = About { namespace: view.namespace.to_string(), workload: view.workload.as_deref().unwrap_or_default().to_owned() };
         Ok(Joined { about, snapshots: self.world.see(view), alive: None })
+    }
+
+    fn admit<'a>(&'a self, node: &'a Node, token: &'a str) -> Later<'a, Result<Box<dyn Guest>, Refusal>> {
+        Box::pin(async move {
+            let registered: Box<dyn Guest> = Box::new(self.registrar.admit(node, token).await.map_err(refusal)?);
+            Ok(registered)
+        })
     }
 }
 

@@ -7,10 +7,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::app::conditions::Conditions;
+use crate::model::kind::Kind;
 use crate::model::mesh::{Mesh, Object};
-use crate::model::name::Key;
+use crate::model::name::{Key, Name};
+use crate::model::workload::Workload;
 use crate::snapshot::Snapshot;
-use crate::snapshot::kind::Kind;
+use crate::snapshot::kind::Kind as Type;
 use crate::snapshot::resource::Version;
 use crate::translate::view::{Translator, View};
 
@@ -27,15 +29,49 @@ struct Inner {
     translator: Translator,
     views: BTreeMap<View, watch::Sender<Arc<Snapshot>>>,
     conditions: Conditions,
+    /// Workloads that an operator wrote.
+    written: BTreeSet<Name>,
+    /// Workloads that their sidecars have registered. One that an operator wrote counts over them.
+    registered: BTreeMap<Name, Workload>,
     figures: Figures,
 }
 
+impl Inner {
+    fn put(&mut self, key: &Key, object: Option<Object>) {
+        self.mesh.apply(key, object);
+        self.figures.changes = self.figures.changes.saturating_add(1);
+    }
+
+    /// What there is when an operator wrote this, or took it away.
+    fn counts(&mut self, key: &Key, object: Option<Object>) -> Option<Object> {
+        if key.kind != Kind::Workload {
+            return object;
+        }
+        match object {
+            Some(object) => {
+                if self.written.insert(key.name.clone()) && self.registered.contains_key(&key.name) {
+                    hidden(&key.name);
+                }
+                Some(object)
+            }
+            None => {
+                self.written.remove(&key.name);
+                self.registered.get(&key.name).cloned().map(Object::Workload)
+            }
+        }
+    }
+}
+
+fn hidden(name: &Name) {
+    tracing::warn!(workload = %name, "a sidecar has registered this workload, and the object of this name counts");
+}
+
 /// A resource that is not the same: its type, its name, and whether it was there before and is after.
-pub(super) type Difference = (Kind, Arc<str>, (bool, bool));
+pub(super) type Difference = (Type, Arc<str>, (bool, bool));
 
 fn differences(old: &Snapshot, new: &Snapshot) -> Vec<Difference> {
     let mut all = Vec::new();
-    for kind in Kind::ALL {
+    for kind in Type::ALL {
         let of = |snapshot: &Snapshot| -> BTreeMap<Arc<str>, Version> {
             snapshot.of(kind).flat_map(|set| set.iter()).map(|resource| (Arc::clone(&resource.name), resource.version)).collect()
         };
@@ -74,14 +110,36 @@ impl World {
         let mut inner = self.lock();
         let mut any = false;
         for (key, object) in changes {
-            inner.mesh.apply(&key, object);
-            inner.figures.changes = inner.figures.changes.saturating_add(1);
+            let object = inner.counts(&key, object);
+            inner.put(&key, object);
             any = true;
         }
         drop(inner);
         if any {
             self.changed.notify_one();
         }
+    }
+
+    /// Changes what sidecars have registered.
+    pub(super) fn register(&self, changes: Vec<(Name, Option<Workload>)>) {
+        let mut inner = self.lock();
+        for (name, workload) in changes {
+            let before = inner.registered.remove(&name);
+            inner.registered.extend(workload.clone().map(|workload| (name.clone(), workload)));
+            if !inner.written.contains(&name) {
+                inner.put(&Key { kind: Kind::Workload, name }, workload.map(Object::Workload));
+            } else if before.is_none() {
+                hidden(&name);
+            }
+        }
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    /// Whether an object hides what a sidecar has registered.
+    pub(super) fn hides(&self, name: &Name) -> bool {
+        let inner = self.lock();
+        inner.written.contains(name) && inner.registered.contains_key(name)
     }
 
     /// What a view sees, now and whenever that changes.
@@ -97,9 +155,11 @@ impl World {
         receiver
     }
 
-    /// All objects there are.
+    /// All objects that operators wrote.
     pub(super) fn keys(&self) -> Vec<Key> {
-        self.lock().mesh.keys()
+        let inner = self.lock();
+        let is_written = |key: &Key| key.kind != Kind::Workload || inner.written.contains(&key.name);
+        inner.mesh.keys().into_iter().filter(is_written).collect()
     }
 
     /// What each view that somebody has would see differently, if these objects were so.
@@ -137,7 +197,7 @@ impl World {
     fn make(&self) {
         let begun = Instant::now();
         let mut inner = self.lock();
-        let Inner { mesh, translator, views, conditions, figures } = &mut *inner;
+        let Inner { mesh, translator, views, conditions, figures, .. } = &mut *inner;
         conditions.update(mesh, SystemTime::now());
         let before = views.len();
         views.retain(|_, sender| sender.receiver_count() > 0);

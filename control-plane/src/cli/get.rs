@@ -189,7 +189,12 @@ fn columns(kind: Kind) -> &'static [(&'static str, Column)] {
             &[("HOSTNAMES", |object| each(object, "/spec/hostnames", "")), ("PARENTS", |object| each(object, "/spec/parentRefs", "name"))]
         }
         Kind::TcpRoute => &[("PARENTS", |object| each(object, "/spec/parentRefs", "name"))],
-        Kind::Workload | Kind::ReferenceGrant | Kind::TrafficPolicy | Kind::ExternalService | Kind::MeshConfig => &[],
+        Kind::Workload => &[
+            ("ADDRESSES", |object| each(object, "/spec/addresses", "")),
+            ("PORTS", |object| each(object, "/spec/ports", "port")),
+            ("SOURCE", source),
+        ],
+        Kind::ReferenceGrant | Kind::TrafficPolicy | Kind::ExternalService | Kind::MeshConfig => &[],
     }
 }
 
@@ -202,6 +207,16 @@ fn ports(object: &Value) -> String {
         })
         .collect();
     ports.join(",")
+}
+
+/// Whether a sidecar has registered it, and how far that is.
+fn source(object: &Value) -> String {
+    let of = |field: &str| object.pointer(field).and_then(Value::as_str);
+    match (of("/status/source"), of("/status/state")) {
+        (Some("registration"), Some("serving")) => "registered".to_owned(),
+        (Some("registration"), Some(state)) => format!("registered, {state}"),
+        _ => "written".to_owned(),
+    }
 }
 
 fn count(object: &Value, list: &str) -> String {

@@ -218,3 +218,29 @@ async fn shells_complete_the_commands() {
         assert!(run_with(&["completions", shell], b"").1.contains("rollback"), "{shell}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_made_shown_once_listed_and_revoked() {
+    let api = start().await;
+    assert_eq!(api.run(&["token", "list"]).2, "there are no tokens\n");
+    let (ending, token, _) = api.run(&["token", "create", "--namespace", "shop"]);
+    assert_eq!(ending, Ending::Done);
+    let id = token.trim().strip_prefix("ninon-join-").and_then(|rest| rest.split_once('.')).unwrap().0.to_owned();
+    let other =
+        api.run(&["token", "create", "-n", "shop", "--service-account", "web", "--workload", "web-1", "--uses", "3", "-o", "json"]).1;
+    let other: Value = serde_json::from_str(&other).unwrap();
+    assert_eq!((&other["serviceAccount"], &other["workload"], &other["uses"]), (&"web".into(), &"web-1".into(), &3.into()));
+    let (_, list, _) = api.run(&["token", "list"]);
+    let words: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    let row = words.iter().find(|row| row[0] == id).unwrap_or_else(|| panic!("{list}"));
+    assert_eq!(row[1..5], ["shop", "default", "*", "-"], "{list}");
+    assert!(!list.contains(token.split_once('.').unwrap().1.trim()), "{list}");
+    assert_eq!(api.run(&["token", "revoke", &id]), done(&format!("token \"{id}\" revoked\n")));
+    let gone = (Ending::Failed, String::new(), format!("error: there is no token \"{id}\"\n"));
+    assert_eq!(api.run(&["token", "revoke", &id]), gone);
+    let (ending, _, err) = api.run(&["token", "create", "-n", "Shop", "--ttl", "0s"]);
+    assert_eq!(ending, Ending::Failed);
+    assert!(err.contains("  namespace: ") && err.contains("  ttlSeconds: must be 1 to "), "{err}");
+    let (ending, _, err) = api.run(&["token", "create", "-n", "shop", "--service-account", "a/b"]);
+    assert!(ending == Ending::Failed && err.contains("  serviceAccount: "), "{err}");
+}

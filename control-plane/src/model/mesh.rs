@@ -272,10 +272,9 @@ impl Mesh {
             let workloads = in_namespace(&self.workloads, &service.name.namespace).map(|(_, workload)| workload);
             for workload in workloads.filter(|workload| selects(selector, &workload.labels)) {
                 let Some(number) = reached_at(workload, port) else { continue };
-                let condition = if workload.ready { Condition::Ready } else { Condition::NotReady };
                 for address in &workload.addresses {
                     let address = SocketAddr::new(*address, number);
-                    add(&mut found, Endpoint { locality: workload.locality.clone(), address, condition });
+                    add(&mut found, Endpoint { locality: workload.locality.clone(), address, condition: workload.condition });
                 }
             }
         }

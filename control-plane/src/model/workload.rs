@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::model::endpoints::Condition;
 use crate::model::name::Name;
 use crate::model::service::{Labels, Protocol};
 
@@ -21,8 +22,8 @@ pub struct Workload {
     pub service_account: Arc<str>,
     /// Where it is.
     pub locality: Locality,
-    /// Whether it takes new requests.
-    pub ready: bool,
+    /// What it can do.
+    pub condition: Condition,
     /// How its sidecar listens.
     pub sidecar: Sidecar,
 }

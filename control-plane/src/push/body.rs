@@ -16,6 +16,7 @@ use crate::proxies::status::{Held, TypeStatus};
 use crate::proxies::{Observed, Proxies};
 use crate::push::answer::Writer;
 use crate::push::stream::Stream;
+use crate::snapshot::kind::Kind;
 use crate::task::OwnedTask;
 
 /// What a stream's task and its body share.
@@ -63,6 +64,12 @@ impl Shared {
         let mut state = self.lock();
         state.end.get_or_insert(status);
         state.wake();
+    }
+
+    /// Whether the client has taken what it was sent of a type.
+    pub fn has_taken(&self, kind: Kind) -> bool {
+        let types = self.lock().stream.as_ref().map(Stream::types);
+        types.is_some_and(|types| types.iter().any(|status| status.kind == kind && status.acknowledged.is_some()))
     }
 
     /// When to wake the body although nothing happened.

@@ -36,6 +36,11 @@ impl<M: Message + Default> Requests<M> {
         poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// Whether the client has said that it has no more, rather than been cut off.
+    pub fn is_finished(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<M>, Status>> {
         loop {
             if let Some(request) = self.take()? {

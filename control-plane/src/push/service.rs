@@ -5,7 +5,7 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use prost::Message;
 use tonic::Status;
 use tonic::body::Body as GrpcBody;
@@ -37,7 +37,11 @@ impl Service {
         }
         let (parts, body) = request.into_parts();
         let peer = parts.extensions.get::<Peer>().cloned().unwrap_or_default();
-        let caller = Caller { peer, identity: parts.extensions.get::<Identity>().cloned() };
+        let token = match bearer(&parts.headers) {
+            Ok(token) => token,
+            Err(status) => return status.into_http(),
+        };
+        let caller = Caller { peer, identity: parts.extensions.get::<Identity>().cloned(), token };
         let requests = Requests::<M>::new(body, self.0.settings.request);
         let shared = Shared::new();
         let session = Session::new(Arc::clone(&self.0), Arc::clone(&shared), caller);
@@ -47,6 +51,14 @@ impl Service {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         response
     }
+}
+
+/// The token of `authorization: Bearer TOKEN`, if there is one.
+fn bearer(headers: &HeaderMap) -> Result<Option<String>, Status> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let parts = value.to_str().ok().and_then(|text| text.split_once(' '));
+    let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim().to_owned());
+    token.map(Some).ok_or_else(|| Status::unauthenticated("`authorization` must be `Bearer TOKEN`"))
 }
 
 impl NamedService for Service {

@@ -1,6 +1,7 @@
 //! One stream's task: it waits for requests, for snapshots, for the end, and for a client that is too slow.
 
 use std::future::pending;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 
 use prost::Message;
@@ -21,7 +22,7 @@ use crate::push::connection::Peer;
 use crate::push::request::{Request, Wants};
 use crate::push::requests::Requests;
 use crate::push::stream::{Limits, Stream};
-use crate::push::{Joined, Push, Refusal};
+use crate::push::{Guest, Joined, Push, Refusal};
 use crate::snapshot::Snapshot;
 use crate::snapshot::kind::Kind;
 
@@ -75,6 +76,8 @@ pub struct Caller {
     pub peer: Peer,
     /// By its certificate.
     pub identity: Option<Identity>,
+    /// The token that it shows.
+    pub token: Option<String>,
 }
 
 /// See the module.
@@ -95,11 +98,11 @@ impl Session {
     /// Until the stream is over.
     pub async fn run<M: Spoken>(self, mut requests: Requests<M>) {
         let status = match self.join(&mut requests).await {
-            Ok((joined, mut connected)) => {
+            Ok((joined, mut connected, guest)) => {
                 let Joined { snapshots, alive, .. } = joined;
-                let status = self.attend(&mut requests, snapshots).await;
+                let status = self.attend(&mut requests, snapshots, guest.as_deref()).await;
                 connected.reason = if status.code() == Code::Ok { "the stream was ended".to_owned() } else { status.message().to_owned() };
-                drop(alive);
+                drop((alive, guest));
                 status
             }
             Err(status) => {
@@ -112,13 +115,17 @@ impl Session {
     }
 
     /// The first request says who it is.
-    async fn join<M: Spoken>(&self, requests: &mut Requests<M>) -> Result<(Joined, Connected), Status> {
+    async fn join<M: Spoken>(&self, requests: &mut Requests<M>) -> Result<(Joined, Connected, Option<Box<dyn Guest>>), Status> {
         let first = timeout(self.push.settings.stall, requests.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no request came"))??;
         let mut first = first.ok_or_else(|| Status::invalid_argument("the stream ended before its first request"))?;
         let node = first.node().ok_or_else(|| Status::invalid_argument("the first request does not say which node asks"))?;
         let node = Arc::new(self.node(node));
         self.node.get_or_init(|| Arc::clone(&node));
+        let guest = match &self.caller.token {
+            Some(token) => Some(self.push.directory.admit(&node, token).await.map_err(refused)?),
+            None => None,
+        };
         let joined = self.push.directory.join(&node).map_err(refused)?;
         let snapshot = Arc::clone(&joined.snapshots.borrow());
         let limits = Limits { patience: self.push.settings.patience, names: self.push.settings.names };
@@ -127,7 +134,7 @@ impl Session {
         let connected = self.push.proxies.connect(node, joined.about.clone(), M::DIALECT, Arc::<Shared>::clone(&self.shared));
         let connected = connected.map_err(|_| Status::resource_exhausted("there are as many streams as may be"))?;
         self.hear(first)?;
-        Ok((joined, connected))
+        Ok((joined, connected, guest))
     }
 
     fn node(&self, node: core::Node) -> Node {
@@ -155,8 +162,15 @@ impl Session {
     }
 
     /// Requests and snapshots, until one of the sides ends it.
-    async fn attend<M: Spoken>(&self, requests: &mut Requests<M>, mut snapshots: watch::Receiver<Arc<Snapshot>>) -> Status {
+    async fn attend<M: Spoken>(
+        &self,
+        requests: &mut Requests<M>,
+        mut snapshots: watch::Receiver<Arc<Snapshot>>,
+        guest: Option<&dyn Guest>,
+    ) -> Status {
         let mut stop = self.push.stop.clone();
+        let mut expelled = pin!(expelled(guest));
+        let mut joining = guest;
         let limit = self.push.settings.stall;
         // The one that the stream began with is seen.
         snapshots.mark_unchanged();
@@ -168,14 +182,18 @@ impl Session {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Status::ok("this replica stops"),
+                refusal = &mut expelled => return refused(refusal),
                 request = requests.message() => match request {
                     Ok(Some(request)) => {
                         if let Err(status) = self.hear(request) {
                             return status;
                         }
+                        if joining.is_some() && self.shared.has_taken(Kind::Listener) {
+                            joining.take().iter().for_each(|guest| guest.serves());
+                        }
                         patrol.get_or_insert_with(|| Instant::now() + limit);
                     }
-                    Ok(None) => return Status::ok(""),
+                    Ok(None) => break,
                     Err(status) => return status,
                 },
                 changed = snapshots.changed() => {
@@ -197,6 +215,20 @@ impl Session {
                 },
             }
         }
+        self.parted(guest.filter(|_| requests.is_finished())).await
+    }
+
+    /// The client has no more to say. Who is registered waits until nobody is sent there any more.
+    async fn parted(&self, guest: Option<&dyn Guest>) -> Status {
+        let mut stop = self.push.stop.clone();
+        if let Some(guest) = guest {
+            info!(node = self.name(), "says goodbye");
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => {}
+                () = guest.goodbye() => {}
+            }
+        }
+        Status::ok("")
     }
 
     fn hear<M: Spoken>(&self, request: M) -> Result<(), Status> {
@@ -251,9 +283,17 @@ async fn at(deadline: Option<Instant>) {
     }
 }
 
+async fn expelled(guest: Option<&dyn Guest>) -> Refusal {
+    match guest {
+        Some(guest) => guest.expelled().await,
+        None => pending().await,
+    }
+}
+
 fn refused(refusal: Refusal) -> Status {
     match refusal {
         Refusal::Invalid(reason) => Status::invalid_argument(reason),
+        Refusal::Unauthenticated(reason) => Status::unauthenticated(reason),
         Refusal::Denied(reason) => Status::permission_denied(reason),
         Refusal::Unavailable(reason) => Status::unavailable(reason),
     }

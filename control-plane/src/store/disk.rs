@@ -11,8 +11,10 @@ use redb::{Database, DatabaseError, Durability, ReadableDatabase as _, ReadableT
 
 use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
+use crate::store::embedded::FIRST;
 use crate::store::error::StoreError;
 use crate::store::object::Object;
+use crate::store::records::{Kept, Shelf, Wrote};
 use crate::store::revision::Revision;
 
 /// Kind (in the plural), namespace, name.
@@ -22,6 +24,8 @@ const OBJECTS: TableDefinition<'_, Row, &str> = TableDefinition::new("objects");
 const REVISIONS: TableDefinition<'_, u64, &str> = TableDefinition::new("revisions");
 /// An object, and a revision that concerns it.
 const CONCERNED: TableDefinition<'_, (&str, &str, &str, u64), ()> = TableDefinition::new("concerned");
+/// Shelf, name.
+const RECORDS: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("records");
 const NUMBERS: TableDefinition<'_, &str, u64> = TableDefinition::new("numbers");
 
 /// The latest revision.
@@ -51,6 +55,7 @@ pub(super) struct Disk {
 pub(super) struct Loaded {
     pub(super) latest: u64,
     pub(super) objects: Vec<(Key, Object)>,
+    pub(super) records: Vec<Wrote>,
 }
 
 impl Disk {
@@ -66,6 +71,7 @@ impl Disk {
             write.open_table(OBJECTS).map_err(failed)?;
             write.open_table(REVISIONS).map_err(failed)?;
             write.open_table(CONCERNED).map_err(failed)?;
+            write.open_table(RECORDS).map_err(failed)?;
             let mut numbers = write.open_table(NUMBERS).map_err(failed)?;
             let shape = numbers.get(SHAPE).map_err(failed)?.map(|shape| shape.value());
             match shape {
@@ -91,7 +97,14 @@ impl Disk {
                 let object = Object::read(text.value()).ok_or_else(|| damaged(&format!("{kind} {namespace}/{name}")))?;
                 objects.push((Key { kind, name: Name::new(namespace, name) }, object));
             }
-            Ok(Loaded { latest, objects })
+            let mut records = Vec::new();
+            for row in read.open_table(RECORDS).map_err(failed)?.iter().map_err(failed)? {
+                let (key, text) = row.map_err(failed)?;
+                let (shelf, key) = key.value();
+                let Some(shelf) = Shelf::of_word(shelf) else { continue };
+                records.push(Wrote { shelf, key: key.into(), kept: Some(Kept { text: text.value().into(), version: FIRST }) });
+            }
+            Ok(Loaded { latest, objects, records })
         })
     }
 
@@ -218,6 +231,15 @@ pub(super) fn add(write: &WriteTransaction, new: &Revision, most: u64, most_byte
         numbers.insert(name, value).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Writes a record, or takes it away.
+pub(super) fn put(write: &WriteTransaction, shelf: Shelf, key: &str, text: Option<&str>) -> Result<(), StoreError> {
+    let mut records = write.open_table(RECORDS).map_err(failed)?;
+    match text {
+        Some(text) => records.insert((shelf.as_str(), key), text).map(drop).map_err(failed),
+        None => records.remove((shelf.as_str(), key)).map(drop).map_err(failed),
+    }
 }
 
 /// The latest revision and the latest forgotten one, as this write sees them.

@@ -45,6 +45,8 @@ pub enum StoreError {
     Etcd(String),
     /// etcd does not take so much in one write.
     TooLarge(String),
+    /// There is no room for more of something.
+    Full(&'static str),
     /// Others write all the time.
     Busy,
     /// The store is closing.
@@ -76,6 +78,7 @@ impl fmt::Display for StoreError {
             Self::Disk(problem) => write!(f, "the state directory cannot be written or read: {problem}"),
             Self::Etcd(problem) => write!(f, "etcd: {problem}"),
             Self::TooLarge(problem) => write!(f, "this is more than etcd takes in one write ({problem}); write it in parts"),
+            Self::Full(what) => write!(f, "there are as many {what} as may be"),
             Self::Busy => f.write_str("other control planes write all the time; try again"),
             Self::Closed => f.write_str("the store is closing"),
         }

@@ -6,6 +6,8 @@
 
 /// Calls.
 mod client;
+/// Short texts beside the objects.
+mod records;
 /// Messages.
 mod wire;
 
@@ -19,6 +21,7 @@ use crate::store::Limits;
 use crate::store::error::StoreError;
 use crate::store::object::Object;
 use crate::store::prepare::{changes, prepare, undo};
+use crate::store::records::{Put, Records};
 use crate::store::replica::Replica;
 use crate::store::revision::{By, Intent, Revision, Write, Written};
 use crate::task::OwnedTask;
@@ -44,8 +47,9 @@ const SEEN: Duration = Duration::from_secs(10);
 pub struct Etcd {
     client: Client,
     replica: Arc<Replica>,
+    records: Arc<Records>,
     limits: Limits,
-    _follower: OwnedTask,
+    _followers: [OwnedTask; 2],
 }
 
 enum Work {
@@ -67,11 +71,21 @@ impl Etcd {
         let Loaded { latest, objects, next } = load(&client).await?;
         let replica = Arc::new(Replica::new(limits, latest, objects));
         let follower = OwnedTask::spawn(follow(client.clone(), Arc::clone(&replica), next));
-        Ok(Self { client, replica, limits, _follower: follower })
+        let (records, next) = records::open(&client).await?;
+        let keeper = OwnedTask::spawn(records::follow(client.clone(), Arc::clone(&records), next));
+        Ok(Self { client, replica, records, limits, _followers: [follower, keeper] })
     }
 
     pub(super) fn replica(&self) -> &Replica {
         &self.replica
+    }
+
+    pub(super) fn records(&self) -> &Arc<Records> {
+        &self.records
+    }
+
+    pub(super) async fn keep(&self, puts: Vec<Put>) -> Result<Vec<bool>, StoreError> {
+        records::keep(&self.client, &self.records, &puts).await
     }
 
     pub(super) async fn close(&self) {}

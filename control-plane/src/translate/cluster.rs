@@ -96,10 +96,11 @@ fn base(name: String, kind: DiscoveryType, mesh: &Mesh) -> Cluster {
 
 fn with_policy(cluster: Cluster, policy: Option<&TrafficPolicy>, protocol: Protocol, form: Form) -> Cluster {
     let balancing = policy.map(|policy| &policy.balancing).unwrap_or(&Balancing::LeastRequest);
+    let repeats = form == Form::Sidecar && protocol.is_http();
     Cluster {
         lb_policy: i32::from(lb_policy(balancing, form)),
         connect_timeout: policy.and_then(|policy| policy.connect_timeout).map(wire::duration).or(cluster.connect_timeout),
-        circuit_breakers: policy.and_then(|policy| circuit_breakers(&policy.limits)),
+        circuit_breakers: circuit_breakers(policy.map(|policy| &policy.limits), repeats.then_some(RETRIES)),
         outlier_detection: policy.and_then(|policy| policy.ejection.as_ref()).map(outlier_detection),
         typed_extension_protocol_options: match form {
             Form::Sidecar => options(policy, protocol).into_iter().collect(),
@@ -122,10 +123,15 @@ const fn lb_policy(balancing: &Balancing, form: Form) -> LbPolicy {
     }
 }
 
-fn circuit_breakers(limits: &Limits) -> Option<CircuitBreakers> {
-    let Limits { connections, pending_requests, requests, retries, requests_per_connection: _ } = *limits;
+/// Retries at a time, where nobody says how many. Envoy's own 3 are used up by four requests at once to an endpoint that is dead; as
+/// many as its own limit of requests are no limit of their own, and each request has a few only.
+const RETRIES: u32 = 1024;
+
+fn circuit_breakers(limits: Option<&Limits>, retries_at_a_time: Option<u32>) -> Option<CircuitBreakers> {
+    let limits = limits.copied().unwrap_or_default();
+    let Limits { connections, pending_requests, requests, retries, requests_per_connection: _ } = limits;
     let (max_retries, retry_budget) = match retries {
-        None => (None, None),
+        None => (retries_at_a_time, None),
         Some(Retries::Most(most)) => (Some(most), None),
         Some(Retries::Budget { percent, least }) => {
             let percent = Percent { value: f64::from(percent) };

@@ -7,7 +7,8 @@ use xds_proto::envoy::config::core::v3::{HeaderValue, HeaderValueOption};
 use xds_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use xds_proto::envoy::config::route::v3::query_parameter_matcher::QueryParameterMatchSpecifier;
 use xds_proto::envoy::config::route::v3::redirect_action::{PathRewriteSpecifier, RedirectResponseCode, SchemeRewriteSpecifier};
-use xds_proto::envoy::config::route::v3::retry_policy::RetryBackOff;
+use xds_proto::envoy::config::route::v3::retry_policy::retry_host_predicate::ConfigType;
+use xds_proto::envoy::config::route::v3::retry_policy::{RetryBackOff, RetryHostPredicate};
 use xds_proto::envoy::config::route::v3::route::Action;
 use xds_proto::envoy::config::route::v3::route_action::hash_policy::{ConnectionProperties, Cookie, Header, PolicySpecifier};
 use xds_proto::envoy::config::route::v3::route_action::{
@@ -19,6 +20,7 @@ use xds_proto::envoy::config::route::v3::{
     DirectResponseAction, HeaderMatcher, QueryParameterMatcher, RedirectAction, RetryPolicy, Route as WireRoute, RouteAction, RouteMatch,
     WeightedCluster,
 };
+use xds_proto::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use xds_proto::envoy::r#type::matcher::v3::RegexMatchAndSubstitute;
 
 use crate::model::attach::{self, Entry};
@@ -200,6 +202,10 @@ fn action(asking: Asking<'_>, rule: &Rule, policy: Option<&TrafficPolicy>) -> Ro
     action
 }
 
+/// How often another endpoint is looked for that has not been tried: of two, one of which is dead, the live one is missed once in
+/// hundreds of times.
+const SELECTIONS: i64 = 20;
+
 fn retry_policy(asking: Asking<'_>, rule: &Rule) -> Option<RetryPolicy> {
     let per_try = rule.backend_timeout.filter(|timeout| !timeout.is_zero()).map(wire::duration);
     let default = asking.mesh.settings().retries;
@@ -217,8 +223,15 @@ fn retry_policy(asking: Asking<'_>, rule: &Rule) -> Option<RetryPolicy> {
         base_interval: Some(wire::duration(backoff)),
         max_interval: Some(wire::duration(backoff.saturating_mul(BACKOFF_GROWS).max(Duration::from_millis(1)))),
     });
+    let elsewhere = (asking.form == Form::Sidecar).then(|| RetryHostPredicate {
+        name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
+        config_type: Some(ConfigType::TypedConfig(wire::pack(&PreviousHostsPredicate::default()))),
+    });
     Some(RetryPolicy {
         retry_on,
+        // An endpoint that is dead has the fewest requests, and would be chosen again.
+        host_selection_retry_max_attempts: elsewhere.as_ref().map_or(0, |_| SELECTIONS),
+        retry_host_predicate: elsewhere.into_iter().collect(),
         num_retries: Some(attempts),
         per_try_timeout: per_try,
         retriable_status_codes: codes,

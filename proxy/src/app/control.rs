@@ -11,6 +11,7 @@ use crate::app::cache::Cache;
 use crate::app::files::Files;
 use crate::app::heap;
 use crate::app::live::Live;
+use crate::app::signals::Signals;
 use crate::app::status::Following;
 use crate::config::ClusterName;
 use crate::config::bootstrap::Server;
@@ -25,6 +26,9 @@ use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Pings, Reque
 
 /// How long a control plane may take for its first answer before the last good configuration of an earlier run serves.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
+
+/// How long a control plane may take until nobody is sent here any more.
+const PARTING: Duration = Duration::from_secs(30);
 
 /// An answer of so many resources leaves room in the heap that is given back.
 const MANY_RESOURCES: u64 = 200;
@@ -117,12 +121,36 @@ impl Control {
         }
     }
 
-    /// The process ends: what was good is kept.
-    pub(super) fn finish(&self) {
+    /// The process ends: what was good is kept, and the control plane hears of it. Whether it is to end at once.
+    pub(super) async fn end(&mut self, state: &watch::Sender<ServerState>, signals: &mut Signals) -> bool {
+        self.finish();
+        state.send_replace(ServerState::Draining);
+        let shared = Arc::clone(&self.shared);
+        tokio::select! {
+            () = self.part() => false,
+            () = signals.until_stop(|| shared.logs.reopen()) => true,
+        }
+    }
+
+    fn finish(&self) {
         if let Some(cache) = &self.cache {
             let following = self.following.borrow();
             let inventory = &following.follower.inventory;
             cache.write_now(inventory.changes(), |node| cache::collect(inventory, node));
+        }
+    }
+
+    /// The process is to end. A control plane that knows it by a token may have told others of it: it is told, and this goes on
+    /// serving until it lets go.
+    async fn part(&mut self) {
+        if !self.server.as_ref().is_some_and(|(_, opener)| opener.shows_token()) {
+            return;
+        }
+        if let Link::Open(stream) = std::mem::replace(&mut self.link, Link::None) {
+            tracing::info!(server = %stream.server, "says goodbye to the control plane");
+            if tokio::time::timeout(PARTING, stream.part()).await.is_err() {
+                tracing::warn!("the control plane does not let go; no longer waited for");
+            }
         }
     }
 

@@ -105,6 +105,11 @@ impl Stream {
         self.since.elapsed()
     }
 
+    /// Says that no more is asked, and returns when the server has nothing more to say either.
+    pub async fn part(self) {
+        self.link.part().await;
+    }
+
     /// The next answer.
     ///
     /// # Errors
@@ -169,6 +174,11 @@ impl Opener {
             let opened = opened.unwrap_or_else(|_| Err(StreamError(format!("no connection within {OPEN_LIMIT:?}"))));
             opened.map_err(|error| (server, error))
         })
+    }
+
+    /// Whether the server is shown a token with each stream.
+    pub fn shows_token(&self) -> bool {
+        self.server.metadata.iter().any(|(name, _)| name == "authorization")
     }
 
     /// An attempt failed.

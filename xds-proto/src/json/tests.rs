@@ -290,6 +290,16 @@ fn key_material_is_redacted_unless_asked_for() {
 }
 
 #[test]
+fn what_a_server_is_shown_is_redacted() {
+    use crate::envoy::config::core::v3::{GrpcService, HeaderValue};
+    let token = HeaderValue { key: "authorization".to_owned(), value: "Bearer private".to_owned(), ..HeaderValue::default() };
+    let service = GrpcService { initial_metadata: vec![token], ..GrpcService::default() };
+    let pool = descriptor_pool().unwrap();
+    assert!(!to_json(&pool, &service, Secrets::Redacted).unwrap().to_string().contains("private"));
+    assert!(to_json(&pool, &service, Secrets::Shown).unwrap().to_string().contains("Bearer private"));
+}
+
+#[test]
 fn key_material_is_redacted_inside_an_any_too() {
     let secret = Secret {
         name: "a".to_owned(),

@@ -35,7 +35,8 @@ impl<'a> Writer<'a> {
         let mut object = Map::new();
         for (field, value) in message.fields() {
             let below = hidden && !PUBLIC_IN_A_SECRET.contains(&field.name());
-            let below = below || (self.secrets == Secrets::Redacted && super::is_sensitive(field.full_name()));
+            let secret = super::is_sensitive(field.full_name()) || field.full_name() == CARRIES_TOKENS;
+            let below = below || (self.secrets == Secrets::Redacted && secret);
             let json = self.value(&field.kind(), value, below, depth.saturating_add(1))?;
             object.insert(field.name().to_owned(), json);
         }
@@ -109,6 +110,9 @@ impl<'a> Writer<'a> {
 
 /// Where a secret comes from is what an operator looks for, and gives nothing away.
 const PUBLIC_IN_A_SECRET: [&str; 3] = ["filename", "environment_variable", "watched_directory"];
+
+/// Not marked upstream, and what a server is shown as proof is there.
+const CARRIES_TOKENS: &str = "envoy.config.core.v3.GrpcService.initial_metadata";
 
 /// In place of key material.
 const REDACTED: &str = "[redacted]";

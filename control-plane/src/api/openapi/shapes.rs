@@ -55,10 +55,32 @@ pub(super) fn all() -> Map<String, Value> {
         ("Revisions", shape(&[("items", &array(&reference("Revision")))], &[])),
         ("Proxy", shape(&proxy, &[])),
         ("Proxies", shape(&[("items", &array(&reference("Proxy")))], &[])),
+        ("Token", token()),
+        ("Tokens", shape(&[("items", &array(&reference("Token")))], &[])),
         ("Loads", shape(&[("items", &array(&load()))], &[])),
         ("ProxyConfig", shape(&[("resources", &array(&resource))], &[])),
     ];
     shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
+}
+
+fn token() -> Value {
+    let text = json!({"type": "string"});
+    let flag = json!({"type": "boolean"});
+    let maybe_text = json!({"type": ["string", "null"]});
+    let maybe_count = json!({"type": ["integer", "null"], "minimum": 1});
+    let texts = array(&text);
+    let token = [
+        ("id", &text),
+        ("namespace", &text),
+        ("serviceAccount", &text),
+        ("workload", &maybe_text),
+        ("created", &text),
+        ("expires", &text),
+        ("expired", &flag),
+        ("uses", &maybe_count),
+        ("used", &texts),
+    ];
+    shape(&token, &[("token", &text)])
 }
 
 /// The load of a cluster.

@@ -22,7 +22,7 @@ fn workload(name: &str, address: &str, ready: bool) -> Workload {
         ports: vec![WorkloadPort { name: "web".into(), number: 8080, protocol: Protocol::Http, application: None }],
         service_account: "cart".into(),
         locality: Locality::default(),
-        ready,
+        condition: if ready { Condition::Ready } else { Condition::NotReady },
         sidecar: Sidecar::default(),
     }
 }

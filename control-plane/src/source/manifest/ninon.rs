@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::model::endpoints::Condition;
 use crate::model::external::{self, ExternalService};
 use crate::model::name::Name;
 use crate::model::policy::{Balancing, Ejection, HashKey, Limits, Retries, TrafficPolicy};
@@ -48,7 +49,7 @@ pub(super) fn workload(name: &Name, value: &Value, reader: &mut Reader) -> Optio
             ports,
             service_account: service_account?,
             locality: Locality { region: word(locality.region), zone: word(locality.zone), sub_zone: word(locality.sub_zone) },
-            ready: spec.ready.unwrap_or(true),
+            condition: if spec.ready.unwrap_or(true) { Condition::Ready } else { Condition::NotReady },
             sidecar: sidecar?,
         })
     })

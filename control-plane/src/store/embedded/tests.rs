@@ -18,12 +18,16 @@ use crate::store::{Scope, Store};
 mod full;
 
 /// A directory that is gone afterwards.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("ninon-store-{}-{:016x}", std::process::id(), fastrand::u64(..)));
         Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 
@@ -384,4 +388,42 @@ async fn no_acknowledged_write_is_lost_by_kill_9() {
     }
     println!("25 kills, {acknowledged_in_all} acknowledged writes, all there; opening took {slowest:?} at most");
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+}
+
+fn record(key: &str, text: Option<&str>, expected: Option<u64>) -> Put {
+    Put { shelf: Shelf::Tokens, key: key.to_owned(), text: text.map(ToOwned::to_owned), expected }
+}
+
+#[tokio::test]
+async fn records_are_compared_kept_and_have_no_history() {
+    let folder = Folder::new();
+    {
+        let store = open(&folder).await;
+        assert_eq!(store.keep(vec![record("a", Some("1"), Some(0)), record("b", Some("1"), None)]).await.unwrap(), [true, true]);
+        let first = store.records().get(Shelf::Tokens, "a").unwrap();
+        assert_eq!(store.keep(vec![record("a", Some("2"), Some(0))]).await.unwrap(), [false], "it is there");
+        let of_version = |text: &'static str| record("a", Some(text), Some(first.version));
+        // The second of the same write believes what is no longer so.
+        assert_eq!(store.keep(vec![of_version("3"), of_version("4"), record("b", None, None)]).await.unwrap(), [true, false, true]);
+        assert_eq!((store.latest(), store.records().count(Shelf::Tokens)), (0, 1));
+        assert_ne!(store.records().get(Shelf::Tokens, "a").unwrap().version, first.version);
+        store.close().await;
+        assert_eq!(store.keep(vec![record("c", Some("1"), None)]).await, Err(StoreError::Closed));
+    }
+    let store = open(&folder).await;
+    let kept: Vec<_> =
+        store.records().list(Shelf::Tokens).into_iter().map(|(key, kept)| (key.to_string(), kept.text.to_string())).collect();
+    assert_eq!(kept, [("a".to_owned(), "3".to_owned())]);
+}
+
+#[tokio::test]
+async fn whoever_follows_records_hears_of_each_write_of_them_and_of_nothing_else() {
+    let folder = Folder::new();
+    let store = open(&folder).await;
+    let mut changes = store.records().changes();
+    changes.mark_unchanged();
+    write(&store, vec![put("web", 80)]).await.unwrap();
+    assert!(!changes.has_changed().unwrap());
+    store.keep(vec![record("a", Some("1"), None)]).await.unwrap();
+    assert!(changes.has_changed().unwrap());
 }

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::store::records::Shelf;
 use crate::store::revision::Expected;
 use crate::store::{Scope, Store};
 
@@ -162,4 +163,33 @@ async fn etcd_may_restart_and_replicas_go_on() {
     let mut watch = other.watch(1);
     let seen = tokio::time::timeout(Duration::from_secs(20), watch.next()).await.unwrap().unwrap();
     assert_eq!((seen.number, port(&other, "web")), (2, Some(2)));
+}
+
+fn record(key: &str, text: Option<&str>, expected: Option<u64>) -> Put {
+    Put { shelf: Shelf::Registrations, key: key.to_owned(), text: text.map(ToOwned::to_owned), expected }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_seen_by_all_and_one_of_two_writers_wins() {
+    let server = server().await;
+    let (one, other) = (server.store(Limits::default()).await, server.store(Limits::default()).await);
+    // More than one transaction takes.
+    let many: Vec<Put> = (0..250).map(|at| record(&format!("shop/{at:03}"), Some("1"), Some(0))).collect();
+    assert!(one.keep(many).await.unwrap().into_iter().all(|kept| kept));
+    assert_eq!(one.records().count(Shelf::Registrations), 250, "what is written is known");
+    let mut changes = other.records().changes();
+    let all = changes.wait_for(|_| other.records().count(Shelf::Registrations) == 250);
+    drop(tokio::time::timeout(SEEN, all).await.expect("the other hears of it").unwrap());
+
+    let version = one.records().get(Shelf::Registrations, "shop/007").unwrap().version;
+    let take = |text: &str| vec![record("shop/007", Some(text), Some(version)), record("shop/new", Some(text), None)];
+    let (first, second) = tokio::join!(one.keep(take("one")), other.keep(take("other")));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!((first[1], second[1]), (true, true), "each record is by itself");
+    assert_ne!(first[0], second[0], "{first:?} {second:?}");
+    assert_eq!(one.keep(vec![record("shop/none", None, None), record("shop/001", None, None)]).await.unwrap(), [true, true]);
+    // What is there after a start is the same.
+    let third = server.store(Limits::default()).await;
+    assert_eq!(third.records().list(Shelf::Registrations).len(), 250);
+    assert_eq!(third.records().list(Shelf::Registrations), one.records().list(Shelf::Registrations));
 }

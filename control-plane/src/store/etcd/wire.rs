@@ -106,6 +106,8 @@ pub(super) struct TxnRequest {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct TxnResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(super) header: Option<Header>,
     #[prost(bool, tag = "2")]
     pub(super) succeeded: bool,
 }

@@ -99,6 +99,14 @@ impl Link {
         }
     }
 
+    /// Says that no more is asked, and hears the server out.
+    pub(super) async fn part(self) {
+        match self {
+            Self::Sotw(sender, answers) => answers.rest(sender).await,
+            Self::Delta(sender, answers) => answers.rest(sender).await,
+        }
+    }
+
     pub(super) async fn receive(&mut self) -> Result<Answer, StreamError> {
         let answer = match self {
             Self::Sotw(_, answers) => answers.next().await.map(|answer| answer.map(Answer::Sotw)),
@@ -113,6 +121,12 @@ impl Link {
 }
 
 impl<T> Answers<T> {
+    /// Without more requests, until the server has ended its side, too.
+    async fn rest<R>(mut self, requests: mpsc::Sender<R>) {
+        drop(requests);
+        while let Ok(Some(_unheard)) = self.next().await {}
+    }
+
     async fn next(&mut self) -> Result<Option<T>, Status> {
         if let Self::Called(call) = self {
             let begun = call.await?.into_inner();

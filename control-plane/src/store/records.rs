@@ -1,0 +1,145 @@
+//! Short texts beside the objects: what the control plane notes for itself, and no operator writes. They have no history. All of
+//! them are in memory; a version of each is what a writer compares.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+/// What a record is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shelf {
+    /// Tokens by which workloads join.
+    Tokens,
+    /// Workloads that their sidecars have registered.
+    Registrations,
+    /// Control planes that share a store.
+    Replicas,
+}
+
+impl Shelf {
+    const ALL: [Self; 3] = [Self::Tokens, Self::Registrations, Self::Replicas];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tokens => "tokens",
+            Self::Registrations => "registrations",
+            Self::Replicas => "replicas",
+        }
+    }
+
+    pub(super) fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|shelf| shelf.as_str() == word)
+    }
+}
+
+/// A record as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What it says.
+    pub text: Arc<str>,
+    /// Another one after each write; never 0.
+    pub version: u64,
+}
+
+/// What is to become of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    /// What it is of.
+    pub shelf: Shelf,
+    /// Its name there.
+    pub key: String,
+    /// What it is to say; none takes it away.
+    pub text: Option<String>,
+    /// The version that the writer believes it has, 0 for none; `None` is whatever there is.
+    pub expected: Option<u64>,
+}
+
+/// One that was written.
+#[derive(Clone, Debug)]
+pub(super) struct Wrote {
+    pub(super) shelf: Shelf,
+    pub(super) key: Arc<str>,
+    /// None when it is gone.
+    pub(super) kept: Option<Kept>,
+}
+
+type All = BTreeMap<Shelf, BTreeMap<Arc<str>, Kept>>;
+
+/// All records.
+#[derive(Debug)]
+pub struct Records {
+    all: RwLock<All>,
+    seen: watch::Sender<u64>,
+}
+
+impl Records {
+    /// As they were found, at a version of the whole.
+    pub(super) fn new(found: Vec<Wrote>, seen: u64) -> Self {
+        let records = Self { all: RwLock::default(), seen: watch::Sender::new(0) };
+        records.replace(found, seen);
+        records
+    }
+
+    /// One record.
+    pub fn get(&self, shelf: Shelf, key: &str) -> Option<Kept> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).get(&shelf)?.get(key).cloned()
+    }
+
+    /// All of a shelf, in the order of their names.
+    pub fn list(&self, shelf: Shelf) -> BTreeMap<Arc<str>, Kept> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).get(&shelf).cloned().unwrap_or_default()
+    }
+
+    /// How many there are.
+    pub fn count(&self, shelf: Shelf) -> usize {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).get(&shelf).map_or(0, BTreeMap::len)
+    }
+
+    /// Hears of every change.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.seen.subscribe()
+    }
+
+    /// The latest version of the whole.
+    pub(super) fn seen(&self) -> u64 {
+        *self.seen.borrow()
+    }
+
+    /// Waits until a version of the whole is known.
+    pub(super) async fn reached(&self, version: u64) {
+        // The sender lives as long as this.
+        let _gone = self.seen.subscribe().wait_for(|seen| *seen >= version).await.is_err();
+    }
+
+    /// Takes over what was written.
+    pub(super) fn publish(&self, wrote: Vec<Wrote>, seen: u64) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        enter(&mut all, wrote);
+        drop(all);
+        self.tell(seen);
+    }
+
+    /// Begins anew.
+    pub(super) fn replace(&self, found: Vec<Wrote>, seen: u64) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        all.clear();
+        enter(&mut all, found);
+        drop(all);
+        self.tell(seen);
+    }
+
+    fn tell(&self, seen: u64) {
+        self.seen.send_modify(|now| *now = seen.max(*now));
+    }
+}
+
+fn enter(all: &mut All, wrote: Vec<Wrote>) {
+    for Wrote { shelf, key, kept } in wrote {
+        let shelf = all.entry(shelf).or_default();
+        match kept {
+            Some(kept) => drop(shelf.insert(key, kept)),
+            None => drop(shelf.remove(&key)),
+        }
+    }
+}

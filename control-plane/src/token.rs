@@ -1,0 +1,271 @@
+//! Tokens by which workloads join the mesh. Each says for whom it is: a namespace, an account in it, perhaps one workload.
+//!
+//! A token is `ninon-join-ID.SECRET`. The secret comes from the system's randomness, is shown once, and is kept as a digest only. It
+//! holds until it expires, until as many workloads have joined by it as may, or until it is revoked, which takes it away.
+
+/// How a token is written.
+mod secret;
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::name::Name;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::records::{Kept, Put, Shelf};
+
+use secret::{Digest, Written};
+
+/// Tokens at a time.
+const MOST: usize = 10_000;
+/// Workloads that may join by one token, where that is limited: their names are kept.
+pub const MOST_USES: u32 = 1_000;
+/// Longer than this is as good as for ever.
+pub const LONGEST: Duration = Duration::from_secs(3_660 * 86_400);
+/// A writer that others are always ahead of gives up.
+const TRIES: usize = 20;
+
+/// For whom a token is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The namespace.
+    pub namespace: String,
+    /// The account in it.
+    pub service_account: String,
+    /// The only workload; any, if there is none.
+    pub workload: Option<String>,
+    /// How long.
+    pub ttl: Duration,
+    /// How many different workloads may join; any number, if there is none.
+    pub uses: Option<u32>,
+}
+
+/// A token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// What it is called.
+    pub id: String,
+    /// For whom.
+    pub namespace: String,
+    /// The account.
+    pub service_account: String,
+    /// The only workload.
+    pub workload: Option<String>,
+    /// When it was made.
+    pub created: SystemTime,
+    /// When nobody can join by it any more.
+    pub expires: SystemTime,
+    /// How many different workloads may join.
+    pub uses: Option<u32>,
+    /// Those that have, if they are counted.
+    pub used: Vec<String>,
+    digest: Digest,
+    version: u64,
+}
+
+/// As it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    namespace: String,
+    account: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    workload: Option<String>,
+    created: String,
+    expires: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uses: Option<u32>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    used: Vec<String>,
+    digest: String,
+}
+
+/// Why nobody is let in by a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is none, is not known, or was revoked.
+    Unknown,
+    /// It is over.
+    Expired(SystemTime),
+    /// It is for somebody else: which rule says so.
+    NotFor(String),
+    /// As many have joined as may.
+    UsedUp(u32),
+    /// The store does not answer.
+    Store(StoreError),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("the token is not known here: it was never made, or was revoked"),
+            Self::Expired(at) => write!(f, "the token expired at {}", humantime::format_rfc3339_seconds(*at)),
+            Self::NotFor(rule) => f.write_str(rule),
+            Self::UsedUp(uses) => write!(f, "the token is used up: {uses} workloads may join by it, and have"),
+            Self::Store(error) => write!(f, "the token cannot be looked at: {error}"),
+        }
+    }
+}
+
+impl Token {
+    /// Whether it is over.
+    pub fn is_expired(&self, now: SystemTime) -> bool {
+        self.expires <= now
+    }
+
+    /// Whether it is for a workload under an account.
+    ///
+    /// # Errors
+    /// The rule that says no.
+    pub fn allows(&self, name: &Name, account: &str) -> Result<(), Refused> {
+        let no = |what: &str, own: &str, asked: &str| {
+            Err(Refused::NotFor(format!("the token {} is for {what} {own:?}, and this is {what} {asked:?}", self.id)))
+        };
+        if *self.namespace != *name.namespace {
+            return no("namespace", &self.namespace, &name.namespace);
+        }
+        if self.service_account != account {
+            return no("service account", &self.service_account, account);
+        }
+        match &self.workload {
+            Some(workload) if **workload != *name.name => no("workload", workload, &name.name),
+            _ => Ok(()),
+        }
+    }
+
+    fn read(id: &str, kept: &Kept) -> Option<Self> {
+        let record: Record = serde_json::from_str(&kept.text).ok()?;
+        Some(Self {
+            id: id.to_owned(),
+            namespace: record.namespace,
+            service_account: record.account,
+            workload: record.workload,
+            created: humantime::parse_rfc3339(&record.created).ok()?,
+            expires: humantime::parse_rfc3339(&record.expires).ok()?,
+            uses: record.uses,
+            used: record.used,
+            digest: Digest::read(&record.digest)?,
+            version: kept.version,
+        })
+    }
+
+    fn put(&self) -> Put {
+        let time = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
+        let record = Record {
+            namespace: self.namespace.clone(),
+            account: self.service_account.clone(),
+            workload: self.workload.clone(),
+            created: time(self.created),
+            expires: time(self.expires),
+            uses: self.uses,
+            used: self.used.clone(),
+            digest: self.digest.text(),
+        };
+        let text = serde_json::to_string(&record).unwrap_or_default();
+        Put { shelf: Shelf::Tokens, key: self.id.clone(), text: Some(text), expected: Some(self.version) }
+    }
+}
+
+/// All tokens. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Tokens(Store);
+
+impl Tokens {
+    /// Those of a store.
+    pub const fn new(store: Store) -> Self {
+        Self(store)
+    }
+
+    /// Makes a token; what is to be shown once is beside it.
+    ///
+    /// # Errors
+    /// There are too many, there is no randomness, or the store refuses.
+    pub async fn create(&self, wish: Wish) -> Result<(Token, String), StoreError> {
+        if self.0.records().count(Shelf::Tokens) >= MOST {
+            return Err(StoreError::Full("tokens"));
+        }
+        let written = Written::random().ok_or_else(|| StoreError::Disk("the system has no randomness".to_owned()))?;
+        // Kept to the second.
+        let now = SystemTime::now();
+        let token = Token {
+            id: written.id.clone(),
+            namespace: wish.namespace,
+            service_account: wish.service_account,
+            workload: wish.workload,
+            created: now,
+            expires: now + wish.ttl.min(LONGEST),
+            uses: wish.uses.map(|uses| uses.clamp(1, MOST_USES)),
+            used: Vec::new(),
+            digest: written.digest(),
+            version: 0,
+        };
+        match self.0.keep(vec![token.put()]).await?.as_slice() {
+            [true] => Ok((token, written.text())),
+            _ => Err(StoreError::Busy),
+        }
+    }
+
+    /// All there are, the oldest first. Those that are over are among them.
+    pub fn list(&self) -> Vec<Token> {
+        let kept = self.0.records().list(Shelf::Tokens);
+        let mut tokens: Vec<Token> = kept.iter().filter_map(|(id, kept)| Token::read(id, kept)).collect();
+        tokens.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
+        tokens
+    }
+
+    /// One by its id.
+    pub fn get(&self, id: &str) -> Option<Token> {
+        Token::read(id, &self.0.records().get(Shelf::Tokens, id)?)
+    }
+
+    /// Takes a token away; whether it was there.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub async fn revoke(&self, id: &str) -> Result<bool, StoreError> {
+        if self.0.records().get(Shelf::Tokens, id).is_none() {
+            return Ok(false);
+        }
+        self.0.keep(vec![Put { shelf: Shelf::Tokens, key: id.to_owned(), text: None, expected: None }]).await?;
+        Ok(true)
+    }
+
+    /// The token that somebody shows. It may be over: see [`Token::is_expired`].
+    ///
+    /// # Errors
+    /// There is no such token.
+    pub fn known(&self, shown: &str) -> Result<Token, Refused> {
+        let written = Written::read(shown).ok_or(Refused::Unknown)?;
+        let token = self.get(&written.id).ok_or(Refused::Unknown)?;
+        // In constant time: how long it takes tells nothing of the secret.
+        if token.digest.is_of(&written) { Ok(token) } else { Err(Refused::Unknown) }
+    }
+
+    /// A workload joins by a token. One that has joined before is not counted again.
+    ///
+    /// # Errors
+    /// The token is over, is used up, is for somebody else, or is gone by now.
+    pub async fn take(&self, id: &str, name: &Name, account: &str, now: SystemTime) -> Result<(), Refused> {
+        let who = name.to_string();
+        for _ in 0..TRIES {
+            let mut token = self.get(id).ok_or(Refused::Unknown)?;
+            token.allows(name, account)?;
+            if token.is_expired(now) {
+                return Err(Refused::Expired(token.expires));
+            }
+            let Some(uses) = token.uses.filter(|_| !token.used.contains(&who)) else { return Ok(()) };
+            if token.used.len() >= usize::try_from(uses).unwrap_or(usize::MAX) {
+                return Err(Refused::UsedUp(uses));
+            }
+            token.used.push(who.clone());
+            if self.0.keep(vec![token.put()]).await.map_err(Refused::Store)? == [true] {
+                return Ok(());
+            }
+        }
+        Err(Refused::Store(StoreError::Busy))
+    }
+}
+
+#[cfg(test)]
+mod tests;

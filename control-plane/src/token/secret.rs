@@ -1,0 +1,78 @@
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::{constant_time, rand};
+
+/// So that a scanner of texts knows one.
+const PREFIX: &str = "ninon-join-";
+const ID: usize = 8;
+const SECRET: usize = 32;
+
+/// A token as its bearer has it.
+pub(super) struct Written {
+    pub(super) id: String,
+    secret: String,
+}
+
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Written {
+    /// A new one.
+    pub(super) fn random() -> Option<Self> {
+        Some(Self { id: random::<ID>()?, secret: random::<SECRET>()? })
+    }
+
+    /// Reads what somebody shows.
+    pub(super) fn read(shown: &str) -> Option<Self> {
+        let (id, secret) = shown.strip_prefix(PREFIX)?.split_once('.')?;
+        let is = |text: &str, bytes: usize| text.len() == bytes * 2 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        (is(id, ID) && is(secret, SECRET)).then(|| Self { id: id.to_owned(), secret: secret.to_owned() })
+    }
+
+    pub(super) fn text(&self) -> String {
+        format!("{PREFIX}{}.{}", self.id, self.secret)
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        Digest(digest(&SHA256, self.secret.as_bytes()).as_ref().try_into().unwrap_or_default())
+    }
+}
+
+fn random<const BYTES: usize>() -> Option<String> {
+    let mut bytes = [0_u8; BYTES];
+    rand::fill(&mut bytes).ok()?;
+    Some(hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
+/// What is kept of a secret. The secret is as random as the digest is long: there is nothing to guess.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Digest([u8; 32]);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest")
+    }
+}
+
+impl Digest {
+    pub(super) fn is_of(&self, written: &Written) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &written.digest().0).is_ok()
+    }
+
+    pub(super) fn text(&self) -> String {
+        hex(&self.0)
+    }
+
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let pairs = text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        Some(Self(pairs.collect::<Option<Vec<u8>>>()?.try_into().ok()?))
+    }
+}
