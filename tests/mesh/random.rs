@@ -23,11 +23,40 @@ const WORKLOADS: usize = 3;
 
 /// What the objects say.
 struct Mesh {
-    /// Which workloads of each service there are, and whether they are ready; one always is.
-    workloads: [[Option<bool>; WORKLOADS]; SERVICES.len()],
+    /// Written in files.
+    workloads: Workloads,
+    /// Applied.
     route: Option<Route>,
 }
 
+/// Which workloads of each service there are, and whether they are ready; one always is.
+type Workloads = [[Option<bool>; WORKLOADS]; SERVICES.len()];
+
+/// What the objects said since all of it was last waited for. Between a file and the API there is no order: a file that was written is
+/// read some milliseconds later, when what was applied after it may have been told already.
+struct Lately {
+    workloads: Vec<Workloads>,
+    routes: Vec<Option<Route>>,
+}
+
+impl Lately {
+    fn new(mesh: &Mesh) -> Self {
+        Self { workloads: vec![mesh.workloads], routes: vec![mesh.route.clone()] }
+    }
+
+    fn note(&mut self, mesh: &Mesh) {
+        self.workloads.push(mesh.workloads);
+        self.routes.push(mesh.route.clone());
+    }
+
+    /// What a client of `a` may be answered.
+    fn answers(&self) -> BTreeSet<String> {
+        let of = |workloads: &Workloads| self.routes.iter().flat_map(|route| answers(workloads, route.as_ref())).collect::<Vec<_>>();
+        self.workloads.iter().flat_map(of).collect()
+    }
+}
+
+#[derive(Clone)]
 struct Route {
     /// Services by number, and their weights; a service that is not there is the last.
     backends: Vec<(usize, u32)>,
@@ -42,20 +71,23 @@ const POLICIES: [&str; 4] = [
     "loadBalancer: {policy: LeastRequest}\n  requestTimeout: 9s",
 ];
 
+/// What a client of `a` is answered.
+fn answers(workloads: &Workloads, route: Option<&Route>) -> BTreeSet<String> {
+    let whole = Route { backends: vec![(0, 1)], retry: false, headers: false };
+    let named = route.unwrap_or(&whole).backends.iter().filter(|(_, weight)| *weight > 0);
+    let answers = named.flat_map(|(service, _)| match workloads.get(*service) {
+        None => vec!["500 ".to_owned()],
+        Some(workloads) => {
+            let ready = workloads.iter().enumerate().filter(|(_, ready)| **ready == Some(true));
+            ready.map(|(at, _)| format!("200 {}{at}", SERVICES[*service])).collect()
+        }
+    });
+    answers.collect()
+}
+
 impl Mesh {
-    /// What a client of `a` may be answered.
     fn answers(&self) -> BTreeSet<String> {
-        let whole = Route { backends: vec![(0, 1)], retry: false, headers: false };
-        let route = self.route.as_ref().unwrap_or(&whole);
-        let named = route.backends.iter().filter(|(_, weight)| *weight > 0);
-        let answers = named.flat_map(|(service, _)| match self.workloads.get(*service) {
-            None => vec!["500 ".to_owned()],
-            Some(workloads) => {
-                let ready = workloads.iter().enumerate().filter(|(_, ready)| **ready == Some(true));
-                ready.map(|(at, _)| format!("200 {}{at}", SERVICES[*service])).collect()
-            }
-        });
-        answers.collect()
+        answers(&self.workloads, self.route.as_ref())
     }
 
     fn files(&self, service: usize, ports: &[u16]) -> String {
@@ -250,25 +282,25 @@ async fn random_changes_fail_no_request() {
         loads.push((name, outbound, Load::start(outbound, "a", "/")));
     }
 
-    let mut allowed = mesh.answers();
+    let mut lately = Lately::new(&mesh);
     for change in 1..=settings::mesh_changes().unwrap_or(200) {
         let act = changes.next(&mut mesh);
         // What it brings may be seen before it returns.
-        allowed.extend(mesh.answers());
+        lately.note(&mesh);
         act.carry_out(&world);
         if change % BURST == 0 {
             settles(&world, &loads, change).await;
         }
         for (name, _, load) in &loads {
-            check(&load.seen(), &allowed, &format!("change {change}, {name}"));
+            check(&load.seen(), &lately.answers(), &format!("change {change}, {name}"));
         }
         if change % BURST == 0 {
-            allowed = mesh.answers();
+            lately = Lately::new(&mesh);
         }
     }
     settles(&world, &loads, 0).await;
     for (name, _, load) in loads {
-        check(&load.seen(), &allowed, name);
+        check(&load.seen(), &lately.answers(), name);
         load.answers(100).await;
         check(&load.end().await, &mesh.answers(), name);
     }
