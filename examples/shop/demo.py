@@ -27,6 +27,7 @@ from tour import FAILED, Problem, Processes, check, interrupt_on_signals, listen
 
 START_SECONDS, CHANGE_SECONDS, RECONNECT_SECONDS, LOAD_END_SECONDS = 30, 10, 30, 15
 RATE, CONNECTIONS = 100, 16
+COUNT_SECONDS = 60
 # Each with its sidecar's port, the service's own, where the sidecar takes what goes out, its admin page: as in mesh/*.yaml.
 WORKLOADS = {
     "gateway-1": (8010, 9010, 15110, 15210),
@@ -306,13 +307,21 @@ class Shop:
         whole = [line for line in lines if line.endswith("\n")]
         return json.loads(whole[-1]) if whole else {"requests": 0, "failed": 0, "prices": {}, "answered": {}}
 
+    def counts_after(self, requests):
+        """The counts when so many more requests are over."""
+        before = self.counts()["requests"]
+
+        def counts():
+            now = self.counts()
+            return now if now["requests"] >= before + requests else None
+
+        return until(COUNT_SECONDS, f"{requests:g} requests are over", counts)
+
     def look(self, seconds, v2):
-        """Counts for some seconds, and tells what share of the prices came from the second version."""
+        """Counts as many requests as come in some seconds, and tells what share of the prices came from the second version."""
         # What was under way when the last change came has had its answer by then, and the line of it is written.
-        time.sleep(0.5)
-        first = self.counts()
-        time.sleep(seconds)
-        last = self.counts()
+        first = self.counts_after(RATE / 2)
+        last = self.counts_after(seconds * RATE)
         counts = {kind: {name: last[kind][name] - first[kind].get(name, 0) for name in last[kind]} for kind in ("prices", "answered")}
         answers = sum(counts["prices"].values())
         share = 100 * counts["prices"].get("v2", 0) / max(answers, 1)

@@ -1,7 +1,7 @@
 //! Two hundred changes, one in five of them wrong, under load: what answers is what the objects say, or said a moment ago, and in the
 //! end every proxy has what a fresh start would give it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use fastrand::Rng;
@@ -9,6 +9,7 @@ use ninon_tests::control_plane::Dialect;
 use ninon_tests::eventually::eventually;
 use ninon_tests::named::Named;
 use ninon_tests::{ports, settings};
+use serde_json::Value;
 
 use crate::load::Load;
 use crate::world::{LIMIT, Program, Sidecar, World, get};
@@ -134,6 +135,8 @@ struct Changes {
 enum Act {
     /// Writes the file of a service.
     Write(usize, String),
+    /// Writes one that is wrong. What stays is what was read before, so that is waited for: the workloads, and whether they are ready.
+    WriteWrong(usize, String, BTreeMap<String, bool>),
     /// Applies an object.
     Apply(String),
     /// Applies an object that is wrong.
@@ -143,9 +146,15 @@ enum Act {
 }
 
 impl Act {
-    fn carry_out(&self, world: &World) {
+    async fn carry_out(&self, world: &World) {
         match self {
             Self::Write(service, text) => world.write(&format!("{}.yaml", SERVICES[*service]), text),
+            Self::WriteWrong(service, text, before) => {
+                let name = SERVICES[*service];
+                let is_read = || std::future::ready((workloads(world, name) == *before).then_some(()));
+                eventually(LIMIT, is_read).await.unwrap_or_else(|| panic!("{name}.yaml is not read: {before:?}"));
+                world.write(&format!("{name}.yaml"), text);
+            }
             Self::Apply(text) => drop(world.apply(text)),
             Self::ApplyWrong(text) => {
                 std::fs::write(world.path("wrong.yaml"), text).unwrap();
@@ -155,6 +164,14 @@ impl Act {
             Self::Delete => drop(world.does(&["delete", "httproute", "a", "-n", "shop"])),
         }
     }
+}
+
+/// The workloads of a service that the control plane knows, and whether they are ready.
+fn workloads(world: &World, service: &str) -> BTreeMap<String, bool> {
+    let shown = world.does(&["get", "workloads", "-n", "shop", "-l", &format!("app={service}"), "-o", "json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let one = |object: &Value| (object["metadata"]["name"].as_str().unwrap().to_owned(), object["spec"]["ready"].as_bool().unwrap());
+    shown["items"].as_array().unwrap().iter().map(one).collect()
 }
 
 impl Changes {
@@ -203,7 +220,9 @@ impl Changes {
             format!("{good}---\nkind: Nothing\napiVersion: v1\nmetadata: {{name: x}}\n"),
             format!("{good}---\n\"\n"),
         ];
-        Act::Write(service, self.random.choice(wrong).unwrap())
+        let there =
+            mesh.workloads[service].iter().enumerate().filter_map(|(at, ready)| Some((format!("{}{at}", SERVICES[service]), (*ready)?)));
+        Act::WriteWrong(service, self.random.choice(wrong).unwrap(), there.collect())
     }
 
     fn wrong_object(&mut self) -> Act {
@@ -287,7 +306,7 @@ async fn random_changes_fail_no_request() {
         let act = changes.next(&mut mesh);
         // What it brings may be seen before it returns.
         lately.note(&mesh);
-        act.carry_out(&world);
+        act.carry_out(&world).await;
         if change % BURST == 0 {
             settles(&world, &loads, change).await;
         }
