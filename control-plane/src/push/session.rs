@@ -177,6 +177,9 @@ impl Session {
         let mut patrol = Some(Instant::now() + limit);
         let mut passed = None;
         loop {
+            if joining.is_some() && self.shared.has_taken(Kind::Listener) {
+                joining.take().iter().for_each(|guest| guest.serves());
+            }
             // Once is enough: a client that has no room for more is not asked again and again.
             let deadline = self.shared.deadline().filter(|deadline| Some(*deadline) != passed);
             tokio::select! {
@@ -187,9 +190,6 @@ impl Session {
                     Ok(Some(request)) => {
                         if let Err(status) = self.hear(request) {
                             return status;
-                        }
-                        if joining.is_some() && self.shared.has_taken(Kind::Listener) {
-                            joining.take().iter().for_each(|guest| guest.serves());
                         }
                         patrol.get_or_insert_with(|| Instant::now() + limit);
                     }

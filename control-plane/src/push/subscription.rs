@@ -239,15 +239,17 @@ impl Subscription {
         }
         let mut pass = self.pass.take().unwrap_or_else(|| self.begin(now, room, common));
         let mut piece = Piece::default();
-        let (mut own, mut taken) = (Vec::new(), 0);
-        while room.is_none_or(|room| taken < room) {
-            let Some(resource) = self.step(&mut pass, &mut piece) else { break };
-            taken += resource.any.len() + resource.name.len();
-            own.push(resource);
+        // What is gathered for this client and what is sent to many are two answers. Either may come to nothing, and the other after it.
+        while piece.resources.is_empty() && !pass.is_over() {
+            let (mut own, mut taken) = (Vec::new(), 0);
+            while room.is_none_or(|room| taken < room) {
+                let Some(resource) = self.step(&mut pass, &mut piece) else { break };
+                taken += resource.any.len() + resource.name.len();
+                own.push(resource);
+            }
+            let page = if own.is_empty() { pass.page() } else { None };
+            piece.resources = page.unwrap_or_else(|| own.into());
         }
-        // What is gathered for this client and what is sent to many are two answers.
-        let page = if own.is_empty() { pass.page() } else { None };
-        piece.resources = page.unwrap_or_else(|| own.into());
         if pass.is_over() {
             self.end(pass);
         } else {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::model::name::Name;
-use crate::registration::record::{Record, State, key};
+use crate::registration::record::{Record, State, account, key};
 use crate::store::records::{Put, Shelf};
 
 /// How long things may take.
@@ -61,8 +61,12 @@ impl Book {
         Self { me, times, next: 0, held: BTreeMap::new(), leaving: BTreeSet::new(), waits: BTreeMap::new() }
     }
 
-    /// A stream begins; its number. What it says counts over what a stream before it has said.
-    pub fn enter(&mut self, name: &Name, object: Value, token: &str) -> u64 {
+    /// A stream begins; its number. What it says counts over what a stream before it has said. `None` if a stream for another account is
+    /// here.
+    pub fn enter(&mut self, name: &Name, object: Value, token: &str) -> Option<u64> {
+        if self.held.get(name).is_some_and(|held| account(&held.object) != account(&object)) {
+            return None;
+        }
         self.next = self.next.saturating_add(1);
         self.leaving.remove(name);
         let streams = match self.held.remove(name) {
@@ -73,7 +77,7 @@ impl Book {
         let mut held = Held { object, token: token.to_owned(), streams, serves: false, claimed: false };
         held.streams.insert(self.next);
         self.held.insert(name.clone(), held);
-        self.next
+        Some(self.next)
     }
 
     /// The stream's sidecar has taken its listeners.
@@ -113,6 +117,8 @@ impl Book {
         for (name, (record, version)) in kept.iter().filter(|(name, _)| !self.held.contains_key(*name)) {
             let ours = record.replica == self.me;
             if !ours && is_live(&record.replica) {
+                // A goodbye that was said here is over: it has come back, at another one.
+                self.leaving.remove(name);
                 self.waits.remove(name);
                 continue;
             }
@@ -147,6 +153,10 @@ impl Held {
         let here = kept.is_some_and(|(record, _)| record.replica == me);
         // Only a new stream takes it back from another control plane that lives: two would go on taking it from each other.
         if !here && self.claimed && kept.is_some_and(|(record, _)| is_live(&record.replica)) {
+            return None;
+        }
+        // It was registered for another account meanwhile, elsewhere.
+        if kept.is_some_and(|(record, _)| record.account() != account(&self.object)) {
             return None;
         }
         self.claimed = here;

@@ -42,7 +42,7 @@ impl State {
 impl Record {
     /// Its account.
     pub fn account(&self) -> &str {
-        self.object.pointer("/spec/serviceAccount").and_then(Value::as_str).unwrap_or_default()
+        account(&self.object)
     }
 
     pub(super) fn text(&self) -> String {
@@ -52,6 +52,11 @@ impl Record {
     pub(super) fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
+}
+
+/// The account of a `Workload`.
+pub(super) fn account(object: &Value) -> &str {
+    object.pointer("/spec/serviceAccount").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Under which name it is kept.

@@ -116,9 +116,10 @@ impl Registrar {
         })?;
         token.allows(&claim.name, &claim.account).map_err(denial)?;
         self.check(&token, &claim).await?;
-        let Claim { name, object, .. } = claim;
-        let stream = self.book().enter(&name, object.clone(), &token.id);
-        let registered = Registered { registrar: Arc::clone(self), name, token: token.id, stream };
+        let Claim { name, object, account } = claim;
+        let taken = || Denial::Denied(format!("the workload {name} is being registered, for another service account than {account:?}"));
+        let stream = self.book().enter(&name, object.clone(), &token.id).ok_or_else(taken)?;
+        let registered = Registered { registrar: Arc::clone(self), name: name.clone(), token: token.id, stream };
         self.entered.notify_one();
         let mut told = self.told.subscribe();
         let here = told.wait_for(|told| told.get(&registered.name).is_some_and(|(record, _)| record.object == object));
@@ -126,7 +127,9 @@ impl Registrar {
         if timeout(SETTLED, here).await.is_err() {
             tracing::warn!(workload = %registered.name, "registered, and not part of the mesh yet");
         }
-        Ok(registered)
+        // Of two who come at the same time, the first that is written stays.
+        let is_anothers = told.borrow().get(&name).is_some_and(|(record, _)| record.account() != account);
+        if is_anothers { Err(taken()) } else { Ok(registered) }
     }
 
     /// Whether a token may be used for a workload now.
@@ -252,8 +255,11 @@ impl Registered {
     /// Waits until its token is no longer good; why.
     pub async fn expelled(&self) -> Denial {
         let mut valid = self.registrar.valid.subscribe();
-        // The sender lives as long as this.
-        let _gone = valid.wait_for(|valid| !valid.contains(&self.token)).await.is_err();
+        // The sender lives as long as this. What it says may be older than the token: the store is asked.
+        while valid.wait_for(|valid| !valid.contains(&self.token)).await.is_ok()
+            && self.registrar.store.records().get(Shelf::Tokens, &self.token).is_some()
+            && valid.changed().await.is_ok()
+        {}
         self.registrar.book().goodbye(&self.name, self.stream);
         self.registrar.entered.notify_one();
         Denial::Unauthenticated(format!("the token {} was revoked", self.token))

@@ -439,6 +439,20 @@ fn a_name_asked_for_again_is_sent_again() {
 }
 
 #[test]
+fn what_comes_after_changes_that_nobody_asked_for_is_sent() {
+    let world = |content: u8| {
+        let many = (0..9).map(|at| (Kind::Endpoint.index(), format!("a{at}")));
+        many.chain([(Kind::Endpoint.index(), "o".to_owned())]).map(|key| (key, content)).collect::<Content>()
+    };
+    let mut client = Client::new(Dialect::Delta, &world(1));
+    client.want(Kind::Endpoint, &["o"]);
+    assert_eq!(client.settle().take_log(), ["endpoints +o"]);
+    client.snapshot(&world(2));
+    assert!(client.read(), "there is something to send, at once");
+    assert_eq!(client.take_log(), ["endpoints +o"]);
+}
+
+#[test]
 fn long_answers_are_cut() {
     let content: Content = (0..200).map(|at| ((Kind::Secret.index(), format!("{at:0>1000}")), 1)).collect();
     let mut client = Client::new(Dialect::Delta, &content);

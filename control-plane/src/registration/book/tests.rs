@@ -23,7 +23,7 @@ fn world() -> World {
 
 impl World {
     fn enter(&mut self, port: u16) -> u64 {
-        self.book.enter(&name(), json!({"port": port}), "token")
+        self.book.enter(&name(), json!({"port": port}), "token").unwrap()
     }
 
     /// Does what is due, until nothing is; the record's state afterwards.
@@ -204,4 +204,32 @@ fn a_stream_that_is_not_known_to_be_gone_takes_nothing_back() {
     world.enter(80);
     world.look();
     assert_eq!(world.record().unwrap().replica, "me");
+}
+
+#[test]
+fn a_goodbye_of_long_ago_is_forgotten_when_it_came_back_elsewhere() {
+    let mut world = world();
+    let stream = world.serving();
+    world.book.goodbye(&name(), stream);
+    assert_eq!(world.look(), Some(State::Draining));
+    world.moved_to("other");
+    assert_eq!(world.after(3600), Some(State::Serving));
+    world.live = vec!["me"];
+    assert_eq!(world.look(), Some(State::Serving), "the other one is gone, and what it had is waited for");
+    assert_eq!(world.after(44), Some(State::Serving));
+    assert_eq!(world.after(1), Some(State::Draining));
+}
+
+#[test]
+fn nobody_takes_what_is_being_registered_for_another_account() {
+    let mut world = world();
+    let of = |account: &str| json!({"spec": {"serviceAccount": account}});
+    assert!(world.book.enter(&name(), of("cart"), "one").is_some());
+    assert_eq!(world.book.enter(&name(), of("bank"), "two"), None);
+    // Another control plane was first.
+    let record = Record { object: of("bank"), token: "two".to_owned(), replica: "other".to_owned(), state: State::Serving };
+    world.kept.insert(name(), (Arc::new(record.clone()), 7));
+    world.live = vec!["me"];
+    world.look();
+    assert_eq!(world.record(), Some(record));
 }
