@@ -145,11 +145,14 @@ impl World {
     /// What a view sees, now and whenever that changes.
     pub(super) fn see(&self, view: View) -> watch::Receiver<Arc<Snapshot>> {
         let mut inner = self.lock();
-        if let Some(sender) = inner.views.get(&view) {
+        let Inner { mesh, translator, views, .. } = &mut *inner;
+        let snapshot = translator.snapshot(mesh, &view);
+        if let Some(sender) = views.get(&view) {
+            // The next push may be some time off. Who comes is not to begin with what is old.
+            renew(sender, snapshot);
             return sender.subscribe();
         }
-        let Inner { mesh, translator, views, .. } = &mut *inner;
-        let sender = watch::Sender::new(translator.snapshot(mesh, &view));
+        let sender = watch::Sender::new(snapshot);
         let receiver = sender.subscribe();
         views.insert(view, sender);
         receiver
@@ -206,15 +209,20 @@ impl World {
         }
         for (view, sender) in views {
             let snapshot = translator.snapshot(mesh, view);
-            sender.send_if_modified(|before| {
-                let same = Arc::ptr_eq(before, &snapshot);
-                *before = snapshot;
-                !same
-            });
+            renew(sender, snapshot);
         }
         figures.pushes = figures.pushes.saturating_add(1);
         figures.time = figures.time.saturating_add(begun.elapsed());
     }
+}
+
+/// Tells those who see a view, if it is not the same.
+fn renew(sender: &watch::Sender<Arc<Snapshot>>, snapshot: Arc<Snapshot>) {
+    sender.send_if_modified(|before| {
+        let same = Arc::ptr_eq(before, &snapshot);
+        *before = snapshot;
+        !same
+    });
 }
 
 /// Makes snapshots when something has changed: many changes at once are one push.
