@@ -8,16 +8,12 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign::CertifiedKey;
 use rustls::{Error, RootCertStore};
 
-use crate::config::identity::{CertificatePem, CertificateSource, Validation};
+use crate::config::identity::{CertificatePem, Validation};
 use crate::tls::{LONGEST_PROBLEM, TlsError, bounded};
 
 /// A certificate chain with its key.
-pub(super) fn identity(source: &CertificateSource, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
-    let pem = match source {
-        CertificateSource::Pem(pem) => pem,
-        CertificateSource::Secret(name) => return Err(TlsError::Secret(name.clone())),
-    };
-    let CertificatePem { chain, key, .. } = pem.as_ref();
+pub(super) fn identity(pem: &CertificatePem, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
+    let CertificatePem { chain, key, .. } = pem;
     let chain: Vec<CertificateDer<'static>> = all("certificate_chain", "certificate", chain)?;
     let key = PrivateKeyDer::pem_slice_iter(key).next();
     // An encrypted key has a label of its own and is not found.
@@ -36,9 +32,6 @@ const NO_KEY: &str = "holds no private key in PEM (PKCS#8, SEC1 or PKCS#1, not e
 
 /// Whom to trust.
 pub(super) fn roots(validation: &Validation) -> Result<Arc<RootCertStore>, TlsError> {
-    if let Some(name) = &validation.secret {
-        return Err(TlsError::Secret(name.clone()));
-    }
     let pem = validation.trusted_ca.as_ref().ok_or(TlsError::NoTrustedCa)?;
     let certificates: Vec<CertificateDer<'static>> = all("trusted_ca", "certificate", pem)?;
     let mut roots = RootCertStore::empty();

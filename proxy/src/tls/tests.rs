@@ -70,7 +70,7 @@ impl Authority {
     /// Trusts this authority, and nothing more is asked.
     fn trust(&self) -> Validation {
         let trusted_ca = Some(Arc::from(self.certificate.pem().into_bytes()));
-        Validation { trusted_ca, trusted_ca_file: None, secret: None, subject_alt_names: Vec::new(), crl: None }
+        Validation { trusted_ca, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None }
     }
 
     fn trust_only(&self, kind: SanKind, pattern: StringPattern) -> Validation {
@@ -100,7 +100,7 @@ fn revoked_certificate(serial: u64) -> RevokedCertParams {
 }
 
 fn pem(chain: &str, key: &str) -> CertificateSource {
-    CertificateSource::Pem(Arc::new(CertificatePem { chain: chain.as_bytes().to_vec(), key: key.as_bytes().to_vec(), file: None }))
+    CertificatePem { chain: chain.as_bytes().to_vec(), key: key.as_bytes().to_vec(), file: None }.into()
 }
 
 fn san(kind: SanKind, pattern: StringPattern) -> SanMatch {
@@ -189,6 +189,6 @@ async fn connect(io: DuplexStream, config: Arc<ClientConfig>, name: ServerName<'
 
 fn leaf(source: &CertificateSource) -> Vec<u8> {
     use rustls::pki_types::pem::PemObject as _;
-    let CertificateSource::Pem(pem) = source else { panic!("a secret") };
+    let pem = source.load();
     rustls::pki_types::CertificateDer::from_pem_slice(&pem.chain).unwrap().to_vec()
 }

@@ -10,17 +10,18 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme};
 
-use crate::config::identity::{SanMatch, Validation};
+use crate::config::identity::{SanMatch, Trust, Validation};
 use crate::tls::names::Usage;
 use crate::tls::{TlsError, names, pem};
 
 /// Checks clients: chain, life time, revocation (of the whole chain, with lists that have not expired, as Envoy) and names.
 pub(super) fn of_clients(
+    trust: &Trust,
     validation: &Validation,
     required: bool,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let (rules, lists) = rules(validation, Usage::Client)?;
+    let (rules, lists) = rules(trust, validation, Usage::Client)?;
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
         .with_crls(lists)
         .enforce_revocation_expiration();
@@ -30,8 +31,12 @@ pub(super) fn of_clients(
 }
 
 /// Checks servers likewise. Which host was asked for decides nothing (as Envoy): who must be there says the configuration.
-pub(super) fn of_servers(validation: &Validation, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let (rules, lists) = rules(validation, Usage::Server)?;
+pub(super) fn of_servers(
+    trust: &Trust,
+    validation: &Validation,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let (rules, lists) = rules(trust, validation, Usage::Server)?;
     let chain = WebPkiServerVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
         .with_crls(lists)
         .enforce_revocation_expiration()
@@ -40,10 +45,15 @@ pub(super) fn of_servers(validation: &Validation, provider: &Arc<CryptoProvider>
     Ok(Arc::new(Servers { accepted: Accepted::Known { chain, rules }, algorithms: provider.signature_verification_algorithms }))
 }
 
-fn rules(validation: &Validation, usage: Usage) -> Result<(Rules, Vec<CertificateRevocationListDer<'static>>), TlsError> {
+fn rules(trust: &Trust, validation: &Validation, usage: Usage) -> Result<(Rules, Vec<CertificateRevocationListDer<'static>>), TlsError> {
     let roots = pem::roots(validation)?;
     let lists = pem::revocation_lists(validation)?;
-    let rules = Rules { roots, names: validation.subject_alt_names.clone(), revocable: !lists.is_empty(), usage };
+    let rules = Rules {
+        roots,
+        names: validation.subject_alt_names.iter().chain(&trust.more_names).cloned().collect(),
+        revocable: !lists.is_empty(),
+        usage,
+    };
     Ok((rules, lists))
 }
 
