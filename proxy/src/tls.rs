@@ -5,6 +5,7 @@
 
 /// To servers.
 pub mod client;
+mod constraints;
 /// What certificates say of themselves.
 pub mod describe;
 /// Why a handshake was not completed.

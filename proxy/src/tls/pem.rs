@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, RootCertStore};
 
 use crate::config::identity::{CertificatePem, Validation};
+use crate::tls::constraints::{Constraint, Mixed};
 use crate::tls::{LONGEST_PROBLEM, TlsError, bounded};
 
 /// A certificate chain with its key.
@@ -30,17 +31,25 @@ pub(super) fn identity(pem: &CertificatePem, provider: &CryptoProvider) -> Resul
 
 const NO_KEY: &str = "holds no private key in PEM (PKCS#8, SEC1 or PKCS#1, not encrypted)";
 
-/// Whom to trust.
-pub(super) fn roots(validation: &Validation) -> Result<Arc<RootCertStore>, TlsError> {
+/// Whom to trust, and for whom they may issue as far as the library does not see to it.
+pub(super) fn roots(validation: &Validation) -> Result<(Arc<RootCertStore>, Vec<Constraint>), TlsError> {
     let pem = validation.trusted_ca.as_ref().ok_or(TlsError::NoTrustedCa)?;
     let certificates: Vec<CertificateDer<'static>> = all("trusted_ca", "certificate", pem)?;
     let mut roots = RootCertStore::empty();
+    let mut constraints = Vec::new();
     for (index, certificate) in certificates.into_iter().enumerate() {
-        let added = roots.add(certificate);
-        added.map_err(|error| problem("trusted_ca", &format!("certificate {index} (from 0): {error}")))?;
+        let fault = |error: &dyn std::fmt::Display| problem("trusted_ca", &format!("certificate {index} (from 0): {error}"));
+        let constraint = Constraint::of(&certificate).map_err(|Mixed| fault(&MIXED))?;
+        roots.add(certificate).map_err(|error| fault(&error))?;
+        if let (Some(constraint), Some(anchor)) = (constraint, roots.roots.last_mut()) {
+            anchor.name_constraints = None;
+            constraints.push(constraint);
+        }
     }
-    Ok(Arc::new(roots))
+    Ok((Arc::new(roots), constraints))
 }
+
+const MIXED: &str = "its name constraints are of URIs and of other names, which cannot be looked at together";
 
 /// Revocation lists; empty where none are given.
 pub(super) fn revocation_lists(validation: &Validation) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
@@ -27,12 +27,27 @@ struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
+/// Name constraints (RFC 5280, 4.2.1.10) that permit URIs of one host, and perhaps names of another kind.
+fn only_uris_of(host: &str, more: &[u8]) -> CustomExtension {
+    let tagged = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+    let uri = tagged(0x30, &tagged(0x86, host.as_bytes()));
+    let content = tagged(0x30, &tagged(0xa0, &[&uri, more].concat()));
+    let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 30], content);
+    extension.set_criticality(true);
+    extension
+}
+
 impl Authority {
     fn new(name: &str) -> Self {
+        Self::with(name, |_| {})
+    }
+
+    fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         Self { certificate, issuer: Issuer::new(params, key) }

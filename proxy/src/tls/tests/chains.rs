@@ -164,3 +164,39 @@ async fn such_an_authority_is_refused_otherwise() {
     let told = refused(server, Validation { crl: Some(Authority::new("ca").crl(&[], 4000)), ..trust }).await;
     assert!(told.starts_with("the server's certificate was refused: "), "{told}");
 }
+
+/// An authority for URIs of one trust domain.
+fn of_domain(domain: &str) -> Authority {
+    Authority::with(domain, |params| params.custom_extensions = vec![only_uris_of(domain, &[])])
+}
+
+#[tokio::test]
+async fn an_authority_issues_only_for_its_own_trust_domain() {
+    let ca = of_domain("mesh.test");
+    let client = |validation: Validation| ClientTls { validation: Some(validation.into()), ..client_tls() };
+    call(ca.issue(&["spiffe://mesh.test/ns/a/sa/b"]), &client(ca.trust())).await.client.unwrap();
+    let told = refused(ca.issue(&["spiffe://bank.test/ns/a/sa/b"]), ca.trust()).await;
+    let rule = "its authority may not issue for spiffe://bank.test/ns/a/sa/b: another trust domain";
+    assert_eq!(told, format!("the server's certificate was refused: {rule}"));
+    assert!(refused(ca.issue(&["spiffe://mesh.test/a", "spiffe://bank.test/b"]), ca.trust()).await.ends_with("another trust domain"));
+}
+
+#[tokio::test]
+async fn each_of_several_authorities_issues_only_for_its_own_trust_domain() {
+    let (shop, bank) = (of_domain("shop.test"), of_domain("bank.test"));
+    let both = [shop.certificate.pem(), bank.certificate.pem()].concat();
+    let trust = Validation { trusted_ca: Some(Arc::from(both.into_bytes())), ..shop.trust() };
+    let client = ClientTls { validation: Some(trust.clone().into()), ..client_tls() };
+    call(shop.issue(&["spiffe://shop.test/a"]), &client).await.client.unwrap();
+    call(bank.issue(&["spiffe://bank.test/a"]), &client).await.client.unwrap();
+    assert!(refused(bank.issue(&["spiffe://shop.test/a"]), trust).await.ends_with("another trust domain"));
+}
+
+#[test]
+fn an_authority_with_constraints_of_several_kinds_is_refused() {
+    // A DNS name: [2] within a sequence.
+    let dns = [&[0x30, 0x0b, 0x82, 0x09][..], b"mesh.test"].concat();
+    let ca = Authority::with("mixed", |params| params.custom_extensions = vec![only_uris_of("mesh.test", &dns)]);
+    let error = client::client_config(&ClientTls { validation: Some(ca.trust().into()), ..client_tls() }, &[]).unwrap_err();
+    assert!(error.to_string().contains("its name constraints are of URIs and of other names"), "{error}");
+}
