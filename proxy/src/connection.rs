@@ -1,5 +1,8 @@
 //! The story of a connection: detect -> chain -> tls -> HTTP or TCP. Calls the stages, holds no logic of theirs.
 
+/// How long a connection of mutual TLS lasts.
+mod bond;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +17,7 @@ use crate::config::address::Address;
 use crate::config::http::CodecChoice;
 use crate::config::listener::{ChainHandler, TransportProtocol};
 use crate::detect::{self, DetectError, Detected};
+use crate::drain::Farewell;
 use crate::exchange::{ConnectionInfo, TlsInfo};
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
 use crate::stream::{Rewind, Socket};
@@ -60,8 +64,25 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
             match Box::pin(crate::tls::server::accept(stream, source.config(), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
+                    let bond = source.bond(stream.get_ref().1);
                     let info = ConnectionInfo { tls: Some(tls), ..info };
-                    handle_tls(worker, chain, info, stream).await;
+                    match bond {
+                        None => {
+                            let farewell = Arc::clone(&chain.farewell);
+                            handle_tls(worker, chain, info, stream, &farewell).await;
+                        }
+                        Some(bond) => {
+                            // Such a connection is told to go for reasons of its own.
+                            let farewell = Farewell::default();
+                            let shared = Arc::clone(&worker.shared);
+                            let (own, all) = (Arc::clone(&chain), Arc::clone(&chain.farewell));
+                            tokio::select! {
+                                () = handle_tls(worker, own, info, stream, &farewell) => {}
+                                () = bond::over(&bond, source, &chain, listener, &shared, &farewell) => {}
+                                () = async { all.told().await; farewell.tell(); std::future::pending().await } => {}
+                            }
+                        }
+                    }
                 }
                 Err(error) => {
                     count_handshake_failure(listener, &error.cause);
@@ -175,6 +196,7 @@ async fn handle_tls(
     chain: Arc<ActiveChain>,
     info: ConnectionInfo,
     stream: tokio_rustls::server::TlsStream<Rewind<Socket>>,
+    farewell: &Farewell,
 ) {
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
@@ -184,7 +206,7 @@ async fn handle_tls(
                 (CodecChoice::Auto, Some(_)) => CodecChoice::Http1,
                 (codec, _) => codec,
             };
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, chain.farewell.http());
+            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, farewell.http());
             serve_http(connection, codec, Bytes::new(), stream).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
