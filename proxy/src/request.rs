@@ -4,6 +4,8 @@
 mod attempt;
 /// What is counted of connections.
 mod counted;
+/// What filters say.
+mod guarded;
 /// What the route and the caller allow in time.
 mod limits;
 /// A request from its beginning to its log line.
@@ -31,6 +33,8 @@ use crate::exchange::{ConnectionInfo, ResponseFlag, StreamInfo};
 use crate::forward::timeout::Timer;
 use crate::normalize::{self, NormalizeError};
 use crate::reply::LocalReply;
+use crate::runtime::ActiveChain;
+use crate::runtime::policy::ChainPolicy;
 use crate::route::{self, MatchContext, Selection};
 use crate::stream::Rewind;
 use crate::telemetry::metrics::HttpStats;
@@ -47,6 +51,7 @@ struct Inner {
     worker: Rc<Worker>,
     manager: Arc<HttpConnectionManager>,
     stats: Arc<HttpStats>,
+    policy: Arc<ChainPolicy>,
     info: Rc<ConnectionInfo>,
     drain: Drain,
     counted: Counted,
@@ -70,10 +75,17 @@ impl From<LocalReply> for Stop {
 
 impl Connection {
     /// A connection that a filter chain gave to HTTP.
-    pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo, drain: Drain) -> Self {
-        let info = Rc::new(info);
+    pub fn new(
+        worker: Rc<Worker>,
+        manager: Arc<HttpConnectionManager>,
+        stats: Arc<HttpStats>,
+        chain: &ActiveChain,
+        info: Rc<ConnectionInfo>,
+    ) -> Self {
+        let drain = chain.farewell.http();
         let counted = Counted::new(&stats, &info, drain.clone());
-        Self(Rc::new(Inner { worker, manager, stats, info, drain, counted, timers: RefCell::default() }))
+        let policy = Arc::clone(&chain.policy);
+        Self(Rc::new(Inner { worker, manager, stats, policy, info, drain, counted, timers: RefCell::default() }))
     }
 
     fn keep(&self, timer: Timer) {
@@ -197,9 +209,12 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
         RouteSource::Named { name, .. } => generation.snapshot.route_tables.get(name),
         RouteSource::Scoped(scoped) => scoped.table(&live.head, &generation.snapshot),
     };
-    let table = Arc::clone(table.ok_or_else(no_route)?);
-    let selected = select(inner, live, &table);
+    let selected = match table {
+        Some(table) => select(inner, live, table),
+        None => Err(no_route().into()),
+    };
     live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
+    guarded::pass(inner, live)?;
     selected?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
     check_upgrade(inner, live, &route.action)?;
@@ -208,6 +223,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
         RouteAction::Direct(direct) => Err(local::direct(live, direct).into()),
         RouteAction::NonForwarding => Err(no_route().into()),
         RouteAction::Forward(forward) => {
+            let Some(table) = live.table.clone() else { return Err(no_route().into()) };
             attempt::forward(
                 attempt::Job { connection, generation: &generation, table: &table, forward },
                 live,

@@ -18,18 +18,21 @@ const DECISIVE: [&str; 10] = [
     "allow_paths",
 ];
 
+/// Messages of which every field decides who may do what.
+const DECISIVE_MESSAGES: [&str; 3] = ["envoy.config.rbac.", "envoy.extensions.filters.http.", "envoy.extensions.filters.network.rbac."];
+
 /// Decides about each finding: a fault, or a warning. An `Any` that its parser has already spoken of is left to it.
 pub fn apply(unknown: &[Unknown], strict: bool, parser: &mut Parser) {
     for finding in unknown {
         let problem = match &finding.kind {
-            UnknownKind::Field { nearest: None } => "no such field".to_owned(),
-            UnknownKind::Field { nearest: Some(nearest) } => format!("no such field; did you mean {nearest}?"),
+            UnknownKind::Field { nearest: None, .. } => "no such field".to_owned(),
+            UnknownKind::Field { nearest: Some(nearest), .. } => format!("no such field; did you mean {nearest}?"),
             UnknownKind::Number { number, message } => format!("field {number} of {message} is not known"),
             UnknownKind::AnyType { .. } if parser.has_spoken_of(&finding.path) => continue,
             UnknownKind::AnyType { type_url } => format!("type {type_url:?} is not available"),
         };
         let is_type = matches!(finding.kind, UnknownKind::AnyType { .. });
-        if strict || is_type || is_decisive(&finding.path) {
+        if strict || is_type || is_decisive(&finding.path) || is_of_decisive_message(&finding.kind) {
             parser.refuse_below(&finding.path, problem);
         } else {
             parser.warn_below(&finding.path, format_args!("ignored: {problem}"));
@@ -40,4 +43,13 @@ pub fn apply(unknown: &[Unknown], strict: bool, parser: &mut Parser) {
 fn is_decisive(path: &str) -> bool {
     let steps = path.split('.').map(|step| step.split('[').next().unwrap_or(step));
     steps.into_iter().any(|step| DECISIVE.contains(&step))
+}
+
+fn is_of_decisive_message(kind: &UnknownKind) -> bool {
+    match kind {
+        UnknownKind::Field { message, .. } | UnknownKind::Number { message, .. } => {
+            DECISIVE_MESSAGES.iter().any(|beginning| message.starts_with(beginning))
+        }
+        UnknownKind::AnyType { .. } => false,
+    }
 }
