@@ -203,6 +203,12 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     let normalized = normalize::normalize(&inner.manager, &inner.info, inner.worker.shared.local_ip, parts);
     let normalized = normalized.map_err(|error| refused(live, &error))?;
     live.accept(normalized);
+    // As Envoy: `*`, and a whole URL that is not taken for one, match nothing, whatever filters and routes say.
+    if live.head.path.as_ref().is_some_and(|path| !path.as_str().starts_with('/')) {
+        inner.stats.no_route.inc();
+        live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
+        return Err(no_route().into());
+    }
     let generation = inner.worker.shared.current.load_full();
     let table = match &inner.manager.routes {
         RouteSource::Inline(table) => Some(table),
@@ -239,11 +245,6 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
 /// Finds the route and notes it.
 fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), Stop> {
     live.table = Some(Arc::clone(table));
-    // `*`, and a whole URL that is not taken for one, match nothing, whatever the routes say.
-    if live.head.path.as_ref().is_some_and(|path| !path.as_str().starts_with('/')) {
-        inner.stats.no_route.inc();
-        return Err(no_route().into());
-    }
     let context = MatchContext { tls: inner.info.tls.as_ref(), internal: live.info.internal, draw: fastrand::u64(..) };
     match route::select(table, &live.head, &context) {
         Selection::Route { virtual_host, route } => {

@@ -2,6 +2,7 @@ use http::StatusCode;
 
 use crate::config::access::HttpAccess;
 use crate::config::filter::FilterKind;
+use crate::config::route::RouteAction;
 use crate::filter;
 use crate::filter::access::{Subject, decide};
 use crate::reply::LocalReply;
@@ -40,5 +41,8 @@ fn access_allows(live: &Live, access: &HttpAccess, stats: &AccessStats) -> Resul
     }
     tracing::debug!(client = %live.info.remote, policy = decision.policy, "denied");
     let reply = LocalReply::new(StatusCode::FORBIDDEN, "RBAC: access denied", decision.details());
-    Err(reply.because(None, "http_request_denied", decision.explanation()).into())
+    let reply = reply.because(None, "http_request_denied", decision.explanation());
+    // As Envoy: with the headers that the route adds to answers of its cluster.
+    let forwards = live.info.route.as_deref().is_some_and(|route| matches!(route.action, RouteAction::Forward(_)));
+    Err(if forwards { reply.routed() } else { reply }.into())
 }
