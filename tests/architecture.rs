@@ -30,6 +30,7 @@ const PROXY: &[(&str, &[&str])] = &[
     ("accept", STAGE),
     ("detect", STAGE),
     ("tls", STAGE),
+    ("identity", &["config", "tls"]),
     ("normalize", &["codec", "config", "exchange", "stream", "task", "telemetry"]),
     ("route", STAGE),
     ("filter", STAGE),

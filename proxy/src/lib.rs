@@ -26,6 +26,8 @@ pub mod exchange;
 pub mod filter;
 /// 6. Send the request, bring back the answer.
 pub mod forward;
+/// The proxy's own identity.
+pub mod identity;
 /// 3. Bring a request into one form.
 pub mod normalize;
 /// Answers that the proxy makes itself.

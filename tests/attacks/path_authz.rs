@@ -67,12 +67,14 @@ fn as_read(path: &str) -> String {
     let text = String::from_utf8_lossy(&decoded).to_lowercase().replace('\\', "/");
     let mut segments = Vec::new();
     for segment in text.split('/') {
-        match segment {
-            "" | "." => {}
+        // A parameter is no part of a dot segment (`..;a=b`); `split` has a first part always.
+        match segment.split(';').next().unwrap_or_default() {
+            "" if segment.is_empty() => {}
+            "." => {}
             ".." => {
                 segments.pop();
             }
-            segment => segments.push(segment),
+            _ => segments.push(segment),
         }
     }
     format!("/{}", segments.join("/"))
