@@ -29,13 +29,21 @@ pub fn plain(socket: Socket) -> Leg {
     }
 }
 
-/// Serves one connection of a TCP proxy.
-pub async fn serve(worker: &Rc<Worker>, proxy: &TcpProxy, stats: &Arc<TcpStats>, info: ConnectionInfo, client: Leg, ahead: Bytes) {
-    let mut stream = StreamInfo::new(Rc::new(info));
+/// Serves one connection of a TCP proxy, until it is over or `forbidden`.
+pub async fn serve(
+    worker: &Rc<Worker>,
+    proxy: &TcpProxy,
+    stats: &Arc<TcpStats>,
+    info: Rc<ConnectionInfo>,
+    (client, ahead): (Leg, Bytes),
+    forbidden: impl Future<Output = ()>,
+) {
+    let mut stream = StreamInfo::new(info);
     stats.downstream_cx_total.inc();
     stats.downstream_cx_active.inc();
     let moved = Moved::default();
-    if let Some((upstream, guard, bond)) = connect(worker, proxy, stats, &mut stream).await {
+    let passed = async {
+        let Some((upstream, guard, bond)) = connect(worker, proxy, stats, &mut stream).await else { return };
         let limits = Limits { idle: proxy.idle_timeout, max: longest(proxy, bond.as_ref()) };
         let end = tokio::select! {
             end = forward(client, upstream, ahead, limits, &moved) => end,
@@ -43,6 +51,11 @@ pub async fn serve(worker: &Rc<Worker>, proxy: &TcpProxy, stats: &Arc<TcpStats>,
         };
         drop(guard);
         record_end(end, stats, &mut stream);
+    };
+    tokio::select! {
+        biased;
+        () = forbidden => {}
+        () = passed => {}
     }
     stream.bytes_received = moved.received.get();
     stream.bytes_sent = moved.sent.get();

@@ -180,8 +180,7 @@ fn lenient(config: Arc<ServerConfig>, hello: &ClientHello<'_>) -> Arc<ServerConf
 /// What a handshake said.
 pub fn info(connection: &ServerConnection) -> TlsInfo {
     let certificate = connection.peer_certificates().and_then(<[_]>::first);
-    let facts = certificate.map(names::facts);
-    let (uris, subject) = facts.map(|facts| (facts.uris, facts.subject)).unzip();
+    let facts = certificate.map(names::facts).unwrap_or_default();
     TlsInfo {
         sni: connection.server_name().map(str::to_ascii_lowercase),
         terminated: true,
@@ -191,8 +190,9 @@ pub fn info(connection: &ServerConnection) -> TlsInfo {
         peer_presented: certificate.is_some(),
         // A certificate that was not accepted ends the handshake.
         peer_validated: certificate.is_some(),
-        peer_uri_sans: uris.unwrap_or_default(),
-        peer_subject: subject,
+        peer_uri_sans: facts.uris,
+        peer_dns_sans: facts.hosts,
+        peer_subject: certificate.is_some().then_some(facts.subject),
     }
 }
 
