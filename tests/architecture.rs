@@ -65,7 +65,7 @@ const CONTROL_PLANE: &[(&str, &[&str])] = &[
     ("api", &["authority", "model", "proxies", "snapshot", "source", "store", "task", "telemetry", "token"]),
     ("inject", &["model", "telemetry"]),
     ("admin", &["model", "proxies", "push", "snapshot", "task", "telemetry"]),
-    ("settings", &[]),
+    ("settings", &["authority", "model"]),
     // A client of the API: it reads the API's shapes and the store's words for what happened, and files as the sources do.
     ("cli", &["api", "model", "settings", "source", "store"]),
     ("drain", &["task", "telemetry"]),

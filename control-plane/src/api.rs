@@ -10,6 +10,8 @@ pub mod apply;
 pub mod auth;
 /// What clients send.
 mod body;
+/// The authority.
+pub mod ca;
 /// Connections.
 mod connection;
 /// Objects that come from files.

@@ -5,7 +5,7 @@ use crate::store::Limits;
 use crate::store::embedded::tests::Folder;
 use crate::store::records::Put;
 use crate::task::OwnedTask;
-use crate::token::Wish;
+use crate::token::{Token, Wish};
 
 /// Far more than anything takes on a crowded machine.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -59,7 +59,7 @@ impl Running {
     }
 
     async fn admit(&self, node: &Node, shown: &str) -> Result<Registered, Denial> {
-        self.registrar.admit(node, shown).await
+        self.registrar.admit(node, Proof::Token(shown)).await
     }
 
     async fn until(&self, workload: &str, state: Option<State>) {
