@@ -92,7 +92,7 @@ def tour(shop, seconds):
   A service calls the next one by its name, through its own sidecar: web -> sidecar of web -> sidecar of cart-1 -> cart-1.
   All on 127.0.0.1:    sidecar  service  outbound  admin page
 {shop.table()}
-  control plane: proxies at {shop.port(XDS)}, API at {shop.port(API)}
+  control plane: proxies at {shop.port(XDS)} and {shop.port(SECURE_XDS)}, API at {shop.port(API)}
 """)
 
     section("1. The control plane, six services, six sidecars")
@@ -179,7 +179,7 @@ class Shop:
 
     def __init__(self, options, folder, processes):
         self.options, self.folder, self.processes = options, folder, processes
-        self.moved = moved_ports({XDS, API, *(port for ports in WORKLOADS.values() for port in ports)})
+        self.moved = moved_ports({XDS, SECURE_XDS, API, *(port for ports in WORKLOADS.values() for port in ports)})
         self.mesh, self.state = folder / "mesh", folder / "state"
         self.api, self.token = f"http://127.0.0.1:{self.port(API)}", self.state / "admin-token"
         self.gateway = f"127.0.0.1:{self.port(WORKLOADS['gateway-1'][0])}"
