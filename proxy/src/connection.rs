@@ -168,7 +168,13 @@ fn choose_chain(listener: &ActiveListener, info: &ConnectionInfo, detected: &Det
     listener.chain(chain::select(&listener.config, &facts)?).cloned()
 }
 
-async fn serve_plain(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<ActiveChain>, info: Rc<ConnectionInfo>, stream: Rewind<Socket>) {
+async fn serve_plain(
+    worker: Rc<Worker>,
+    listener: &ActiveListener,
+    chain: Arc<ActiveChain>,
+    info: Rc<ConnectionInfo>,
+    stream: Rewind<Socket>,
+) {
     let Some(forbidden) = admit(&worker, listener, &chain, &info).await else { return };
     let (prefix, socket) = stream.into_parts();
     match (&chain.config.handler, &chain.stats) {

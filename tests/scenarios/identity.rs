@@ -101,16 +101,31 @@ impl ServerCertVerifier for Anybody {
         Ok(ServerCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         Ok(HandshakeSignatureValid::assertion())
     }
 
-    fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer<'_>, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, rustls::Error> {
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
         Ok(HandshakeSignatureValid::assertion())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::ECDSA_NISTP384_SHA384, SignatureScheme::ED25519, SignatureScheme::RSA_PSS_SHA256]
+        vec![
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            SignatureScheme::ECDSA_NISTP384_SHA384,
+            SignatureScheme::ED25519,
+            SignatureScheme::RSA_PSS_SHA256,
+        ]
     }
 }
 
@@ -163,12 +178,17 @@ async fn ask(connector: &tokio_rustls::TlsConnector, port: u16) -> Option<(u16, 
 }
 
 /// What each client gets at each listener, and the lines of the log.
-async fn run(pki: &Pki, listeners: &[(&str, Vec<Value>, Vec<Value>, Value)], program: impl FnOnce(&Path) -> std::process::Command) -> (Vec<String>, Vec<String>) {
+async fn run(
+    pki: &Pki,
+    listeners: &[(&str, Vec<Value>, Vec<Value>, Value)],
+    program: impl FnOnce(&Path) -> std::process::Command,
+) -> (Vec<String>, Vec<String>) {
     let folder = Folder::new();
     let admin = ports::free();
     let log = folder.path().join("log");
     let ports: Vec<u16> = listeners.iter().map(|_| ports::free()).collect();
-    let made = listeners.iter().zip(&ports).map(|((_, network, http, more), port)| listener(pki, *port, network.clone(), http.clone(), more));
+    let made =
+        listeners.iter().zip(&ports).map(|((_, network, http, more), port)| listener(pki, *port, network.clone(), http.clone(), more));
     let whole = json!({
         "node": {"id": "a", "cluster": "a"},
         "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": admin}}},
@@ -193,7 +213,10 @@ async fn run(pki: &Pki, listeners: &[(&str, Vec<Value>, Vec<Value>, Value)], pro
 #[tokio::test]
 async fn clients_are_told_apart_as_envoy_does() {
     let pki = Pki::new();
-    let log = json!([typed("access_loggers.file.v3.FileAccessLog", json!({"path": "{{log}}", "log_format": {"text_format_source": {"inline_string": TOLD}}}))]);
+    let log = json!([typed(
+        "access_loggers.file.v3.FileAccessLog",
+        json!({"path": "{{log}}", "log_format": {"text_format_source": {"inline_string": TOLD}}})
+    )]);
     let most = json!({"subject": true, "dns": true, "uri": true});
     let all = json!({"subject": true, "dns": true, "uri": true, "cert": true, "chain": true, "issuer": true});
     let xfcc = |details: &str, told: &Value| json!({"forward_client_cert_details": details, "set_current_client_cert_details": told});
@@ -234,7 +257,10 @@ async fn clients_are_told_apart_as_envoy_does() {
 #[tokio::test]
 async fn a_client_without_a_certificate_is_nobody() {
     let pki = Pki::new();
-    let log = json!([typed("access_loggers.file.v3.FileAccessLog", json!({"path": "{{log}}", "log_format": {"text_format_source": {"inline_string": TOLD}}}))]);
+    let log = json!([typed(
+        "access_loggers.file.v3.FileAccessLog",
+        json!({"path": "{{log}}", "log_format": {"text_format_source": {"inline_string": TOLD}}})
+    )]);
     let with = |principal: Value| vec![typed("filters.http.rbac.v3.RBAC", without_prefix(rules(&principal)))];
     let listeners = [
         ("anybody", vec![], with(json!({"authenticated": {}})), json!({"access_log": log})),

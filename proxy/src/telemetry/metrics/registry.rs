@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::telemetry::metrics::access::AccessFamilies;
 use crate::telemetry::metrics::{
-    AccessName, AccessStats, ClusterManagerStats, ClusterStats, ControlPlaneStats, HttpStats, ListenerManagerStats, ListenerStats, Metric, NinonStats, ServerStats,
-    TcpStats,
+    AccessName, AccessStats, ClusterManagerStats, ClusterStats, ControlPlaneStats, HttpStats, ListenerManagerStats, ListenerStats, Metric,
+    NinonStats, ServerStats, TcpStats,
 };
 
 /// Every group of metrics, by name. Asked when the configuration changes and when a page is made, never by a request.
@@ -185,7 +185,9 @@ impl Registry {
     pub fn visit(&self, mut see: impl FnMut(Sample<'_>)) {
         for (name, cluster) in self.all_clusters() {
             if let Some(group) = cluster.touched() {
-                group.visit(|metric_name, metric| see(Sample { scope: Scope::Cluster, instance: &name, part: "", name: metric_name, metric }));
+                group.visit(|metric_name, metric| {
+                    see(Sample { scope: Scope::Cluster, instance: &name, part: "", name: metric_name, metric })
+                });
             }
         }
         self.cluster_manager.visit(|name, metric| see(Sample { scope: Scope::ClusterManager, instance: "", part: "", name, metric }));

@@ -48,16 +48,14 @@ fn list<W>(
 fn permission(wire: &Permission, scope: Scope, parser: &mut Parser) -> Option<Condition> {
     match &wire.rule {
         None => parser.refuse("a rule is required"),
-        Some(Rule::AndRules(set)) => {
-            parser.at("and_rules", |parser| permissions("rules", &set.rules, scope, parser)).map(Condition::All)
-        }
-        Some(Rule::OrRules(set)) => {
-            parser.at("or_rules", |parser| permissions("rules", &set.rules, scope, parser)).map(Condition::OneOf)
-        }
+        Some(Rule::AndRules(set)) => parser.at("and_rules", |parser| permissions("rules", &set.rules, scope, parser)).map(Condition::All),
+        Some(Rule::OrRules(set)) => parser.at("or_rules", |parser| permissions("rules", &set.rules, scope, parser)).map(Condition::OneOf),
         Some(Rule::Any(any)) => always(*any, parser),
         Some(Rule::Header(wire)) => header(wire, scope, parser),
         Some(Rule::UrlPath(wire)) => url_path(wire, scope, parser),
-        Some(Rule::DestinationIp(range)) => parser.at("destination_ip", |parser| address::cidr(range, parser)).map(Condition::DestinationIp),
+        Some(Rule::DestinationIp(range)) => {
+            parser.at("destination_ip", |parser| address::cidr(range, parser)).map(Condition::DestinationIp)
+        }
         Some(Rule::DestinationPort(port)) => destination_port(*port, parser),
         Some(Rule::DestinationPortRange(range)) => parser.at("destination_port_range", |parser| port_range(range, parser)),
         Some(Rule::Metadata(_)) => parser.refuse_at("metadata", NO_METADATA),
@@ -75,12 +73,8 @@ fn principal(wire: &Principal, scope: Scope, parser: &mut Parser) -> Option<Cond
     let range = |field: &'static str, range, parser: &mut Parser| parser.at(field, |parser| address::cidr(range, parser));
     match &wire.identifier {
         None => parser.refuse("an identifier is required"),
-        Some(Identifier::AndIds(set)) => {
-            parser.at("and_ids", |parser| principals("ids", &set.ids, scope, parser)).map(Condition::All)
-        }
-        Some(Identifier::OrIds(set)) => {
-            parser.at("or_ids", |parser| principals("ids", &set.ids, scope, parser)).map(Condition::OneOf)
-        }
+        Some(Identifier::AndIds(set)) => parser.at("and_ids", |parser| principals("ids", &set.ids, scope, parser)).map(Condition::All),
+        Some(Identifier::OrIds(set)) => parser.at("or_ids", |parser| principals("ids", &set.ids, scope, parser)).map(Condition::OneOf),
         Some(Identifier::Any(any)) => always(*any, parser),
         Some(Identifier::Authenticated(wire)) => parser.at("authenticated", |parser| match &wire.principal_name {
             None => Some(Condition::Authenticated(None)),

@@ -97,7 +97,10 @@ fn whatever_is_not_supported_is_refused_with_its_place() {
         (json!({"url_path": {}}), ".url_path.path: required".to_owned()),
         (json!({"destination_port": 65536}), ".destination_port: 65536 is not between 0 and 65535".to_owned()),
         (json!({"destination_port_range": {"start": 5, "end": 5}}), ".destination_port_range: 5 is not below 5".to_owned()),
-        (json!({"destination_port_range": {"start": -1, "end": 5}}), ".destination_port_range.start: -1 is not between 0 and 65536".to_owned()),
+        (
+            json!({"destination_port_range": {"start": -1, "end": 5}}),
+            ".destination_port_range.start: -1 is not between 0 and 65536".to_owned(),
+        ),
     ] {
         assert_eq!(with_permission(permission).unwrap_err(), format!("{at}{fault}"));
     }
@@ -107,7 +110,10 @@ fn whatever_is_not_supported_is_refused_with_its_place() {
         (json!({"metadata": metadata}), format!(".metadata: {}", NO_METADATA)),
         (json!({"filter_state": {"key": "a", "string_match": {"exact": "b"}}}), ".filter_state: not supported".to_owned()),
         (json!({"custom": {"name": "a"}}), ".custom: not supported".to_owned()),
-        (json!({"authenticated": {"principal_name": {}}}), ".authenticated.principal_name: one of exact, prefix, suffix, contains, safe_regex is required".to_owned()),
+        (
+            json!({"authenticated": {"principal_name": {}}}),
+            ".authenticated.principal_name: one of exact, prefix, suffix, contains, safe_regex is required".to_owned(),
+        ),
     ] {
         assert_eq!(with_principal(principal).unwrap_err(), format!("{at}{fault}"));
     }
@@ -146,7 +152,8 @@ fn a_connection_is_not_decided_about_by_what_requests_have() {
 #[test]
 fn the_network_filter_has_a_name_and_may_be_slow_to_refuse() {
     assert_eq!(network_of(json!({})).unwrap_err(), "stat_prefix: must not be empty");
-    let filter = network_of(json!({"stat_prefix": "a", "delay_deny": "2s", "shadow_rules_stat_prefix": "s.", "enforcement_type": "CONTINUOUS"}));
+    let filter =
+        network_of(json!({"stat_prefix": "a", "delay_deny": "2s", "shadow_rules_stat_prefix": "s.", "enforcement_type": "CONTINUOUS"}));
     let filter = filter.unwrap();
     assert_eq!((filter.delay, filter.shadow_stat_prefix.as_str()), (Some(std::time::Duration::from_secs(2)), "s"));
     assert!(filter.rules.is_none());

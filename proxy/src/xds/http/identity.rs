@@ -9,7 +9,9 @@ use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3:
 };
 use xds_proto::envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
 
-use crate::config::http::{ClientCert, ClientCertParts, EscapedSlashes, Forwarded, HostSettings, PathSettings, RequestId, SchemeSetting, StripPort};
+use crate::config::http::{
+    ClientCert, ClientCertParts, EscapedSlashes, Forwarded, HostSettings, PathSettings, RequestId, SchemeSetting, StripPort,
+};
 use crate::xds::address;
 use crate::xds::http::optional_value;
 use crate::xds::invalid::Parser;

@@ -28,7 +28,9 @@ fn is<M: prost::Name>(filter: &Filter) -> bool {
 fn without_http_filters(filter: &Filter) -> Filter {
     let Some(ConfigType::TypedConfig(config)) = &filter.config_type else { return filter.clone() };
     let Ok(mut manager) = any::unpack::<HttpConnectionManager>(config) else { return filter.clone() };
-    manager.http_filters.retain(|filter| matches!(&filter.config_type, Some(HttpConfigType::TypedConfig(config)) if any::is::<Router>(config)));
+    manager
+        .http_filters
+        .retain(|filter| matches!(&filter.config_type, Some(HttpConfigType::TypedConfig(config)) if any::is::<Router>(config)));
     let config = Any { type_url: config.type_url.clone(), value: manager.encode_to_vec() };
     Filter { config_type: Some(ConfigType::TypedConfig(config)), ..filter.clone() }
 }
@@ -50,7 +52,8 @@ mod tests {
         let network = access.iter().map(|action| typed("network.rbac.v3.RBAC", rules(action)));
         let http = http.iter().map(|action| typed("http.rbac.v3.RBAC", json!({"rules": {"action": action}})));
         let http: Vec<_> = http.chain([typed("http.router.v3.Router", json!({}))]).collect();
-        let manager = typed("network.http_connection_manager.v3.HttpConnectionManager", json!({"stat_prefix": prefix, "http_filters": http}));
+        let manager =
+            typed("network.http_connection_manager.v3.HttpConnectionManager", json!({"stat_prefix": prefix, "http_filters": http}));
         let filters: Vec<_> = network.chain([manager]).collect();
         of(&wire(&json!({"filters": filters})))
     }

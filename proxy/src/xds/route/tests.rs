@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::filter::{FilterKind, FilterOverride};
 use crate::config::Fraction;
+use crate::config::filter::{FilterKind, FilterOverride};
 use crate::config::route::{Route, RouteAction};
 use crate::xds::test_wire::{message, parsed};
 
