@@ -1,5 +1,8 @@
 //! The story of a connection: detect -> chain -> tls -> HTTP or TCP. Calls the stages, holds no logic of theirs.
 
+/// How long a connection of mutual TLS lasts.
+mod bond;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +17,7 @@ use crate::config::address::Address;
 use crate::config::http::CodecChoice;
 use crate::config::listener::{ChainHandler, TransportProtocol};
 use crate::detect::{self, DetectError, Detected};
+use crate::drain::Farewell;
 use crate::exchange::{ConnectionInfo, StreamInfo, TlsInfo};
 use crate::runtime::policy::Refusal;
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
@@ -62,8 +66,26 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
             match Box::pin(crate::tls::server::accept(stream, source.config(), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
+                    let bond = source.bond(stream.get_ref().1);
                     let info = ConnectionInfo { tls: Some(with_chain(tls, &chain, stream.get_ref().1)), ..info };
-                    serve_tls(worker, listener, chain, Rc::new(info), stream).await;
+                    let info = Rc::new(info);
+                    match bond {
+                        None => {
+                            let farewell = Arc::clone(&chain.farewell);
+                            serve_tls(worker, listener, chain, info, stream, &farewell).await;
+                        }
+                        Some(bond) => {
+                            // Such a connection is told to go for reasons of its own.
+                            let farewell = Farewell::default();
+                            let shared = Arc::clone(&worker.shared);
+                            let (own, all) = (Arc::clone(&chain), Arc::clone(&chain.farewell));
+                            tokio::select! {
+                                () = serve_tls(worker, listener, own, info, stream, &farewell) => {}
+                                () = bond::over(&bond, source, &chain, listener, &shared, &farewell) => {}
+                                () = async { all.told().await; farewell.tell(); std::future::pending().await } => {}
+                            }
+                        }
+                    }
                 }
                 Err(error) => {
                     count_handshake_failure(listener, &error.cause);
@@ -179,7 +201,8 @@ async fn serve_plain(
     let (prefix, socket) = stream.into_parts();
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), &chain, info);
+            let served = (Arc::clone(manager), Arc::clone(stats), Arc::clone(&chain.policy));
+            let connection = request::Connection::new(worker, served, info, chain.farewell.http());
             until(forbidden, serve_http(connection, manager.codec, prefix, socket)).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
@@ -195,6 +218,7 @@ async fn serve_tls(
     chain: Arc<ActiveChain>,
     info: Rc<ConnectionInfo>,
     stream: tokio_rustls::server::TlsStream<Rewind<Socket>>,
+    farewell: &Farewell,
 ) {
     let Some(forbidden) = admit(&worker, listener, &chain, &info).await else { return };
     match (&chain.config.handler, &chain.stats) {
@@ -205,7 +229,8 @@ async fn serve_tls(
                 (CodecChoice::Auto, Some(_)) => CodecChoice::Http1,
                 (codec, _) => codec,
             };
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), &chain, info);
+            let served = (Arc::clone(manager), Arc::clone(stats), Arc::clone(&chain.policy));
+            let connection = request::Connection::new(worker, served, info, farewell.http());
             until(forbidden, serve_http(connection, codec, Bytes::new(), stream)).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {

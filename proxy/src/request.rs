@@ -34,7 +34,6 @@ use crate::forward::timeout::Timer;
 use crate::normalize::{self, NormalizeError};
 use crate::reply::LocalReply;
 use crate::route::{self, MatchContext, Selection};
-use crate::runtime::ActiveChain;
 use crate::runtime::policy::ChainPolicy;
 use crate::stream::Rewind;
 use crate::telemetry::metrics::HttpStats;
@@ -77,14 +76,11 @@ impl Connection {
     /// A connection that a filter chain gave to HTTP.
     pub fn new(
         worker: Rc<Worker>,
-        manager: Arc<HttpConnectionManager>,
-        stats: Arc<HttpStats>,
-        chain: &ActiveChain,
+        (manager, stats, policy): (Arc<HttpConnectionManager>, Arc<HttpStats>, Arc<ChainPolicy>),
         info: Rc<ConnectionInfo>,
+        drain: Drain,
     ) -> Self {
-        let drain = chain.farewell.http();
         let counted = Counted::new(&stats, &info, drain.clone());
-        let policy = Arc::clone(&chain.policy);
         Self(Rc::new(Inner { worker, manager, stats, policy, info, drain, counted, timers: RefCell::default() }))
     }
 

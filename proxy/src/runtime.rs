@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::accept::spread::Spread;
@@ -286,6 +287,8 @@ pub struct Shared {
     pub limit: Option<Arc<ConnectionLimit>>,
     /// How long connections are given to end, once they were told to go.
     pub drain_time: Duration,
+    /// Counts changes of certificates and authorities: who is connected may not be accepted any more.
+    pub trust: watch::Sender<u64>,
     /// The way of spans to their collectors.
     pub spans: Exporter,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.

@@ -20,10 +20,10 @@ pub struct Join {
     #[arg(long, value_name = "ADDRESS,...", env = "NINON_MESH", value_delimiter = ',', group = "control_plane")]
     pub mesh: Vec<Place>,
     /// What shows to the control plane that the workload belongs to the mesh: see `ninon token create`
-    #[arg(long, value_name = "TOKEN", env = "NINON_TOKEN", hide_env_values = true, requires = "mesh", conflicts_with = "token_file")]
+    #[arg(long, value_name = "TOKEN", env = "NINON_JOIN_TOKEN", hide_env_values = true, requires = "mesh", conflicts_with = "token_file")]
     pub token: Option<Secret>,
     /// File with that token, read whenever it is needed
-    #[arg(long, value_name = "FILE", env = "NINON_TOKEN_FILE", requires = "mesh")]
+    #[arg(long, value_name = "FILE", env = "NINON_JOIN_TOKEN_FILE", requires = "mesh")]
     pub token_file: Option<PathBuf>,
     /// Certificates, PEM, of those whom the control plane's first certificate may be from [default: the token tells]
     #[arg(long, value_name = "FILE", env = "NINON_MESH_CA", requires = "mesh")]
