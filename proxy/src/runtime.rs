@@ -205,7 +205,14 @@ impl ActiveListener {
     pub fn tell_gone(&self, after: &Self) {
         for chain in self.chains.values().filter(|chain| after.same_chain(&chain.config).is_none()) {
             chain.farewell.tell();
-            if let Some(successor) = after.chain_of_name(&chain.config.name) {
+        }
+        self.obey(after);
+    }
+
+    /// Who may do what on its chains is from now on what holds on those of `after` that are in their place.
+    pub fn obey(&self, after: &Self) {
+        for chain in self.chains.values() {
+            if let Some(successor) = after.same_chain(&chain.config).or_else(|| after.chain_of_name(&chain.config.name)) {
                 chain.policy.change(&successor.guards);
             }
         }
