@@ -22,6 +22,8 @@ const PROXY: &[(&str, &[&str])] = &[
     ("telemetry", &["config", "exchange", "task"]),
     ("xds", &["config", "task", "telemetry"]),
     ("settings", &["config", "xds"]),
+    // A command of its own, that has nothing to do with serving.
+    ("redirect", &["config", "settings"]),
     // What workers share of clusters, and who keeps it current.
     ("upstream", &["config", "task", "telemetry"]),
     ("resolve", &["config", "task", "upstream"]),

@@ -54,6 +54,11 @@ impl Cidr {
         (length <= bits).then_some(Self { network, length })
     }
 
+    /// The address that it was made with.
+    pub fn network(&self) -> IpAddr {
+        self.network
+    }
+
     /// Leading bits.
     pub fn length(&self) -> u8 {
         self.length
