@@ -10,6 +10,8 @@ pub mod address;
 pub mod bootstrap;
 /// Clusters: balancing policy, limits, protocol, names to resolve.
 pub mod cluster;
+/// Values that change while others refer to them.
+pub mod current;
 /// Endpoints, their localities, priorities and weights.
 pub mod endpoint;
 /// Envoy's substitution format (`%REQ(X)%`), parsed.
@@ -94,10 +96,6 @@ name_type!(
 name_type!(
     /// The name of a route table (`RouteConfiguration`).
     RouteTableName
-);
-name_type!(
-    /// The name of a secret served by SDS.
-    SecretName
 );
 
 /// A share of requests, in parts per million (`FractionalPercent`, HUNDRED / TEN_THOUSAND / MILLION brought to one scale).

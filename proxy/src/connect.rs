@@ -20,6 +20,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::config::cluster::Cluster;
+use crate::config::identity::ClientTls;
 
 /// What a TLS handshake with an endpoint needs.
 #[derive(Clone, Debug)]
@@ -30,6 +31,6 @@ pub struct TlsTarget {
     pub server_name: ServerName<'static>,
 }
 
-/// Makes what a TLS handshake needs: of a cluster, for the server name that a request asks for (where the cluster takes
+/// Makes what a TLS handshake needs: of a cluster's TLS settings, for the server name that a request asks for (where the cluster takes
 /// it from requests). An error is a plain sentence; the connection fails with it.
-pub type TlsSource = Rc<dyn Fn(&Cluster, Option<&str>) -> Result<TlsTarget, String>>;
+pub type TlsSource = Rc<dyn Fn(&Cluster, &Arc<ClientTls>, Option<&str>) -> Result<TlsTarget, String>>;

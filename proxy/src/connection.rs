@@ -55,9 +55,9 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
 async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>) {
     match &chain.tls {
         None => handle_plain(worker, chain, info, stream).await,
-        Some(config) => {
+        Some(source) => {
             let limit = chain.config.handshake_timeout;
-            match Box::pin(crate::tls::server::accept(stream, Arc::clone(config), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
+            match Box::pin(crate::tls::server::accept(stream, source.config(), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
                     let info = ConnectionInfo { tls: Some(tls), ..info };

@@ -18,7 +18,7 @@ use crate::drain::{Farewell, Gate};
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
 use crate::telemetry::trace::Exporter;
-use crate::tls::TlsError;
+use crate::tls::{self, TlsError};
 use crate::upstream::ClusterState;
 
 /// One configuration with its live state. Immutable: a change makes a new one that takes over what stays.
@@ -65,7 +65,7 @@ pub struct ActiveChain {
     /// As configured.
     pub config: Arc<FilterChain>,
     /// Ready for handshakes, where TLS is terminated.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<tls::server::Source>,
     /// Metrics of what it does.
     pub stats: ChainStats,
     /// Tells its connections to go; shared with what the chain was before, where only its certificates have changed.
@@ -169,7 +169,7 @@ impl ActiveListener {
     fn behind(door: Arc<Door>, config: Arc<Listener>, before: Option<&Self>, registry: &Registry) -> Result<Self, (String, TlsError)> {
         let mut chains = HashMap::new();
         for chain in config.chains.iter().chain(&config.default_chain) {
-            let tls = chain.tls.as_deref().map(crate::tls::server::config).transpose();
+            let tls = chain.tls.as_ref().map(tls::server::Source::new).transpose();
             let stats = match &chain.handler {
                 ChainHandler::Http(manager) => ChainStats::Http(registry.http(&manager.stat_prefix)),
                 ChainHandler::Tcp(tcp) => ChainStats::Tcp(registry.tcp(&tcp.stat_prefix)),

@@ -106,8 +106,9 @@ pub fn run(start: Start) -> io::Result<()> {
 async fn serve(start: Start) -> io::Result<()> {
     let Start { index, shared, commands, drain, peers, incoming } = start;
     let source = crate::tls::client::Source::new();
-    let tls: TlsSource =
-        Rc::new(move |cluster, asked| source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name }));
+    let tls: TlsSource = Rc::new(move |cluster, settings, asked| {
+        source.target(cluster, settings, asked).map(|(config, server_name)| TlsTarget { config, server_name })
+    });
     let log = shared.logs.worker();
     let worker = Rc::new(Worker {
         pools: Pools::new(Some(Rc::clone(&tls))),

@@ -40,8 +40,9 @@ impl Channels {
     pub(super) fn start(shared: &Arc<Shared>) -> Self {
         let (orders, incoming) = mpsc::channel(MAX_ORDERS);
         let source = crate::tls::client::Source::new();
-        let tls: TlsSource =
-            Rc::new(move |cluster, asked| source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name }));
+        let tls: TlsSource = Rc::new(move |cluster, settings, asked| {
+            source.target(cluster, settings, asked).map(|(config, server_name)| TlsTarget { config, server_name })
+        });
         let dialler = Rc::new(Dialler { shared: Arc::clone(shared), balancer: Balancer::new(), tls });
         Self { orders, _dialler: OwnedTask::spawn(serve(dialler, incoming)) }
     }

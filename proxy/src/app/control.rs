@@ -84,8 +84,9 @@ impl Control {
         server: Option<&Server>,
     ) -> Self {
         let source = crate::tls::client::Source::new();
-        let tls: TlsSource =
-            Rc::new(move |cluster, asked| source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name }));
+        let tls: TlsSource = Rc::new(move |cluster, settings, asked| {
+            source.target(cluster, settings, asked).map(|(config, server_name)| TlsTarget { config, server_name })
+        });
         let until = Instant::now().checked_add(FIRST_ANSWER);
         let resources = cache.as_ref().and_then(Cache::load);
         let earlier = resources.zip(until).map(|(resources, until)| Earlier { resources, until });

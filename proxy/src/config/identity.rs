@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::SecretName;
+use crate::config::current::Current;
 use crate::config::matcher::StringMatch;
 
 /// TLS on a listener's chain (`DownstreamTlsContext`).
@@ -11,7 +11,7 @@ pub struct ServerTls {
     /// Certificates to show, the first that fits the client.
     pub certificates: Vec<CertificateSource>,
     /// Which client certificates to accept; `None` asks for none.
-    pub validation: Option<Validation>,
+    pub validation: Option<Trust>,
     /// A client without a certificate is refused.
     pub require_client_certificate: bool,
     /// ALPN protocols, preferred first.
@@ -28,7 +28,7 @@ pub struct ClientTls {
     /// The certificate to show if asked.
     pub certificate: Option<CertificateSource>,
     /// What the server must show; `None` accepts any certificate (as Envoy does without a validation context).
-    pub validation: Option<Validation>,
+    pub validation: Option<Trust>,
     /// Server name to send.
     pub sni: Option<String>,
     /// Send the request's host as server name.
@@ -50,14 +50,8 @@ pub enum TlsVersion {
     Tls13,
 }
 
-/// Where a certificate and its key come from.
-#[derive(Clone, Debug)]
-pub enum CertificateSource {
-    /// PEM, read already.
-    Pem(Arc<CertificatePem>),
-    /// Served by SDS.
-    Secret(SecretName),
-}
+/// A certificate and its key; those that come by name are replaced when they are renewed.
+pub type CertificateSource = Current<CertificatePem>;
 
 /// A certificate chain and its key, both PEM.
 pub struct CertificatePem {
@@ -75,6 +69,28 @@ impl std::fmt::Debug for CertificatePem {
     }
 }
 
+/// Whom to accept as a peer.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    /// What a certificate must satisfy; what comes by name is replaced when it changes.
+    pub validation: Current<Validation>,
+    /// Names that are accepted beside those.
+    pub more_names: Vec<SanMatch>,
+}
+
+impl Trust {
+    /// As it comes.
+    pub fn of(validation: Current<Validation>) -> Self {
+        Self { validation, more_names: Vec::new() }
+    }
+}
+
+impl From<Validation> for Trust {
+    fn from(validation: Validation) -> Self {
+        Self::of(validation.into())
+    }
+}
+
 /// What a peer's certificate must satisfy.
 #[derive(Clone, Debug)]
 pub struct Validation {
@@ -82,8 +98,6 @@ pub struct Validation {
     pub trusted_ca: Option<Arc<[u8]>>,
     /// Their file; `None` if they are written in place.
     pub trusted_ca_file: Option<Arc<str>>,
-    /// Trusted roots served by SDS.
-    pub secret: Option<SecretName>,
     /// One of these must fit a subject alternative name; empty: any name.
     pub subject_alt_names: Vec<SanMatch>,
     /// Revocation lists, PEM.

@@ -126,12 +126,12 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn of(cluster: &Cluster, version: Version) -> Self {
+    fn of(cluster: &Cluster, endpoint: &EndpointState, version: Version) -> Self {
         match cluster.protocol {
             UpstreamProtocol::Http1 => Self::Http1,
             UpstreamProtocol::Http2 => Self::Http2,
             UpstreamProtocol::UseDownstream if version == Version::HTTP_2 => Self::Http2,
-            UpstreamProtocol::Auto if cluster.tls.is_some() => Self::Negotiated,
+            UpstreamProtocol::Auto if cluster.tls_to(endpoint.labels()).is_some() => Self::Negotiated,
             UpstreamProtocol::UseDownstream | UpstreamProtocol::Auto => Self::Http1,
         }
     }
@@ -169,7 +169,7 @@ impl Pools {
         let key = Key {
             cluster: Arc::as_ptr(target.cluster).addr(),
             endpoint: target.endpoint.id(),
-            wanted: Wanted::of(target.cluster.config(), target.version),
+            wanted: Wanted::of(target.cluster.config(), target.endpoint, target.version),
             high_priority: target.priority == Priority::High,
             server_name: target.server_name.map(Rc::from),
         };

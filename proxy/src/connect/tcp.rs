@@ -197,11 +197,17 @@ async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) ->
     Ok(Dialed { io: UpstreamIo::Tls(Box::new(stream)), local, alpn })
 }
 
-/// What TLS to this cluster needs; `None` where it speaks plain text. Without a source, TLS fails rather than falls back.
-pub(super) fn tls_target(cluster: &Cluster, source: Option<&TlsSource>, server_name: Option<&str>) -> Result<Option<TlsTarget>, DialCause> {
-    match (&cluster.tls, source) {
+/// What TLS to an endpoint of this cluster needs; `None` where plain text is spoken. Without a source, TLS fails rather than falls
+/// back.
+pub(super) fn tls_target(
+    cluster: &Cluster,
+    endpoint: &EndpointState,
+    source: Option<&TlsSource>,
+    server_name: Option<&str>,
+) -> Result<Option<TlsTarget>, DialCause> {
+    match (cluster.tls_to(endpoint.labels()), source) {
         (None, _) => Ok(None),
-        (Some(_), Some(source)) => source(cluster, server_name).map(Some).map_err(DialCause::Tls),
+        (Some(settings), Some(source)) => source(cluster, settings, server_name).map(Some).map_err(DialCause::Tls),
         (Some(_), None) => Err(DialCause::Tls(String::from("not set up"))),
     }
 }
@@ -239,7 +245,7 @@ pub struct Opened {
 pub async fn open(endpoint: &EndpointState, cluster: &Arc<ClusterState>, tls: Option<&TlsSource>) -> Result<Opened, OpenError> {
     let guard = ConnectionGuard::acquire(cluster, Priority::Default).ok_or(OpenError::Overflow)?;
     let address = endpoint.address();
-    let result = match tls_target(cluster.config(), tls, None) {
+    let result = match tls_target(cluster.config(), endpoint, tls, None) {
         Ok(target) => dial(address, cluster.config(), target).await,
         Err(cause) => Err(DialError::new(address, cause)),
     };

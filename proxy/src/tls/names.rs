@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use rustls::CertificateError;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, OtherError};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
@@ -91,12 +91,17 @@ impl fmt::Display for NotAccepted {
 
 impl std::error::Error for NotAccepted {}
 
+/// A rule of ours as the library's error.
+pub(super) fn refused(rule: impl std::error::Error + Send + Sync + 'static) -> CertificateError {
+    CertificateError::Other(OtherError(std::sync::Arc::new(rule)))
+}
+
 /// One of the certificate's names must fit one of `wanted`. A certificate that cannot be read fits nothing.
 pub(super) fn accept(certificate: &CertificateDer<'_>, wanted: &[SanMatch]) -> Result<(), NotAccepted> {
     let parsed = X509Certificate::from_der(certificate);
     let names = parsed.as_ref().ok().and_then(|(_, certificate)| alternative_names(certificate)).unwrap_or_default();
     let fits = |(kind, name): &(SanKind, Cow<'_, str>)| wanted.iter().any(|want| want.kind == *kind && fits(want, name));
-    if names.iter().any(fits) { Ok(()) } else { Err(NotAccepted { presented: told(&names) }) }
+    if names.iter().any(fits) { Ok(()) } else { Err(NotAccepted { presented: told(names.iter().map(|(_, name)| name.as_ref())) }) }
 }
 
 fn fits(want: &SanMatch, name: &str) -> bool {
@@ -121,9 +126,10 @@ const NAMES_TOLD: usize = 3;
 /// A SPIFFE ID of usual length fits.
 const LONGEST_NAME_TOLD: usize = 128;
 
-fn told(names: &[(SanKind, Cow<'_, str>)]) -> String {
-    let told: Vec<String> = names.iter().take(NAMES_TOLD).map(|(_, name)| bounded(name, LONGEST_NAME_TOLD)).collect();
+/// Some of a certificate's names.
+pub(super) fn told<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(NAMES_TOLD);
+    let told: Vec<String> = names.take(NAMES_TOLD).map(|name| bounded(name, LONGEST_NAME_TOLD)).collect();
     if more == 0 { told.join(", ") } else { format!("{} and {more} more", told.join(", ")) }
 }
 

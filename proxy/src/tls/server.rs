@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ProtocolVersion, ServerConfig, ServerConnection};
@@ -9,27 +10,92 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::identity::{CertificateSource, ServerTls};
+use crate::config::identity::{CertificatePem, ServerTls, Validation};
 use crate::exchange::info::TlsInfo;
 use crate::tls::handshake::{HandshakeError, HandshakeFailure, Peer};
 use crate::tls::{TlsError, names, pem, provider, verify, versions};
 
+/// What handshakes with clients need, made anew when a certificate or an authority is replaced.
+#[derive(Debug)]
+pub struct Source {
+    settings: Arc<ServerTls>,
+    made: ArcSwap<Made>,
+}
+
+#[derive(Debug)]
+struct Made {
+    material: Material,
+    config: Arc<ServerConfig>,
+}
+
+impl Source {
+    /// Of settings that can be used now.
+    ///
+    /// # Errors
+    /// A certificate, key, authority or revocation list that cannot be used.
+    pub fn new(settings: &Arc<ServerTls>) -> Result<Self, TlsError> {
+        let material = Material::of(settings);
+        let config = with(settings, &material)?;
+        Ok(Self { settings: Arc::clone(settings), made: ArcSwap::from_pointee(Made { material, config }) })
+    }
+
+    /// What handshakes need now. A certificate or authority that cannot be used is told, and the one before goes on.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        let made = self.made.load();
+        if made.material.is_current(&self.settings) {
+            return Arc::clone(&made.config);
+        }
+        let material = Material::of(&self.settings);
+        let config = with(&self.settings, &material).unwrap_or_else(|error| {
+            tracing::error!(%error, "what has come in place of a certificate or an authority cannot be used; the one before goes on");
+            Arc::clone(&made.config)
+        });
+        self.made.store(Arc::new(Made { material, config: Arc::clone(&config) }));
+        config
+    }
+}
+
+/// Certificates and authorities as they were when a configuration was made of them.
+#[derive(Debug)]
+struct Material {
+    certificates: Vec<Arc<CertificatePem>>,
+    validation: Option<Arc<Validation>>,
+}
+
+impl Material {
+    fn of(tls: &ServerTls) -> Self {
+        Self {
+            certificates: tls.certificates.iter().map(|certificate| certificate.load()).collect(),
+            validation: tls.validation.as_ref().map(|trust| trust.validation.load()),
+        }
+    }
+
+    fn is_current(&self, tls: &ServerTls) -> bool {
+        tls.certificates.iter().zip(&self.certificates).all(|(source, used)| source.is(used))
+            && tls.validation.as_ref().zip(self.validation.as_ref()).is_none_or(|(trust, used)| trust.validation.is(used))
+    }
+}
+
 /// Makes what handshakes with clients need.
 ///
 /// # Errors
-/// A certificate, key, authority or revocation list that cannot be used, and secrets by name.
+/// A certificate, key, authority or revocation list that cannot be used.
 pub fn config(tls: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
+    with(tls, &Material::of(tls))
+}
+
+fn with(tls: &ServerTls, material: &Material) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = provider();
-    let identity = |(index, source): (usize, &CertificateSource)| match pem::identity(source, &provider) {
+    let identity = |(index, pem): (usize, &Arc<CertificatePem>)| match pem::identity(pem, &provider) {
         Ok(key) => Ok(Identity::new(key)),
         Err(error) => Err(TlsError::Certificate(index, Box::new(error))),
     };
-    let identities: Vec<Identity> = tls.certificates.iter().enumerate().map(identity).collect::<Result<_, _>>()?;
+    let identities: Vec<Identity> = material.certificates.iter().enumerate().map(identity).collect::<Result<_, _>>()?;
     if identities.is_empty() {
         return Err(TlsError::NoCertificate);
     }
-    let clients = match &tls.validation {
-        Some(validation) => verify::of_clients(validation, tls.require_client_certificate, &provider)?,
+    let clients = match tls.validation.as_ref().zip(material.validation.as_ref()) {
+        Some((trust, validation)) => verify::of_clients(trust, validation, tls.require_client_certificate, &provider)?,
         None if tls.require_client_certificate => return Err(TlsError::NoTrustedCa),
         None => WebPkiClientVerifier::no_client_auth(),
     };

@@ -218,14 +218,17 @@ impl Inventory {
             Kind::Route => take(&mut self.routes, offered, origin, &mut context),
             Kind::Secret => {
                 let mut context = Context { basis: &self.basis, served: &Table::default(), descriptors: &mut self.descriptors };
+                let before = self.secrets.value(&offered.name).cloned();
                 take(&mut self.secrets, offered, origin, &mut context)?;
-                self.read_again(&offered.name);
+                if !before.is_some_and(|before| succeed(&mut self.secrets, &offered.name, before)) {
+                    self.read_again(&offered.name);
+                }
                 Ok(())
             }
         }
     }
 
-    /// Reads again what refers to a secret that has changed. What does not fit the new one keeps the old, and says so.
+    /// Reads again what refers to a secret that has come, or has become one of another kind. What does not fit the new one keeps the old, and says so.
     fn read_again(&mut self, secret: &str) {
         let mut context = Context { basis: &self.basis, served: &self.secrets, descriptors: &mut self.descriptors };
         again(&mut self.clusters, secret, &mut context);
@@ -336,6 +339,16 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
             Err(faults)
         }
     }
+}
+
+/// Whoever refers to the secret before sees what has come in its place. `false` where that is of another kind.
+fn succeed(secrets: &mut Table<StaticSecret>, name: &str, before: Arc<StaticSecret>) -> bool {
+    let Some(known) = secrets.known_mut(name) else { return false };
+    let same = known.value.as_ref().is_some_and(|next| before.become_like(next));
+    if same {
+        known.value = Some(before);
+    }
+    same
 }
 
 fn again<T: Parse>(table: &mut Table<T>, secret: &str, context: &mut Context<'_>) {

@@ -5,9 +5,10 @@ use xds_proto::unknown::{Unknown, UnknownKind};
 use crate::xds::invalid::Parser;
 
 /// Fields below which everything decides who may do what: there, a field that is not known refuses the file.
-const DECISIVE: [&str; 10] = [
+const DECISIVE: [&str; 11] = [
     "transport_socket",
     "transport_socket_matches",
+    "transport_socket_matcher",
     "filter_chain_match",
     "listener_filters",
     "http_filters",
@@ -17,6 +18,9 @@ const DECISIVE: [&str; 10] = [
     "secrets",
     "allow_paths",
 ];
+
+/// Likewise fields that are not in the slice at all: what chooses TLS (`transport_socket_matcher`).
+const DECISIVE_NUMBERS: [(&str, u32); 1] = [("envoy.config.cluster.v3.Cluster", 59)];
 
 /// Decides about each finding: a fault, or a warning. An `Any` that its parser has already spoken of is left to it.
 pub fn apply(unknown: &[Unknown], strict: bool, parser: &mut Parser) {
@@ -29,12 +33,16 @@ pub fn apply(unknown: &[Unknown], strict: bool, parser: &mut Parser) {
             UnknownKind::AnyType { type_url } => format!("type {type_url:?} is not available"),
         };
         let is_type = matches!(finding.kind, UnknownKind::AnyType { .. });
-        if strict || is_type || is_decisive(&finding.path) {
+        if strict || is_type || is_decisive(&finding.path) || has_decisive_number(&finding.kind) {
             parser.refuse_below(&finding.path, problem);
         } else {
             parser.warn_below(&finding.path, format_args!("ignored: {problem}"));
         }
     }
+}
+
+fn has_decisive_number(kind: &UnknownKind) -> bool {
+    matches!(kind, UnknownKind::Number { number, message } if DECISIVE_NUMBERS.contains(&(message.as_str(), *number)))
 }
 
 fn is_decisive(path: &str) -> bool {

@@ -7,7 +7,7 @@ const SHOP: &str = "spiffe://mesh.test/ns/shop/sa/cart";
 /// Client certificates are required and checked as `validation` says; the client shows `certificate`.
 async fn visit(validation: Validation, certificate: Option<CertificateSource>, version: TlsVersion) -> Met {
     let server = ServerTls {
-        validation: Some(validation),
+        validation: Some(validation.into()),
         require_client_certificate: true,
         ..server_tls(vec![Authority::new("servers").issue(&["a.test"])])
     };
@@ -55,7 +55,7 @@ async fn a_client_without_a_certificate_is_refused_where_one_is_required() {
 #[tokio::test]
 async fn an_optional_certificate_may_be_missing_but_not_wrong() {
     let ca = Authority::new("ca");
-    let server = ServerTls { validation: Some(ca.trust()), ..server_tls(vec![ca.issue(&["a.test"])]) };
+    let server = ServerTls { validation: Some(ca.trust().into()), ..server_tls(vec![ca.issue(&["a.test"])]) };
     let met = meet(&server, &client_tls()).await;
     assert!(!met.server.unwrap().peer_presented);
     let stranger = Some(Authority::new("others").issue(&[SHOP]));

@@ -66,7 +66,7 @@ impl HostPool {
         if self.wanted != Wanted::Negotiated {
             guard.set_version(self.version());
         }
-        let result = match tcp::tls_target(config, self.tls.as_ref(), self.server_name.as_deref()) {
+        let result = match tcp::tls_target(config, &self.endpoint, self.tls.as_ref(), self.server_name.as_deref()) {
             Ok(target) => tcp::dial(&remote, config, target).await,
             Err(cause) => Err(DialError { address: remote.clone(), cause }),
         };
