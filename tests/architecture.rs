@@ -13,6 +13,7 @@ const ALL: &[&str] = &["*"];
 const PROXY: &[(&str, &[&str])] = &[
     // Plain data and tools.
     ("config", &[]),
+    ("own", &[]),
     ("task", &[]),
     ("stream", &["config"]),
     ("codec", &["task"]),
@@ -34,12 +35,12 @@ const PROXY: &[(&str, &[&str])] = &[
     ("tls", STAGE),
     ("normalize", &["codec", "config", "exchange", "stream", "task", "telemetry"]),
     ("route", STAGE),
-    ("balance", &["config", "exchange", "stream", "task", "telemetry", "upstream"]),
+    ("balance", &["config", "exchange", "own", "stream", "task", "telemetry", "upstream"]),
     ("connect", &["codec", "config", "exchange", "stream", "task", "telemetry", "upstream"]),
     ("forward", &["codec", "config", "exchange", "stream", "task", "telemetry"]),
     ("admin", &["config", "drain", "settings", "task", "telemetry", "tls", "upstream", "xds"]),
     // What all workers share, the stories, a worker, and the wiring.
-    ("runtime", &["accept", "config", "drain", "telemetry", "tls", "upstream"]),
+    ("runtime", &["accept", "config", "drain", "own", "telemetry", "tls", "upstream"]),
     ("request", ALL),
     ("tunnel", ALL),
     ("connection", ALL),

@@ -44,6 +44,7 @@ use crate::config::bootstrap::{Bootstrap, Dynamic};
 use crate::config::cluster::{Cluster, Discovery};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
+use crate::own::OwnAddresses;
 use crate::resolve::{Resolvers, Watch, all_warm};
 use crate::runtime::{ActiveListener, ConnectionLimit, Generation, Shared};
 use crate::telemetry::access_log::AccessLogs;
@@ -180,6 +181,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
         current: ArcSwap::from_pointee(generation(without_served(&bootstrap), &registry)?),
         registry,
         logs: Arc::clone(&logs),
+        own: OwnAddresses::default(),
         spread: Spread::new(options.workers),
         limit: bootstrap.max_connections.map(ConnectionLimit::new),
         drain_time: options.drain_time,

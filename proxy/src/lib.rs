@@ -26,6 +26,8 @@ pub mod exchange;
 pub mod forward;
 /// 3. Bring a request into one form.
 pub mod normalize;
+/// Where this proxy itself listens.
+pub mod own;
 /// Rules of the kernel that bring connections here.
 pub mod redirect;
 /// Answers that the proxy makes itself.

@@ -91,7 +91,9 @@ fn ours(settings: &Redirect) -> Result<Before, RedirectError> {
     let foreign = chains.iter().find(|chain| !plan::CHAINS.contains(&chain.as_str())).or(names(&listed, "set").first()).cloned();
     if let Some(foreign) = foreign {
         let table = &settings.table;
-        return Err(RedirectError(format!("table inet {table} has {foreign:?}, which this command does not make: --table names another one")));
+        return Err(RedirectError(format!(
+            "table inet {table} has {foreign:?}, which this command does not make: --table names another one"
+        )));
     }
     Ok(Before { exists: true, had_routes: chains.iter().any(|chain| chain == plan::REPLIES) })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -15,6 +15,7 @@ use crate::config::address::Address;
 use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{Farewell, Gate};
+use crate::own::{Listening, OwnAddresses};
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
 use crate::telemetry::trace::Exporter;
@@ -57,6 +58,8 @@ pub struct Door {
     open: AtomicU64,
     /// Sockets that connections are still taken from.
     sockets: AtomicUsize,
+    /// Keeps the addresses known as the proxy's own.
+    listening: Mutex<Option<Listening>>,
 }
 
 /// A filter chain as it runs.
@@ -135,7 +138,9 @@ impl Door {
     }
 
     /// So many sockets are open, here.
-    pub fn opened(&self, addresses: Vec<Address>, sockets: usize) {
+    pub fn opened(&self, addresses: Vec<Address>, sockets: usize, own: &OwnAddresses) {
+        let listening = own.listen(addresses.iter().filter_map(Address::socket));
+        *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(listening);
         // Set once: a door is opened once.
         let _first = self.bound.set(addresses);
         self.sockets.store(sockets, Ordering::Release);
@@ -145,6 +150,7 @@ impl Door {
     pub fn socket_ended(&self) {
         if self.sockets.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.listener.store(None);
+            *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 }
@@ -251,6 +257,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Access-log writer.
     pub logs: Arc<AccessLogs>,
+    /// Where this proxy listens.
+    pub own: OwnAddresses,
     /// How many connections each worker has.
     pub spread: Spread,
     /// The limit of all connections, if there is one.

@@ -43,7 +43,7 @@ impl Channels {
         let tls: TlsSource = Rc::new(move |cluster, settings, asked| {
             source.target(cluster, settings, asked).map(|(config, server_name)| TlsTarget { config, server_name })
         });
-        let dialler = Rc::new(Dialler { shared: Arc::clone(shared), balancer: Balancer::new(), tls });
+        let dialler = Rc::new(Dialler { shared: Arc::clone(shared), balancer: Balancer::new(shared.own.clone()), tls });
         Self { orders, _dialler: OwnedTask::spawn(serve(dialler, incoming)) }
     }
 
@@ -91,7 +91,7 @@ impl Dialler {
         let cluster = generation.clusters.get(name);
         let cluster = cluster.ok_or_else(|| io::Error::other(format!("there is no cluster \"{name}\"")))?;
         let picked = self.balancer.pick(cluster, &PickContext::default()).map_err(|error| io::Error::other(error.to_string()))?;
-        tcp::open(picked.endpoint(), cluster, Some(&self.tls)).await.map_err(|error| io::Error::other(error.to_string()))
+        tcp::open(picked.endpoint(), cluster, Some(&self.tls), None).await.map_err(|error| io::Error::other(error.to_string()))
     }
 }
 

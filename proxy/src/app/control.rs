@@ -371,7 +371,7 @@ fn connect(shared: Arc<Shared>, server: ClusterName, tls: TlsSource) -> Opening 
         fastrand::shuffle(&mut endpoints);
         let mut problem = "the cluster has no endpoints".to_owned();
         for endpoint in endpoints {
-            match crate::connect::tcp::open(&endpoint, cluster, Some(&tls)).await {
+            match crate::connect::tcp::open(&endpoint, cluster, Some(&tls), None).await {
                 Ok(opened) => {
                     let settings = &cluster.config().http2;
                     let pings = settings.keepalive_interval.map(|interval| Pings { interval, timeout: settings.keepalive_timeout });

@@ -103,7 +103,9 @@ fn family(settings: &Redirect, user: Option<u32>, to: IpAddr, proxy_runs: bool, 
             findings.seen = findings.seen.saturating_add(1);
             findings.good(&format!("{name}: a connection to {destination} arrives at port {port}"));
         }
-        Ok(other) => findings.fault(&format!("{name}: a connection to {destination} is not redirected: {other}")),
+        Ok(other) => {
+            findings.fault(&format!("{name}: a connection to {destination} does not arrive at port {}: {other}", settings.outbound_port))
+        }
         Err(error) => findings.fault(&format!("{name}: {error}")),
     }
     if rustix::process::geteuid().is_root() {
@@ -149,7 +151,9 @@ fn table(settings: &Redirect, findings: &mut Findings) {
         Ok(Some(listed)) if leads_to(&listed, way, port) => {
             findings.good(&format!("table inet {name}: connections from elsewhere go to port {port} ({way})"));
         }
-        Ok(Some(_)) => findings.fault(&format!("table inet {name} has no rule that brings connections from elsewhere to port {port} ({way})")),
+        Ok(Some(_)) => {
+            findings.fault(&format!("table inet {name} has no rule that brings connections from elsewhere to port {port} ({way})"))
+        }
     }
 }
 

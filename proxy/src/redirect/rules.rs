@@ -89,7 +89,10 @@ pub(super) enum Action {
     /// Changes the destination to a port of this machine.
     Redirect(u16),
     /// Gives the packet to the socket at this port, and a mark that routes it to this machine.
-    Tproxy { port: u16, mark: u32 },
+    Tproxy {
+        port: u16,
+        mark: u32,
+    },
     /// Gives the connection the packet's mark.
     KeepMark,
     Mark(u32),

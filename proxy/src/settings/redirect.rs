@@ -43,7 +43,13 @@ pub struct Redirect {
     #[arg(long, aliases = ["exclude-inbound-ports", "inbound-ports-to-ignore"], value_name = "PORT|PORT-PORT,...", env = "NINON_EXCLUDE_INBOUND_PORT", value_delimiter = ',')]
     pub exclude_inbound_port: Vec<Ports>,
     /// Ports of this machine for which connections go through the proxy, and no others [default: all]
-    #[arg(long, alias = "include-inbound-ports", value_name = "PORT|PORT-PORT,...", env = "NINON_INCLUDE_INBOUND_PORT", value_delimiter = ',')]
+    #[arg(
+        long,
+        alias = "include-inbound-ports",
+        value_name = "PORT|PORT-PORT,...",
+        env = "NINON_INCLUDE_INBOUND_PORT",
+        value_delimiter = ','
+    )]
     pub include_inbound_port: Vec<Ports>,
     /// Redirect questions for names, UDP and TCP to port 53, to the proxy's port for them
     #[arg(long, aliases = ["redirect-dns"], env = "NINON_DNS")]
@@ -126,7 +132,9 @@ impl Redirect {
         let ports = self.own_ports();
         let twice = ports.iter().enumerate().find(|(index, port)| ports.iter().take(*index).any(|before| before == *port));
         if let Some((_, port)) = twice {
-            return Some(format!("port {port} is the proxy's for two things: outbound, inbound, DNS, admin (15000) and health (15020) differ"));
+            return Some(format!(
+                "port {port} is the proxy's for two things: outbound, inbound, DNS, admin (15000) and health (15020) differ"
+            ));
         }
         if self.include_outbound_uid.contains(&self.proxy_uid) {
             return Some(format!("--include-outbound-uid {0}: user {0} is the proxy (--proxy-uid)", self.proxy_uid));

@@ -303,10 +303,12 @@ fn a_redirection_has_the_defaults_of_istio() {
 
 #[test]
 fn names_of_other_meshes_are_understood() {
-    let linkerd = ["--incoming-proxy-port=1", "--outgoing-proxy-port=2", "--proxy-uid=2102", "--inbound-ports-to-ignore=4190", "--simulate"];
+    let linkerd =
+        ["--incoming-proxy-port=1", "--outgoing-proxy-port=2", "--proxy-uid=2102", "--inbound-ports-to-ignore=4190", "--simulate"];
     let settings = redirect(&linkerd).unwrap();
     assert_eq!((settings.inbound_port, settings.outbound_port, settings.proxy_uid, settings.dry_run), (1, 2, 2102, true));
-    let istio = ["--envoy-port=1", "--inbound-capture-port=2", "--inbound-interception-mode=TPROXY", "--redirect-dns", "--inbound-tproxy-mark=7"];
+    let istio =
+        ["--envoy-port=1", "--inbound-capture-port=2", "--inbound-interception-mode=TPROXY", "--redirect-dns", "--inbound-tproxy-mark=7"];
     let settings = redirect(&istio).unwrap();
     assert_eq!((settings.outbound_port, settings.inbound_port, settings.dns, settings.tproxy_mark), (1, 2, true, 7));
     assert_eq!(settings.inbound_mode, redirect::InboundMode::Tproxy);

@@ -88,7 +88,14 @@ mod tests {
         let (local, remote) = row(line).unwrap();
         assert_eq!(local, "[::1]:15001".parse().unwrap());
         assert!(same(remote, "192.168.0.2:54321".parse().unwrap()));
-        for bad in ["", "  sl  local_address rem_address   st", "0: 7F:1 7F:1", "0: 0100007F:GGGG 0100007F:1", "0: 0100007F 0100007F", "0: é00007F:1 x"] {
+        for bad in [
+            "",
+            "  sl  local_address rem_address   st",
+            "0: 7F:1 7F:1",
+            "0: 0100007F:GGGG 0100007F:1",
+            "0: 0100007F 0100007F",
+            "0: é00007F:1 x",
+        ] {
             assert_eq!(row(bad), None, "{bad}");
         }
     }
