@@ -33,6 +33,7 @@ const PROXY: &[(&str, &[&str])] = &[
     ("accept", STAGE),
     ("detect", STAGE),
     ("tls", STAGE),
+    ("identity", &["config", "tls"]),
     ("normalize", &["codec", "config", "exchange", "stream", "task", "telemetry"]),
     ("route", STAGE),
     ("balance", &["config", "exchange", "own", "stream", "task", "telemetry", "upstream"]),

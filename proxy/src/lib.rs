@@ -24,6 +24,8 @@ pub mod drain;
 pub mod exchange;
 /// 6. Send the request, bring back the answer.
 pub mod forward;
+/// The proxy's own identity.
+pub mod identity;
 /// 3. Bring a request into one form.
 pub mod normalize;
 /// Where this proxy itself listens.

@@ -13,6 +13,8 @@ pub mod bootstrap;
 pub mod cache;
 /// From what is known to what serves.
 pub mod cascade;
+/// Certificates that an authority signs.
+pub mod certificates;
 /// Clusters.
 pub mod cluster;
 /// Where resources come from.

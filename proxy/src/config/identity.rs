@@ -1,9 +1,60 @@
 //! Certificates to show, peers to accept. Key material is read when the configuration is, so that a bad file is refused there.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::current::Current;
 use crate::config::matcher::StringMatch;
+
+/// How the proxy comes by an identity of its own: an authority signs it, at first for a token, later for the identity before.
+#[derive(Clone, Debug)]
+pub struct Enrolment {
+    /// What the authority is shown while there is no certificate.
+    pub token: Token,
+    /// Authorities, PEM, one of which the first server must be from; else the token tells its key.
+    pub trusted_ca: Option<PathBuf>,
+    /// How long a certificate is asked for; `None` leaves it to the authority.
+    pub lifetime: Option<Duration>,
+    /// The proxy's certificate. Empty, and of no use, until there is one.
+    pub certificate: CertificateSource,
+    /// Whom the authority trusts. Nobody, until there is a certificate.
+    pub trust: Current<Validation>,
+}
+
+impl Enrolment {
+    /// There is no certificate yet.
+    pub fn new(token: Token, trusted_ca: Option<PathBuf>, lifetime: Option<Duration>) -> Self {
+        let certificate = CertificatePem { chain: Vec::new(), key: Vec::new(), file: None }.into();
+        let trust = Validation { trusted_ca: None, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None }.into();
+        Self { token, trusted_ca, lifetime, certificate, trust }
+    }
+}
+
+/// The name by which resources refer to the proxy's own certificate, as in Istio.
+pub const OWN_CERTIFICATE: &str = "default";
+/// The name by which the proxy's own bootstrap refers to those whom its authority trusts.
+pub const OWN_TRUST: &str = "authorities";
+/// What the SPIFFE ID of a control plane ends with, after the trust domain.
+pub const CONTROL_PLANE: &str = "/ns/ninon-system/sa/ninon";
+
+/// What shows that a workload may have an identity: `ID.SECRET`, or `ID.SECRET.PIN`.
+#[derive(Clone)]
+pub enum Token {
+    /// This one.
+    Given(Arc<str>),
+    /// What is in a file, which is read whenever it is needed.
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Given"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
 
 /// TLS on a listener's chain (`DownstreamTlsContext`).
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use prost_types::{Any, Duration as WireDuration};
 use xds_proto::any::{self, UnpackError};
 
 use crate::config::current::Current;
-use crate::config::identity::{CertificateSource, Validation};
+use crate::config::identity::{CertificateSource, Enrolment, OWN_CERTIFICATE, OWN_TRUST, Validation};
 use crate::config::source::ResourceFile;
 use crate::xds::resource::Kind;
 
@@ -142,6 +142,12 @@ pub enum StaticSecret {
 }
 
 impl StaticSecret {
+    /// Those of a proxy's own identity, by name.
+    pub fn of_enrolment(enrolment: &Enrolment) -> [(String, Self); 2] {
+        let certificate = Self::Certificate(enrolment.certificate.clone());
+        [(OWN_CERTIFICATE.to_owned(), certificate), (OWN_TRUST.to_owned(), Self::Validation(enrolment.trust.clone()))]
+    }
+
     /// Whoever refers to it sees what the other is. `false`, and nothing is changed, where that is of another kind.
     pub fn become_like(&self, other: &Self) -> bool {
         match (self, other) {

@@ -20,12 +20,12 @@ use xds_proto::envoy::config::bootstrap::v3::Bootstrap;
 use xds_proto::envoy::config::core::v3::Node;
 use xds_proto::envoy::config::core::v3::node::UserAgentVersionType;
 
+use crate::config;
 use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
 use crate::config::route::RouteTable;
 use crate::config::scope::Scope;
-use crate::config::snapshot::Snapshot;
 use crate::config::source::ResourceFile;
 use crate::xds::bootstrap::Runtime;
 use crate::xds::invalid::{Faults, Invalid, Named, Parser, StaticSecret};
@@ -79,12 +79,14 @@ impl Inventory {
     ///
     /// # Errors
     /// Resources that name secrets of a server, and have other faults that nobody has seen yet.
-    pub fn of_file(source: &[u8], snapshot: &Snapshot) -> Result<(Self, Node), Faults> {
-        let bootstrap = Bootstrap::decode(source).map_err(Faults::one)?;
+    pub fn of_file(file: &config::bootstrap::Bootstrap) -> Result<(Self, Node), Faults> {
+        let snapshot = &file.snapshot;
+        let bootstrap = Bootstrap::decode(file.source.as_slice()).map_err(Faults::one)?;
         let mut parser = Parser::new();
         let runtime = Runtime::parse(bootstrap.layered_runtime.as_ref(), &mut parser);
         let resources = bootstrap.static_resources.unwrap_or_default();
-        let secrets = resources.secrets.iter().filter_map(|secret| tls::secret(secret, &mut parser)).collect();
+        let own = file.enrolment.iter().flat_map(StaticSecret::of_enrolment);
+        let secrets = own.chain(resources.secrets.iter().filter_map(|secret| tls::secret(secret, &mut parser))).collect();
         let server = bootstrap.dynamic_resources.is_some_and(|dynamic| dynamic.ads_config.is_some());
         let mut inventory = Self::new(Basis { runtime, secrets, strict: false, server });
         for cluster in &resources.clusters {
