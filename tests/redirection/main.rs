@@ -9,6 +9,8 @@ mod capture;
 mod command;
 /// What clients open.
 mod inbound;
+/// Sidecars that a control plane tells what to do.
+mod mesh;
 /// Questions for names.
 mod names;
 /// What programs open.

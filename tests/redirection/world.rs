@@ -56,6 +56,18 @@ impl<'a> Sidecar<'a> {
         fs::write(&file, bootstrap(plan, &folder.path().join("access.log")).to_string()).unwrap();
         let mut command = if plan.transparent { host.command_with_net_admin(PROXY, program()) } else { host.command_as(PROXY, program()) };
         command.args(["run", "--workers", "2", "--health-address", "[::]:15020", "-c"]).arg(&file);
+        Self::ready(host, command, folder).await
+    }
+
+    /// One that a control plane tells what to do, beside a workload of the namespace `shop`.
+    pub async fn follow(host: &'a Host, control_plane: &str, workload: &str) -> Self {
+        let mut command = host.command_as(PROXY, program());
+        command.args(["run", "--workers", "2", "--xds-address", control_plane, "--node-id", workload]);
+        command.args(["--node-metadata", &format!("NAMESPACE=shop,WORKLOAD_NAME={workload}")]);
+        Self::ready(host, command, Folder::new()).await
+    }
+
+    async fn ready(host: &'a Host, command: Command, folder: Folder) -> Self {
         let sidecar = Self { host, process: Process::start(command, folder).unwrap() };
         let ready = || async { host.inside(|| get("127.0.0.1:15000", "/ready").starts_with("HTTP/1.1 200")).then_some(()) };
         if eventually(LIMIT, ready).await.is_none() {
