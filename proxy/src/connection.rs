@@ -3,6 +3,7 @@
 /// How long a connection of mutual TLS lasts.
 mod bond;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +14,9 @@ use tokio::time::Instant;
 use crate::accept::chain::{self, Facts};
 use crate::accept::listeners::own_address;
 use crate::accept::original_dst::original_dst;
-use crate::config::address::Address;
+use crate::config::address::{Address, SourceAddress};
 use crate::config::http::CodecChoice;
-use crate::config::listener::{ChainHandler, TransportProtocol};
+use crate::config::listener::{ChainHandler, OriginalSource, TransportProtocol};
 use crate::detect::{self, DetectError, Detected};
 use crate::drain::Farewell;
 use crate::exchange::{ConnectionInfo, StreamInfo, TlsInfo};
@@ -123,6 +124,7 @@ fn count_handshake_failure(listener: &ActiveListener, cause: &HandshakeFailure) 
 struct Place {
     local: Address,
     redirected: bool,
+    dialled_proxy: bool,
 }
 
 /// Socket settings; returns where the connection arrived.
@@ -130,16 +132,21 @@ fn prepare(listener: &ActiveListener, socket: &Socket) -> Place {
     let fallback = || listener.config.addresses.first().map_or_else(|| Address::Unix("".into()), |address| address.address.clone());
     let stream = match socket {
         Socket::Tcp(stream) => stream,
-        Socket::Unix(stream) => return Place { local: own_address(stream).unwrap_or_else(fallback), redirected: false },
+        Socket::Unix(stream) => {
+            return Place { local: own_address(stream).unwrap_or_else(fallback), redirected: false, dialled_proxy: false };
+        }
     };
     // Refused only on a socket that has failed already; the first read will tell.
     let _failed = stream.set_nodelay(true).is_err();
     if let Some(keepalive) = listener.config.keepalive {
         crate::stream::set_keepalive(stream, &keepalive);
     }
-    let before = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
+    let takes_redirected = listener.config.detection.original_dst || listener.config.use_original_dst;
+    let bound = listener.door.bound.get().map_or(&[][..], Vec::as_slice);
+    let before = takes_redirected.then(|| original_dst(stream, listener.config.transparent, bound)).flatten();
     let redirected = before.is_some();
-    Place { local: before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::of_tcp), redirected }
+    let local = before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::of_tcp);
+    Place { local, redirected, dialled_proxy: takes_redirected && !redirected }
 }
 
 fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
@@ -160,10 +167,19 @@ fn describe(listener: &ActiveListener, place: Place, peer: Address, detected: &D
         }
         None => (peer.clone(), place.local, place.redirected),
     };
+    let source = match (listener.config.detection.original_src, &client) {
+        (Some(OriginalSource { bind_port, mark }), Address::Ip(client)) => {
+            let port = if bind_port { client.port() } else { 0 };
+            Some(SourceAddress { address: SocketAddr::new(client.ip(), port), mark })
+        }
+        _ => None,
+    };
     ConnectionInfo {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         local,
         redirected,
+        dialled_proxy: place.dialled_proxy && !redirected,
+        source,
         peer,
         client,
         listener: listener.config.name.clone(),

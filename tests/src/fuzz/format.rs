@@ -22,6 +22,8 @@ pub(super) fn format_string(data: &[u8]) {
         listener: ListenerName::from("l"),
         tls: None,
         redirected: false,
+        dialled_proxy: false,
+        source: None,
         started: Instant::now(),
         termination: std::cell::OnceCell::new(),
     };

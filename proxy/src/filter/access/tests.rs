@@ -24,6 +24,8 @@ fn connection(tls: Option<TlsInfo>) -> ConnectionInfo {
         listener: ListenerName::from("l"),
         tls,
         started: Instant::now(),
+        dialled_proxy: false,
+        source: None,
         termination: OnceCell::new(),
     }
 }

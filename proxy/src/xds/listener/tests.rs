@@ -198,7 +198,7 @@ fn a_listener_filter_that_is_not_available_is_refused() {
     let url = "type.googleapis.com/envoy.extensions.filters.listener.x.v3.X";
     let expected = format!(
         "listener_filters[0].typed_config: listener filter of type {url:?} is not available; \
-         there are: TlsInspector, HttpInspector, OriginalDst, ProxyProtocol"
+         there are: TlsInspector, HttpInspector, OriginalDst, OriginalSrc, ProxyProtocol"
     );
     assert_eq!(fault(json!({"listener_filters": [listener_filter("x.v3.X")]})), expected);
     let mut partly = listener_filter("tls_inspector.v3.TlsInspector");
