@@ -2,6 +2,8 @@
 
 /// What routes are attached to, and where they lead.
 pub mod attach;
+/// Who has to show who they are.
+pub mod authentication;
 /// Endpoints that somebody else counts.
 pub mod endpoints;
 /// Hosts outside of the mesh.

@@ -11,6 +11,10 @@ mod cluster;
 mod grpc;
 /// `HttpConnectionManager`.
 mod http;
+/// Mutual TLS.
+mod identity;
+/// `Listener` for what comes in.
+mod inbound;
 /// `Listener`.
 mod listener;
 /// Names of resources.

@@ -125,6 +125,7 @@ fn asked(case: &Path) -> (View, Vec<String>) {
     let word = |field: &str| value.get(field).and_then(Value::as_str);
     let form = match word("form") {
         None | Some("sidecar") => Form::Sidecar,
+        Some("identified") => Form::Identified,
         Some("grpc") => Form::Grpc,
         Some(other) => panic!("{}: {other}", case.display()),
     };

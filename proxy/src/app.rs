@@ -1,5 +1,7 @@
 //! The only wiring: settings -> control thread, workers, admin; start and stop order.
 
+/// The proxy's own certificate.
+mod agent;
 /// The last good configuration on disk.
 mod cache;
 /// gRPC to clusters.
@@ -46,6 +48,7 @@ use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::resolve::{Resolvers, Watch, all_warm};
 use crate::runtime::{ActiveListener, ConnectionLimit, Generation, Shared};
+use crate::task::OwnedTask;
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::Registry;
@@ -57,6 +60,7 @@ use crate::xds::follow::{Follower, Sources};
 use crate::xds::invalid::Faults;
 use crate::xds::inventory::Inventory;
 
+use agent::Agent;
 use cache::Cache;
 use control::Control;
 use files::Files;
@@ -184,6 +188,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
         limit: bootstrap.max_connections.map(ConnectionLimit::new),
         drain_time: options.drain_time,
         spans,
+        trust: watch::Sender::new(0),
         local_ip: local_ip(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     });
@@ -202,6 +207,11 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     heap::give_back();
     let _pages = Pages::open(bootstrap.admin.as_ref(), options, told, &shared).await?;
     let spans = Spans::start(export, &shared);
+    let agent = match enrol(&bootstrap, &shared, &mut signals, &mut actions).await {
+        Enrolled::Not => None,
+        Enrolled::As(agent) => Some(agent),
+        Enrolled::Ended => return Ok(pages::remove_socket(bootstrap.admin.as_ref())),
+    };
     let watches = watch_names(&shared.current.load_full()).await;
     state.send_replace(ServerState::Initializing);
     let workers = start_workers(&shared, options.workers, &watcher)?;
@@ -220,8 +230,43 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     spans.finish(STOP_LIMIT).await;
     logs.flush(STOP_LIMIT);
     pages::remove_socket(bootstrap.admin.as_ref());
-    drop(watches);
+    drop((watches, agent));
     Ok(())
+}
+
+/// What came of the wish for an identity.
+enum Enrolled {
+    /// There is none.
+    Not,
+    /// There is one, and this keeps it current.
+    As(OwnedTask),
+    /// The process is to end before there was one.
+    Ended,
+}
+
+/// Waits for the proxy's own certificate, if it is to have one: nothing is served before.
+async fn enrol(bootstrap: &Bootstrap, shared: &Arc<Shared>, signals: &mut Signals, actions: &mut mpsc::Receiver<Action>) -> Enrolled {
+    let server = bootstrap.dynamic.as_ref().and_then(|dynamic| dynamic.server.as_ref());
+    let (Some(enrolment), Some(server)) = (&bootstrap.enrolment, server) else { return Enrolled::Not };
+    let generation = shared.current.load_full();
+    let watches = watch_names(&generation).await;
+    let agent = Agent::new(shared, enrolment.clone(), server.servers.clone());
+    let enrolled = tokio::select! {
+        task = agent.start() => Enrolled::As(task),
+        () = signals.until_stop(|| shared.logs.reopen()) => Enrolled::Ended,
+        () = quit(actions) => Enrolled::Ended,
+    };
+    drop(watches);
+    enrolled
+}
+
+async fn quit(actions: &mut mpsc::Receiver<Action>) {
+    while let Some(action) = actions.recv().await {
+        if matches!(action, Action::Quit) {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 fn start_control(
@@ -237,7 +282,7 @@ fn start_control(
         tracing::info!("waits for the control plane");
     }
     let files = Files::new().map_err(system("watching files"))?;
-    Ok(Some(Control::new(shared, live, following, (cache, files), dynamic.server.as_ref())))
+    Ok(Some(Control::new(shared, live, following, (cache, files), (dynamic.server.as_ref(), bootstrap.enrolment.is_some()))))
 }
 
 /// Everything serves that is to serve from the start.
@@ -296,7 +341,7 @@ fn without_served(bootstrap: &Bootstrap) -> Snapshot {
 
 /// What is known at the start, and what serves already.
 fn follow(bootstrap: &Bootstrap, dynamic: &Dynamic, serving: &Snapshot, started: Instant) -> Result<Rc<RefCell<Following>>, Faults> {
-    let (inventory, node) = Inventory::of_file(&bootstrap.source, &bootstrap.snapshot)?;
+    let (inventory, node) = Inventory::of_file(bootstrap)?;
     let scope = Scope { clusters: dynamic.clusters.is_some(), listeners: dynamic.listeners.is_some() };
     let cascade = Cascade::new(scope, serving.clone());
     let sources = Sources { clusters: dynamic.clusters.clone(), listeners: dynamic.listeners.clone() };

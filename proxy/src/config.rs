@@ -2,6 +2,8 @@
 //!
 //! Every value here is already valid: whoever holds one need not check again. Parsers of wire types live in `xds`.
 
+/// Who may do what.
+pub mod access;
 /// Where and when access-log lines are written.
 pub mod access_log;
 /// Addresses, address ranges, socket settings.
@@ -10,8 +12,12 @@ pub mod address;
 pub mod bootstrap;
 /// Clusters: balancing policy, limits, protocol, names to resolve.
 pub mod cluster;
+/// Values that change while others refer to them.
+pub mod current;
 /// Endpoints, their localities, priorities and weights.
 pub mod endpoint;
+/// HTTP filters: what may stop a request.
+pub mod filter;
 /// Envoy's substitution format (`%REQ(X)%`), parsed.
 pub mod format;
 /// Header mutations.
@@ -94,10 +100,6 @@ name_type!(
 name_type!(
     /// The name of a route table (`RouteConfiguration`).
     RouteTableName
-);
-name_type!(
-    /// The name of a secret served by SDS.
-    SecretName
 );
 
 /// A share of requests, in parts per million (`FractionalPercent`, HUNDRED / TEN_THOUSAND / MILLION brought to one scale).

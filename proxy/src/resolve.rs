@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::config::address::Address;
 use crate::config::cluster::{Discovery, Dns, DnsFamily};
-use crate::config::endpoint::{Assignment, Health, Locality, Target};
+use crate::config::endpoint::{Assignment, Health, Labels, Locality, Target};
 use crate::task::OwnedTask;
 use crate::upstream::{ClusterState, EndpointState, Member};
 
@@ -93,6 +93,7 @@ struct Slot {
     hostname: String,
     weight: NonZeroU32,
     health: Health,
+    labels: Option<Arc<Labels>>,
     priority: u32,
     locality: Arc<Locality>,
     locality_weight: Option<NonZeroU32>,
@@ -110,6 +111,7 @@ impl Names {
                 hostname: hostname(&endpoint.hostname, &endpoint.target),
                 weight: endpoint.weight,
                 health: endpoint.health,
+                labels: endpoint.labels.clone(),
                 priority: group.priority,
                 locality: Arc::clone(&locality),
                 locality_weight: group.weight,
@@ -178,7 +180,7 @@ impl Slot {
         let addresses = answer.iter().flatten();
         addresses
             .map(|address| Member {
-                endpoint: EndpointState::new(address.clone(), &self.hostname, self.health),
+                endpoint: EndpointState::labelled(address.clone(), &self.hostname, self.health, self.labels.clone()),
                 weight: self.weight,
                 priority: self.priority,
                 locality: Arc::clone(&self.locality),

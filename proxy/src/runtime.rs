@@ -1,5 +1,8 @@
 //! What all workers share: the current configuration and the live state that belongs to it.
 
+/// Who may do what on a chain.
+pub mod policy;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::accept::spread::Spread;
@@ -15,10 +19,11 @@ use crate::config::address::Address;
 use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{Farewell, Gate};
+use crate::runtime::policy::{ChainPolicy, Guards};
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
 use crate::telemetry::trace::Exporter;
-use crate::tls::TlsError;
+use crate::tls::{self, TlsError};
 use crate::upstream::ClusterState;
 
 /// One configuration with its live state. Immutable: a change makes a new one that takes over what stays.
@@ -65,11 +70,15 @@ pub struct ActiveChain {
     /// As configured.
     pub config: Arc<FilterChain>,
     /// Ready for handshakes, where TLS is terminated.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<tls::server::Source>,
     /// Metrics of what it does.
     pub stats: ChainStats,
     /// Tells its connections to go; shared with what the chain was before, where only its certificates have changed.
     pub farewell: Arc<Farewell>,
+    /// Who may do what; shared likewise.
+    pub policy: Arc<ChainPolicy>,
+    /// What the policy is to be once the listener is behind its door.
+    guards: Arc<Guards>,
 }
 
 /// Metrics of what a chain does.
@@ -131,6 +140,7 @@ impl Door {
 
     /// Puts a listener behind its door.
     pub fn lead_to(listener: &Arc<ActiveListener>) {
+        listener.chains.values().for_each(|chain| chain.policy.change(&chain.guards));
         listener.door.listener.store(Some(Arc::clone(listener)));
     }
 
@@ -169,14 +179,17 @@ impl ActiveListener {
     fn behind(door: Arc<Door>, config: Arc<Listener>, before: Option<&Self>, registry: &Registry) -> Result<Self, (String, TlsError)> {
         let mut chains = HashMap::new();
         for chain in config.chains.iter().chain(&config.default_chain) {
-            let tls = chain.tls.as_deref().map(crate::tls::server::config).transpose();
+            let tls = chain.tls.as_ref().map(tls::server::Source::new).transpose();
             let stats = match &chain.handler {
                 ChainHandler::Http(manager) => ChainStats::Http(registry.http(&manager.stat_prefix)),
                 ChainHandler::Tcp(tcp) => ChainStats::Tcp(registry.tcp(&tcp.stat_prefix)),
             };
             let tls = tls.map_err(|error| (chain.name.clone(), error))?;
-            let farewell = before.and_then(|before| before.same_chain(chain)).map_or_else(Arc::default, |same| Arc::clone(&same.farewell));
-            let active = ActiveChain { config: Arc::clone(chain), tls, stats, farewell };
+            let guards = Arc::new(Guards::new(chain, registry));
+            let same = before.and_then(|before| before.same_chain(chain));
+            let farewell = same.map_or_else(Arc::default, |same| Arc::clone(&same.farewell));
+            let policy = same.map_or_else(|| Arc::new(ChainPolicy::new(Arc::clone(&guards))), |same| Arc::clone(&same.policy));
+            let active = ActiveChain { config: Arc::clone(chain), tls, stats, farewell, policy, guards };
             chains.insert(Arc::as_ptr(chain).addr(), Arc::new(active));
         }
         let stats = registry.listener(&stat_name(&config));
@@ -187,11 +200,28 @@ impl ActiveListener {
         self.chains.values().find(|known| known.config.fingerprint == chain.fingerprint)
     }
 
-    /// Tells the connections of chains that `after` does not have to go.
+    /// Tells the connections of chains that `after` does not have to go. Until they have, what holds for them is what holds in the
+    /// chain that took the place of theirs.
     pub fn tell_gone(&self, after: &Self) {
         for chain in self.chains.values().filter(|chain| after.same_chain(&chain.config).is_none()) {
             chain.farewell.tell();
         }
+        self.obey(after);
+    }
+
+    /// Who may do what on its chains is from now on what holds on those of `after` that are in their place.
+    pub fn obey(&self, after: &Self) {
+        for chain in self.chains.values() {
+            if let Some(successor) = after.same_chain(&chain.config).or_else(|| after.chain_of_name(&chain.config.name)) {
+                chain.policy.change(&successor.guards);
+            }
+        }
+    }
+
+    /// `None` where several have the name.
+    fn chain_of_name(&self, name: &str) -> Option<&Arc<ActiveChain>> {
+        let mut named = self.chains.values().filter(|chain| chain.config.name == name);
+        named.next().filter(|_| named.next().is_none())
     }
 
     /// Takes no more connections. Those there are go on; when they are told, until their requests have ended.
@@ -257,6 +287,8 @@ pub struct Shared {
     pub limit: Option<Arc<ConnectionLimit>>,
     /// How long connections are given to end, once they were told to go.
     pub drain_time: Duration,
+    /// Counts changes of certificates and authorities: who is connected may not be accepted any more.
+    pub trust: watch::Sender<u64>,
     /// The way of spans to their collectors.
     pub spans: Exporter,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.

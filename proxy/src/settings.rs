@@ -5,6 +5,8 @@
 
 /// The bootstrap file.
 pub mod file;
+/// Flags of a proxy that joins a mesh.
+pub mod join;
 /// Flags in its place.
 pub mod mesh;
 
@@ -20,6 +22,7 @@ use crate::xds::bootstrap;
 use crate::xds::invalid::{Faults, Invalid};
 
 pub use file::{Loaded, load, load_file};
+use join::Join;
 use mesh::Mesh;
 
 /// More workers than this are had by asking: a sidecar shares its machine with the workload.
@@ -53,12 +56,15 @@ pub enum Command {
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Envoy v3 bootstrap file, YAML or JSON
-    #[arg(short, long, alias = "config-path", value_name = "FILE", env = "NINON_CONFIG", required_unless_present = "xds_address")]
-    #[arg(conflicts_with = "xds_address")]
+    #[arg(short, long, alias = "config-path", value_name = "FILE", env = "NINON_CONFIG", required_unless_present = "control_plane")]
+    #[arg(conflicts_with = "control_plane")]
     pub config: Option<PathBuf>,
     /// What takes its place.
     #[command(flatten)]
     pub mesh: Mesh,
+    /// How it joins a mesh, instead.
+    #[command(flatten)]
+    pub join: Join,
     /// Threads that carry traffic, 1 to 1024 [default: one for each CPU that the process may use, at most 2]
     #[arg(long, alias = "concurrency", value_name = "N", env = "NINON_WORKERS", default_value_t = default_workers(), hide_default_value = true, value_parser = workers)]
     pub workers: NonZeroUsize,
@@ -150,8 +156,9 @@ impl Settings {
             Some(path) => load_file(path, self.strict_xds),
             None => {
                 let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-                let json = self.mesh.bootstrap(&machine).map_err(Faults::one)?;
-                let (bootstrap, warnings) = bootstrap::parse(&json, self.strict_xds)?;
+                let json = self.mesh.bootstrap(&self.join, &machine).map_err(Faults::one)?;
+                let enrolment = self.join.enrolment().map_err(Faults::one)?;
+                let (bootstrap, warnings) = bootstrap::parse(&json, self.strict_xds, enrolment)?;
                 Ok(Loaded { bootstrap, warnings })
             }
         }

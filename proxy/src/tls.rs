@@ -3,8 +3,11 @@
 //! Built on rustls with aws-lc-rs, which is handed to every configuration: there is no process-wide default to depend on.
 //! Certificates come as PEM in the configuration; secrets by name come with SDS.
 
+/// Chains that an authority hands out.
+pub mod chain;
 /// To servers.
 pub mod client;
+mod constraints;
 /// What certificates say of themselves.
 pub mod describe;
 /// Why a handshake was not completed.
@@ -23,7 +26,6 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite as suite, kx_group};
 use rustls::version::{TLS12, TLS13};
 
-use crate::config::SecretName;
 use crate::config::identity::TlsVersion;
 
 pub use handshake::{HandshakeError, HandshakeFailure, Peer};
@@ -31,8 +33,6 @@ pub use handshake::{HandshakeError, HandshakeFailure, Peer};
 /// TLS settings that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsError {
-    /// A secret by name: nobody serves them yet.
-    Secret(SecretName),
     /// A server has no certificate to show.
     NoCertificate,
     /// The certificate of this number (from 0) cannot be used.
@@ -57,7 +57,6 @@ pub enum TlsError {
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Secret(name) => write!(f, "secret \"{name}\": secrets by name come with SDS, which is not there yet"),
             Self::NoCertificate => f.write_str("a server needs a certificate"),
             Self::Certificate(index, problem) => write!(f, "tls_certificates[{index}]: {problem}"),
             Self::Pem { field, problem } => write!(f, "{field}: {problem}"),

@@ -183,7 +183,7 @@ fn listed(assignment: &Assignment) -> Vec<Member> {
         for endpoint in &group.endpoints {
             let Target::Address(address) = &endpoint.target else { continue };
             members.push(Member {
-                endpoint: EndpointState::new(address.clone(), &endpoint.hostname, endpoint.health),
+                endpoint: EndpointState::labelled(address.clone(), &endpoint.hostname, endpoint.health, endpoint.labels.clone()),
                 weight: endpoint.weight,
                 priority: group.priority,
                 locality: Arc::clone(&locality),

@@ -105,7 +105,8 @@ pub(super) fn view(node: &Node) -> Result<View, Refusal> {
         return Err(Refusal::Denied(format!("the certificate is for workload {only:?}, and the node says it is beside {workload:?}")));
     }
     let workload = (!workload.is_empty()).then(|| workload.into());
-    Ok(View { form: Form::Sidecar, namespace, workload })
+    let form = if node.identity.is_some() { Form::Identified } else { Form::Sidecar };
+    Ok(View { form, namespace, workload })
 }
 
 /// Refuses what a node says of itself and its certificate does not.
@@ -148,7 +149,7 @@ mod tests {
             let metadata = metadata.as_object().cloned().unwrap_or_default();
             view(&Node { id: "cart-1".to_owned(), metadata, identity: Some(Arc::new(verified)), ..Node::default() })
         };
-        let shop = Ok(View { form: Form::Sidecar, namespace: "shop".into(), workload: Some("cart-1".into()) });
+        let shop = Ok(View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()) });
         for agrees in [json!({}), json!({"NAMESPACE": "shop"}), json!({"NAMESPACE": "shop", "SERVICE_ACCOUNT": "cart"})] {
             assert_eq!(of(&agrees, None), shop);
             assert_eq!(of(&agrees, Some("cart-1")), shop);

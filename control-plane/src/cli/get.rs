@@ -194,7 +194,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Column)] {
             ("PORTS", |object| each(object, "/spec/ports", "port")),
             ("SOURCE", source),
         ],
-        Kind::ReferenceGrant | Kind::TrafficPolicy | Kind::ExternalService | Kind::MeshConfig => &[],
+        Kind::ReferenceGrant | Kind::TrafficPolicy | Kind::ExternalService | Kind::PeerAuthentication | Kind::MeshConfig => &[],
     }
 }
 

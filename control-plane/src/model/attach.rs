@@ -102,6 +102,7 @@ pub const fn can_be(kind: Kind, port: &Port) -> bool {
         | Kind::ReferenceGrant
         | Kind::Workload
         | Kind::TrafficPolicy
+        | Kind::PeerAuthentication
         | Kind::ExternalService
         | Kind::MeshConfig => false,
     }

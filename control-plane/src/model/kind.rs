@@ -25,6 +25,8 @@ pub enum Kind {
     TrafficPolicy,
     /// Ninon `ExternalService`.
     ExternalService,
+    /// Ninon `PeerAuthentication`.
+    PeerAuthentication,
     /// Ninon `MeshConfig`; there is one, and it has no namespace.
     MeshConfig,
 }
@@ -47,7 +49,7 @@ const NINON: &str = "ninon.dev";
 
 impl Kind {
     /// Every one.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Service,
         Self::EndpointSlice,
         Self::HttpRoute,
@@ -58,6 +60,7 @@ impl Kind {
         Self::Workload,
         Self::TrafficPolicy,
         Self::ExternalService,
+        Self::PeerAuthentication,
         Self::MeshConfig,
     ];
 
@@ -75,6 +78,9 @@ impl Kind {
             Self::Workload => words(NINON, &["v1alpha1"], "Workload", "workload", "workloads", &["wl"]),
             Self::TrafficPolicy => words(NINON, &["v1alpha1"], "TrafficPolicy", "trafficpolicy", "trafficpolicies", &["tp"]),
             Self::ExternalService => words(NINON, &["v1alpha1"], "ExternalService", "externalservice", "externalservices", &["es"]),
+            Self::PeerAuthentication => {
+                words(NINON, &["v1alpha1"], "PeerAuthentication", "peerauthentication", "peerauthentications", &["pa"])
+            }
             Self::MeshConfig => Words { namespaced: false, ..words(NINON, &["v1alpha1"], "MeshConfig", "meshconfig", "meshconfigs", &[]) },
         }
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::model::authentication::{self, Mode, PeerAuthentication, ROOT_NAMESPACE};
 use crate::model::endpoints::{Condition, EndpointSlice};
 use crate::model::external::ExternalService;
 use crate::model::grant::ReferenceGrant;
@@ -33,6 +34,8 @@ pub enum Object {
     TrafficPolicy(TrafficPolicy),
     /// `ExternalService`.
     ExternalService(ExternalService),
+    /// `PeerAuthentication`.
+    PeerAuthentication(PeerAuthentication),
     /// `MeshConfig`.
     MeshConfig(MeshSettings),
 }
@@ -50,6 +53,7 @@ pub struct Mesh {
     policies: BTreeMap<Name, Arc<TrafficPolicy>>,
     externals: BTreeMap<Name, Arc<ExternalService>>,
     grants: BTreeMap<Name, Arc<ReferenceGrant>>,
+    authentications: BTreeMap<Name, Arc<PeerAuthentication>>,
     changes: Changes,
 }
 
@@ -79,6 +83,8 @@ pub struct Endpoint {
     pub address: SocketAddr,
     /// What it can do.
     pub condition: Condition,
+    /// Who it shows that it is, where it is reached by mutual TLS: `ns/NAMESPACE/sa/ACCOUNT`.
+    pub identity: Option<Arc<str>>,
 }
 
 impl Mesh {
@@ -105,6 +111,7 @@ impl Mesh {
                 self.changes.wiring = self.changes.count;
             }
             (Kind::TrafficPolicy, object) => self.set_policy(name, object),
+            (Kind::PeerAuthentication, object) => self.set_authentication(name, object),
             (Kind::ExternalService, object) => {
                 match object {
                     Some(Object::ExternalService(external)) => drop(self.externals.insert(name.clone(), Arc::new(external))),
@@ -189,6 +196,19 @@ impl Mesh {
         self.changes.wiring = self.changes.count;
     }
 
+    fn set_authentication(&mut self, name: &Name, object: Option<Object>) {
+        match object {
+            Some(Object::PeerAuthentication(policy)) => drop(self.authentications.insert(name.clone(), Arc::new(policy))),
+            _ => drop(self.authentications.remove(name)),
+        }
+        let everywhere = *name.namespace == *ROOT_NAMESPACE;
+        let concerned = self.services.keys().filter(|service| everywhere || service.namespace == name.namespace);
+        for service in concerned.cloned().collect::<Vec<_>>() {
+            self.touch(&service);
+        }
+        self.changes.wiring = self.changes.count;
+    }
+
     fn touch(&mut self, service: &Name) {
         self.changes.services.insert(service.clone(), self.changes.count);
     }
@@ -201,7 +221,12 @@ impl Mesh {
         let routes = self.routes.keys().map(|(kind, name)| Key { kind: *kind, name: name.clone() });
         let first = of(Kind::Service, &self.services).chain(of(Kind::EndpointSlice, &self.slices)).chain(routes);
         let then = of(Kind::Workload, &self.workloads).chain(of(Kind::TrafficPolicy, &self.policies));
-        first.chain(then).chain(of(Kind::ExternalService, &self.externals)).chain(of(Kind::ReferenceGrant, &self.grants)).collect()
+        first
+            .chain(then)
+            .chain(of(Kind::ExternalService, &self.externals))
+            .chain(of(Kind::ReferenceGrant, &self.grants))
+            .chain(of(Kind::PeerAuthentication, &self.authentications))
+            .collect()
     }
 
     /// What has changed when.
@@ -261,6 +286,17 @@ impl Mesh {
         fitting.min_by_key(|policy| policy.port.is_none())
     }
 
+    /// How a workload's port may be reached; `None` stands for ports that it does not name.
+    pub fn mode(&self, workload: &Workload, port: Option<u16>) -> Mode {
+        authentication::mode(self.authentications.values(), workload, port)
+    }
+
+    /// Who a workload shows that it is at a port, where it is reached there by mutual TLS.
+    fn identity(&self, workload: &Workload, port: u16) -> Option<Arc<str>> {
+        let is_mutual = workload.sidecar.mutual_tls && self.mode(workload, Some(port)) != Mode::Disable;
+        is_mutual.then(|| format!("ns/{}/sa/{}", workload.name.namespace, workload.service_account).into())
+    }
+
     /// Whether an object may refer to one of another namespace.
     pub fn permits(&self, from: Kind, namespace: &str, kind: Kind, target: &Name) -> bool {
         *target.namespace == *namespace || self.grants.values().any(|grant| grant.permits(from, namespace, kind, target))
@@ -274,16 +310,19 @@ impl Mesh {
             let Some((_, number)) = slice.ports.iter().find(|(name, _)| *name == port.name) else { continue };
             for endpoint in &slice.endpoints {
                 let address = SocketAddr::new(endpoint.address, *number);
-                add(&mut found, Endpoint { locality: endpoint.locality.clone(), address, condition: endpoint.condition });
+                let (locality, condition) = (endpoint.locality.clone(), endpoint.condition);
+                add(&mut found, Endpoint { locality, address, condition, identity: None });
             }
         }
         if let Some(selector) = &service.selector {
             let workloads = in_namespace(&self.workloads, &service.name.namespace).map(|(_, workload)| workload);
             for workload in workloads.filter(|workload| selects(selector, &workload.labels)) {
                 let Some(number) = reached_at(workload, port) else { continue };
+                let identity = self.identity(workload, number);
                 for address in &workload.addresses {
                     let address = SocketAddr::new(*address, number);
-                    add(&mut found, Endpoint { locality: workload.locality.clone(), address, condition: workload.condition });
+                    let (locality, condition) = (workload.locality.clone(), workload.condition);
+                    add(&mut found, Endpoint { locality, address, condition, identity: identity.clone() });
                 }
             }
         }

@@ -49,6 +49,8 @@ pub struct Sidecar {
     pub outbound: Option<SocketAddr>,
     /// Where redirected connections come in.
     pub inbound: Option<SocketAddr>,
+    /// It has an identity: others reach the workload by mutual TLS.
+    pub mutual_tls: bool,
     /// Ports of the loopback address that lead to one service each, for protocols without a host name.
     pub binds: Vec<Bind>,
 }

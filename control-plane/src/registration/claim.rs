@@ -52,7 +52,7 @@ pub fn read(node: &Node, namespace: &str, account: &str) -> Result<Claim, Vec<Fa
         ("ports", given("PORTS")),
         ("serviceAccount", Some(json!(account))),
         ("locality", locality(node)),
-        ("sidecar", given("SIDECAR")),
+        ("sidecar", sidecar(given("SIDECAR"), node.identity.is_some())),
     ];
     let mut object = json!({
         "apiVersion": Kind::Workload.api_version(),
@@ -80,6 +80,19 @@ fn locality(node: &Node) -> Option<Value> {
     let parts = [("region", &of.region), ("zone", &of.zone), ("subZone", &of.sub_zone)];
     let said = fields(parts.map(|(name, part)| (name, (!part.is_empty()).then(|| json!(part)))));
     (!said.is_empty()).then_some(Value::Object(said))
+}
+
+/// One that has a certificate can be reached by mutual TLS, whether it says so or not.
+fn sidecar(said: Option<Value>, is_known: bool) -> Option<Value> {
+    if !is_known {
+        return said;
+    }
+    let mut sidecar = said.unwrap_or_else(|| json!({}));
+    // What is no object is refused as it is.
+    if let Some(sidecar) = sidecar.as_object_mut() {
+        sidecar.insert("mutualTls".to_owned(), json!(true));
+    }
+    Some(sidecar)
 }
 
 /// In protobuf every number is a floating one.

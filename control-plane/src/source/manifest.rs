@@ -16,6 +16,8 @@ mod ninon;
 mod reader;
 /// Routes.
 mod route;
+/// Who may reach whom.
+mod security;
 /// Texts with rules.
 mod text;
 
@@ -35,7 +37,7 @@ use crate::model::kind::Kind;
 use crate::model::mesh::Object;
 use crate::model::name::{Key, Name};
 
-use custom::{ExternalService, MeshConfig, TrafficPolicy, Workload};
+use custom::{ExternalService, MeshConfig, PeerAuthentication, TrafficPolicy, Workload};
 use reader::Reader;
 
 /// The namespace of objects that name none.
@@ -67,6 +69,7 @@ pub fn read(value: &Value) -> Result<(Key, Object), Vec<Fault>> {
         Kind::Workload => ninon::workload(&key.name, value, &mut reader).map(Object::Workload),
         Kind::TrafficPolicy => ninon::traffic_policy(&key.name, value, &mut reader).map(Object::TrafficPolicy),
         Kind::ExternalService => ninon::external_service(&key.name, value, &mut reader).map(Object::ExternalService),
+        Kind::PeerAuthentication => security::peer_authentication(&key.name, value, &mut reader).map(Object::PeerAuthentication),
         Kind::MeshConfig => ninon::mesh_config(value, &mut reader).map(Object::MeshConfig),
     };
     reader.finish(object.map(|object| (key, object)))
@@ -85,6 +88,7 @@ pub fn schema(kind: Kind) -> Value {
         Kind::Workload => schema_of::<Workload>(),
         Kind::TrafficPolicy => schema_of::<TrafficPolicy>(),
         Kind::ExternalService => schema_of::<ExternalService>(),
+        Kind::PeerAuthentication => schema_of::<PeerAuthentication>(),
         Kind::MeshConfig => schema_of::<MeshConfig>(),
     }
 }
@@ -143,6 +147,7 @@ fn check(kind: Kind, value: &Value) -> Result<(), Vec<Fault>> {
         Kind::Workload => fits::<Workload>(value),
         Kind::TrafficPolicy => fits::<TrafficPolicy>(value),
         Kind::ExternalService => fits::<ExternalService>(value),
+        Kind::PeerAuthentication => fits::<PeerAuthentication>(value),
         Kind::MeshConfig => fits::<MeshConfig>(value),
     }
 }

@@ -7,10 +7,11 @@ use xds_proto::envoy::config::endpoint::v3::{ClusterLoadAssignment, Endpoint as 
 use crate::model::endpoints::Condition;
 use crate::model::mesh::Endpoint;
 use crate::model::workload::Locality;
-use crate::translate::wire;
+use crate::translate::view::Form;
+use crate::translate::{identity, wire};
 
 /// Endpoints of a service's port. One that ends is left to what it has, unless there is no other (as kube-proxy does, KEP-1669).
-pub(super) fn assignment(name: &str, endpoints: &[Endpoint]) -> ClusterLoadAssignment {
+pub(super) fn assignment(name: &str, endpoints: &[Endpoint], form: Form) -> ClusterLoadAssignment {
     let any_ready = endpoints.iter().any(|endpoint| endpoint.condition == Condition::Ready);
     let mut by_locality: BTreeMap<&Locality, Vec<LbEndpoint>> = BTreeMap::new();
     for endpoint in endpoints {
@@ -20,10 +21,9 @@ pub(super) fn assignment(name: &str, endpoints: &[Endpoint]) -> ClusterLoadAssig
             Condition::Draining => HealthStatus::Healthy,
             Condition::NotReady => continue,
         };
-        by_locality
-            .entry(&endpoint.locality)
-            .or_default()
-            .push(LbEndpoint { health_status: i32::from(health), ..lb_endpoint(wire::socket(endpoint.address)) });
+        let metadata = endpoint.identity.as_ref().filter(|_| form == Form::Identified).map(|_| identity::mark());
+        let made = LbEndpoint { health_status: i32::from(health), metadata, ..lb_endpoint(wire::socket(endpoint.address)) };
+        by_locality.entry(&endpoint.locality).or_default().push(made);
     }
     let endpoints = by_locality.into_iter().map(|(locality, endpoints)| LocalityLbEndpoints {
         locality: Some(WireLocality {

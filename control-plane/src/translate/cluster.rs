@@ -1,9 +1,12 @@
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use xds_proto::envoy::config::cluster::v3::circuit_breakers::Thresholds;
 use xds_proto::envoy::config::cluster::v3::circuit_breakers::thresholds::RetryBudget;
-use xds_proto::envoy::config::cluster::v3::cluster::{ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy};
+use xds_proto::envoy::config::cluster::v3::cluster::{
+    ClusterDiscoveryType, DiscoveryType, EdsClusterConfig, LbPolicy, TransportSocketMatch,
+};
 use xds_proto::envoy::config::cluster::v3::{CircuitBreakers, Cluster, OutlierDetection};
 use xds_proto::envoy::config::core::v3::data_source::Specifier;
 use xds_proto::envoy::config::core::v3::transport_socket;
@@ -19,11 +22,11 @@ use xds_proto::envoy::extensions::upstreams::http::v3::http_protocol_options::{E
 use xds_proto::envoy::r#type::v3::Percent;
 
 use crate::model::external::{ExternalPort, ExternalService};
-use crate::model::mesh::Mesh;
+use crate::model::mesh::{Endpoint, Mesh};
 use crate::model::policy::{Balancing, Ejection, Limits, Retries, TrafficPolicy};
 use crate::model::service::{Port, Protocol, Service};
 use crate::translate::view::Form;
-use crate::translate::{assignment, names, wire};
+use crate::translate::{assignment, identity, names, wire};
 
 /// The key under which Envoy looks for settings of HTTP.
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -33,15 +36,26 @@ const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const INBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The cluster of a service's port.
-pub(super) fn of_service(mesh: &Mesh, service: &Service, port: &Port, form: Form) -> Cluster {
+pub(super) fn of_service(mesh: &Mesh, service: &Service, port: &Port, endpoints: &[Endpoint], form: Form) -> Cluster {
     let policy = mesh.policy(&service.name, port.number).map(AsRef::as_ref);
     let eds = EdsClusterConfig { eds_config: Some(wire::ads()), ..EdsClusterConfig::default() };
     Cluster {
         eds_cluster_config: Some(eds),
         // Of the form for gRPC alone: what else reports load does so for all clusters, if its bootstrap says so.
         lrs_server: (form == Form::Grpc && mesh.settings().load_reports).then(wire::this_server),
+        transport_socket_matches: mutual(mesh, service, port, endpoints, form).into_iter().collect(),
         ..with_policy(base(names::service(&service.name, port.number), DiscoveryType::Eds, mesh), policy, port.protocol, form)
     }
+}
+
+/// Mutual TLS to those endpoints that have an identity, for those who have one. It is there before the first such endpoint and after
+/// the last: clusters and endpoints change one after the other, and no request is to go in plain text in between.
+fn mutual(mesh: &Mesh, service: &Service, port: &Port, endpoints: &[Endpoint], form: Form) -> Option<TransportSocketMatch> {
+    if form != Form::Identified || service.selector.is_none() {
+        return None;
+    }
+    let accounts: BTreeSet<&str> = endpoints.iter().filter_map(|endpoint| endpoint.identity.as_deref()).collect();
+    Some(identity::upstream(&mesh.settings().trust_domain, accounts.into_iter(), port.protocol))
 }
 
 /// The cluster of an external service's port.
@@ -96,14 +110,14 @@ fn base(name: String, kind: DiscoveryType, mesh: &Mesh) -> Cluster {
 
 fn with_policy(cluster: Cluster, policy: Option<&TrafficPolicy>, protocol: Protocol, form: Form) -> Cluster {
     let balancing = policy.map(|policy| &policy.balancing).unwrap_or(&Balancing::LeastRequest);
-    let repeats = form == Form::Sidecar && protocol.is_http();
+    let repeats = form.is_sidecar() && protocol.is_http();
     Cluster {
         lb_policy: i32::from(lb_policy(balancing, form)),
         connect_timeout: policy.and_then(|policy| policy.connect_timeout).map(wire::duration).or(cluster.connect_timeout),
         circuit_breakers: circuit_breakers(policy.map(|policy| &policy.limits), repeats.then_some(RETRIES)),
         outlier_detection: policy.and_then(|policy| policy.ejection.as_ref()).map(outlier_detection),
         typed_extension_protocol_options: match form {
-            Form::Sidecar => options(policy, protocol).into_iter().collect(),
+            Form::Sidecar | Form::Identified => options(policy, protocol).into_iter().collect(),
             // The client brings its own connections.
             Form::Grpc => Default::default(),
         },
@@ -116,10 +130,10 @@ const fn lb_policy(balancing: &Balancing, form: Form) -> LbPolicy {
     match (form, balancing) {
         (_, Balancing::RingHash(_)) | (Form::Grpc, Balancing::Maglev(_)) => LbPolicy::RingHash,
         (Form::Grpc, Balancing::LeastRequest | Balancing::RoundRobin | Balancing::Random) => LbPolicy::RoundRobin,
-        (Form::Sidecar, Balancing::LeastRequest) => LbPolicy::LeastRequest,
-        (Form::Sidecar, Balancing::RoundRobin) => LbPolicy::RoundRobin,
-        (Form::Sidecar, Balancing::Random) => LbPolicy::Random,
-        (Form::Sidecar, Balancing::Maglev(_)) => LbPolicy::Maglev,
+        (Form::Sidecar | Form::Identified, Balancing::LeastRequest) => LbPolicy::LeastRequest,
+        (Form::Sidecar | Form::Identified, Balancing::RoundRobin) => LbPolicy::RoundRobin,
+        (Form::Sidecar | Form::Identified, Balancing::Random) => LbPolicy::Random,
+        (Form::Sidecar | Form::Identified, Balancing::Maglev(_)) => LbPolicy::Maglev,
     }
 }
 

@@ -4,13 +4,7 @@ use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use xds_proto::envoy::config::core::v3::TrafficDirection;
-use xds_proto::envoy::config::listener::v3::{
-    AdditionalAddress, Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, filter, listener_filter,
-};
-use xds_proto::envoy::config::route::v3::route::Action;
-use xds_proto::envoy::config::route::v3::route_action::ClusterSpecifier;
-use xds_proto::envoy::config::route::v3::route_match::PathSpecifier;
-use xds_proto::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost};
+use xds_proto::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, filter, listener_filter};
 use xds_proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 use xds_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use xds_proto::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
@@ -22,14 +16,12 @@ use crate::model::mesh::Mesh;
 use crate::model::route::Route as MeshRoute;
 use crate::model::service::{Port, Protocol, Service};
 use crate::model::settings::OutboundMode;
-use crate::model::workload::{Bind, Workload, WorkloadPort};
+use crate::model::workload::Bind;
 use crate::translate::http::{self, Routes};
 use crate::translate::{names, table, wire};
 
 /// Where applications send what is to go out, unless the workload says otherwise.
 const OUTBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15001);
-/// Where redirected connections come in, unless the workload says otherwise.
-const INBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15006);
 
 /// The listener for what the application sends: by the address that a connection was meant for, and, where it was meant for the sidecar
 /// itself, by the host that a request names.
@@ -157,85 +149,11 @@ pub(super) fn bind(mesh: &Mesh, namespace: &str, bind: &Bind) -> Option<Listener
     })
 }
 
-/// Listeners for what comes to the application.
-pub(super) fn inbound(mesh: &Mesh, workload: &Workload) -> Vec<Listener> {
-    let log = mesh.settings().access_log;
-    let (own, redirected): (Vec<_>, Vec<_>) = workload.ports.iter().partition(|port| port.application.is_some());
-    let mut listeners: Vec<Listener> = own.into_iter().filter_map(|port| own_port(workload, port, log)).collect();
-    if !redirected.is_empty() {
-        listeners.push(redirected_ports(workload, &redirected, log));
-    }
-    listeners
-}
-
-fn own_port(workload: &Workload, port: &WorkloadPort, log: bool) -> Option<Listener> {
-    let mut addresses = workload.addresses.iter().map(|ip| wire::socket(SocketAddr::new(*ip, port.number)));
-    let first = addresses.next()?;
-    Some(Listener {
-        name: names::inbound(port.number),
-        address: Some(first),
-        additional_addresses: addresses
-            .map(|address| AdditionalAddress { address: Some(address), ..AdditionalAddress::default() })
-            .collect(),
-        filter_chains: vec![FilterChain { filters: vec![to_application(port, log)], ..FilterChain::default() }],
-        traffic_direction: i32::from(TrafficDirection::Inbound),
-        ..Listener::default()
-    })
-}
-
-/// A connection to the sidecar's own port would be sent to itself for ever: it is refused.
-fn redirected_ports(workload: &Workload, ports: &[&WorkloadPort], log: bool) -> Listener {
-    let address = workload.sidecar.inbound.unwrap_or(INBOUND);
-    let chains = ports.iter().filter(|port| port.number != address.port()).map(|port| FilterChain {
-        name: names::inbound(port.number),
-        filter_chain_match: Some(port_match(port.number)),
-        filters: vec![to_application(port, log)],
-        ..FilterChain::default()
-    });
-    let to_itself = FilterChain {
-        name: names::BLACKHOLE.to_owned(),
-        filter_chain_match: Some(port_match(address.port())),
-        filters: vec![tcp_filter(names::BLACKHOLE, vec![(names::BLACKHOLE.to_owned(), 1)], false)],
-        ..FilterChain::default()
-    };
-    Listener {
-        name: names::INBOUND.to_owned(),
-        address: Some(wire::socket(address)),
-        filter_chains: chains.chain([to_itself]).collect(),
-        default_filter_chain: Some(FilterChain {
-            name: names::PASSTHROUGH.to_owned(),
-            filters: vec![tcp_filter("inbound_passthrough", vec![(names::PASSTHROUGH.to_owned(), 1)], log)],
-            ..FilterChain::default()
-        }),
-        listener_filters: vec![original_destination()],
-        traffic_direction: i32::from(TrafficDirection::Inbound),
-        ..Listener::default()
-    }
-}
-
-fn to_application(port: &WorkloadPort, log: bool) -> Filter {
-    let cluster = names::inbound(port.application.unwrap_or(port.number));
-    let prefix = names::inbound(port.number);
-    if !port.protocol.is_http() {
-        return tcp_filter(&prefix, vec![(cluster, 1)], log);
-    }
-    let action =
-        RouteAction { cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)), timeout: Some(wire::FOREVER), ..RouteAction::default() };
-    let route = Route {
-        r#match: Some(RouteMatch { path_specifier: Some(PathSpecifier::Prefix("/".to_owned())), ..RouteMatch::default() }),
-        action: Some(Action::Route(action)),
-        ..Route::default()
-    };
-    let host = VirtualHost { name: prefix.clone(), domains: vec!["*".to_owned()], routes: vec![route], ..VirtualHost::default() };
-    let routes = RouteConfiguration { name: prefix.clone(), virtual_hosts: vec![host], ..RouteConfiguration::default() };
-    http::filter(&http::manager(&prefix, Routes::Inline(Box::new(routes)), log))
-}
-
-fn port_match(port: u16) -> FilterChainMatch {
+pub(super) fn port_match(port: u16) -> FilterChainMatch {
     FilterChainMatch { destination_port: Some(port.into()), ..FilterChainMatch::default() }
 }
 
-fn tcp_filter(stat_prefix: &str, clusters: Vec<(String, u32)>, log: bool) -> Filter {
+pub(super) fn tcp_filter(stat_prefix: &str, clusters: Vec<(String, u32)>, log: bool) -> Filter {
     let specifier = match clusters.as_slice() {
         [(cluster, _)] => tcp_proxy::ClusterSpecifier::Cluster(cluster.clone()),
         _ => {
@@ -255,7 +173,7 @@ fn tcp_filter(stat_prefix: &str, clusters: Vec<(String, u32)>, log: bool) -> Fil
     Filter { name: "envoy.filters.network.tcp_proxy".to_owned(), config_type: Some(filter::ConfigType::TypedConfig(wire::pack(&proxy))) }
 }
 
-fn original_destination() -> ListenerFilter {
+pub(super) fn original_destination() -> ListenerFilter {
     ListenerFilter {
         name: "envoy.filters.listener.original_dst".to_owned(),
         config_type: Some(listener_filter::ConfigType::TypedConfig(wire::pack(&OriginalDst::default()))),
@@ -263,7 +181,7 @@ fn original_destination() -> ListenerFilter {
     }
 }
 
-fn server_name() -> ListenerFilter {
+pub(super) fn server_name() -> ListenerFilter {
     ListenerFilter {
         name: "envoy.filters.listener.tls_inspector".to_owned(),
         config_type: Some(listener_filter::ConfigType::TypedConfig(wire::pack(&TlsInspector::default()))),

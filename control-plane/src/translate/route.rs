@@ -188,7 +188,7 @@ fn action(asking: Asking<'_>, rule: &Rule, policy: Option<&TrafficPolicy>) -> Ro
         ..RouteAction::default()
     };
     match asking.form {
-        Form::Sidecar => {
+        Form::Sidecar | Form::Identified => {
             // Without a word of the user there is no limit: Envoy's own 15 s would end downloads.
             action.timeout = Some(timeout.map_or(wire::FOREVER, wire::duration));
             action.retry_policy = retry_policy(asking, rule);
@@ -223,7 +223,7 @@ fn retry_policy(asking: Asking<'_>, rule: &Rule) -> Option<RetryPolicy> {
         base_interval: Some(wire::duration(backoff)),
         max_interval: Some(wire::duration(backoff.saturating_mul(BACKOFF_GROWS).max(Duration::from_millis(1)))),
     });
-    let elsewhere = (asking.form == Form::Sidecar).then(|| RetryHostPredicate {
+    let elsewhere = (asking.form.is_sidecar()).then(|| RetryHostPredicate {
         name: "envoy.retry_host_predicates.previous_hosts".to_owned(),
         config_type: Some(ConfigType::TypedConfig(wire::pack(&PreviousHostsPredicate::default()))),
     });
@@ -260,7 +260,7 @@ fn paths(path: &PathMatch, form: Form) -> Vec<PathSpecifier> {
         (PathMatch::Exact(path), _) => vec![PathSpecifier::Path(path.to_string())],
         (PathMatch::Regex(expression), _) => vec![PathSpecifier::SafeRegex(wire::regex(expression))],
         (PathMatch::Prefix(prefix), _) if **prefix == *"/" => vec![PathSpecifier::Prefix("/".to_owned())],
-        (PathMatch::Prefix(prefix), Form::Sidecar) => vec![PathSpecifier::PathSeparatedPrefix(prefix.to_string())],
+        (PathMatch::Prefix(prefix), Form::Sidecar | Form::Identified) => vec![PathSpecifier::PathSeparatedPrefix(prefix.to_string())],
         (PathMatch::Prefix(prefix), Form::Grpc) => {
             vec![PathSpecifier::Path(prefix.to_string()), PathSpecifier::Prefix(format!("{prefix}/"))]
         }

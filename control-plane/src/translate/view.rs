@@ -17,15 +17,24 @@ use crate::snapshot::resource::Resource;
 use crate::snapshot::set::Set;
 use crate::snapshot::{Layer, Snapshot};
 use crate::translate::route::Asking;
-use crate::translate::{assignment, cluster, grpc, listener, names, table, trust};
+use crate::translate::{assignment, cluster, grpc, inbound, listener, names, table, trust};
 
 /// Which dialect of xDS a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
     /// A proxy beside a workload: Ninon's, Envoy.
     Sidecar,
+    /// One that has a certificate of the mesh.
+    Identified,
     /// A gRPC library without a proxy.
     Grpc,
+}
+
+impl Form {
+    /// Whether it is a proxy beside a workload.
+    pub const fn is_sidecar(self) -> bool {
+        matches!(self, Self::Sidecar | Self::Identified)
+    }
 }
 
 /// Who asks.
@@ -112,7 +121,10 @@ impl Translator {
         self.own.retain(|view, _| is_asked(view));
         let asked: BTreeSet<(Form, Arc<str>)> = self.made.keys().map(|view| (view.form, Arc::clone(&view.namespace))).collect();
         self.wiring.retain(|key, _| asked.contains(key));
-        self.outbound.retain(|(namespace, _), _| asked.contains(&(Form::Sidecar, Arc::clone(namespace))));
+        self.outbound.retain(|(namespace, _), _| {
+            let mut forms = [Form::Sidecar, Form::Identified].into_iter();
+            forms.any(|form| asked.contains(&(form, Arc::clone(namespace))))
+        });
     }
 
     /// Tables of routes, and what gRPC clients know as listeners.
@@ -135,7 +147,7 @@ impl Translator {
                 }
             }
         }
-        if view.form == Form::Sidecar {
+        if view.form.is_sidecar() {
             let made = table::by_host(asking);
             routes.push(encoded(&made.name, &made));
         }
@@ -160,7 +172,7 @@ impl Translator {
         let mut all = vec![self.outbound(mesh, &view.namespace, workload.and_then(|workload| workload.sidecar.outbound))];
         let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
         if let Some(workload) = workload {
-            listeners.extend(listener::inbound(mesh, workload));
+            listeners.extend(inbound::listeners(mesh, workload, view.form));
             let mut addresses: BTreeSet<SocketAddr> = BTreeSet::new();
             let binds = workload.sidecar.binds.iter().filter(|bind| addresses.insert(bind.address));
             listeners.extend(binds.filter_map(|bind| listener::bind(mesh, &view.namespace, bind)));
@@ -213,7 +225,7 @@ impl Shared {
         for name in externals {
             let made = mesh.external(name).map(|external| {
                 // gRPC's C library refuses a cluster of fixed addresses.
-                let ports = external.ports.iter().filter(|_| form == Form::Sidecar);
+                let ports = external.ports.iter().filter(|_| form.is_sidecar());
                 let clusters = ports.map(|port| cluster::of_external(mesh, external, port, form));
                 let clusters = clusters.map(|cluster| encoded(&cluster.name, &cluster)).collect();
                 Made { exports: external.exports.clone(), clusters, endpoints: Vec::new() }
@@ -240,7 +252,7 @@ impl Shared {
         let made: Vec<&Made> = self.services.values().chain(self.externals.values()).filter(|made| which(&made.exports)).collect();
         let mut clusters: Vec<_> = made.iter().flat_map(|made| made.clusters.iter().cloned()).collect();
         let endpoints = made.iter().flat_map(|made| made.endpoints.iter().cloned()).collect();
-        if form == Form::Sidecar && which(&Exports::All) {
+        if form.is_sidecar() && which(&Exports::All) {
             clusters.extend([cluster::passthrough(mesh), cluster::blackhole(mesh)].map(|cluster| encoded(&cluster.name, &cluster)));
         }
         renewed(before, [(Kind::Cluster, clusters), (Kind::Endpoint, endpoints)])
@@ -272,8 +284,9 @@ fn of_service(mesh: &Mesh, service: &Service, form: Form) -> Made {
     let (mut clusters, mut endpoints) = (Vec::new(), Vec::new());
     for port in &service.ports {
         let name = names::service(&service.name, port.number);
-        clusters.push(encoded(&name, &cluster::of_service(mesh, service, port, form)));
-        endpoints.push(encoded(&name, &assignment::assignment(&name, &mesh.endpoints(service, port))));
+        let found = mesh.endpoints(service, port);
+        clusters.push(encoded(&name, &cluster::of_service(mesh, service, port, &found, form)));
+        endpoints.push(encoded(&name, &assignment::assignment(&name, &found, form)));
     }
     Made { exports: service.exports.clone(), clusters, endpoints }
 }

@@ -1,11 +1,10 @@
 //! Certificates in use.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::config::identity::{CertificatePem, CertificateSource, SanKind, Validation};
+use crate::config::identity::{CertificateSource, SanKind, Trust};
 use crate::tls::describe::{self, Description};
 
 /// The TLS settings of a filter chain or a cluster.
@@ -14,7 +13,7 @@ pub struct TlsView {
     /// What is shown to peers.
     pub certificates: Vec<CertificateSource>,
     /// What peers must show.
-    pub validation: Option<Validation>,
+    pub trust: Option<Trust>,
 }
 
 /// Written in place of a file's name, as Envoy does.
@@ -23,22 +22,15 @@ const IN_PLACE: &str = "<inline>";
 /// `envoy.admin.v3.Certificates`. Of a file with several certificates each is shown; Envoy shows the first.
 pub(super) fn json(views: &[TlsView], now: SystemTime) -> Value {
     let one = |view: &TlsView| {
-        let shown = view.certificates.iter().filter_map(pem);
+        let shown = view.certificates.iter().map(CertificateSource::load);
         let shown: Vec<Value> = shown.flat_map(|pem| of_pem(pem.file.as_deref(), &pem.chain, now)).collect();
-        json!({ "ca_cert": view.validation.as_ref().map_or_else(Vec::new, |trust| trusted(trust, now)), "cert_chain": shown })
+        json!({ "ca_cert": view.trust.as_ref().map_or_else(Vec::new, |trust| trusted(trust, now)), "cert_chain": shown })
     };
     json!({ "certificates": views.iter().map(one).collect::<Vec<_>>() })
 }
 
-/// A secret by name that has not come yet is not in use.
-fn pem(source: &CertificateSource) -> Option<&Arc<CertificatePem>> {
-    match source {
-        CertificateSource::Pem(pem) => Some(pem),
-        CertificateSource::Secret(_) => None,
-    }
-}
-
-fn trusted(trust: &Validation, now: SystemTime) -> Vec<Value> {
+fn trusted(trust: &Trust, now: SystemTime) -> Vec<Value> {
+    let trust = trust.validation.load();
     trust.trusted_ca.as_ref().map_or_else(Vec::new, |pem| of_pem(trust.trusted_ca_file.as_deref(), pem, now))
 }
 
@@ -86,12 +78,5 @@ mod tests {
         assert_eq!(days(now, now + Duration::from_secs(SECONDS_OF_DAY * 30 - 1)), 29);
         assert_eq!(days(now, now + Duration::from_secs(SECONDS_OF_DAY * 30)), 30);
         assert_eq!(days(now, now - Duration::from_secs(SECONDS_OF_DAY)), 0);
-    }
-
-    #[test]
-    fn a_secret_that_has_not_come_is_not_shown() {
-        let certificates = vec![CertificateSource::Secret("later".into())];
-        let views = [TlsView { certificates, validation: None }];
-        assert_eq!(json(&views, SystemTime::UNIX_EPOCH), json!({ "certificates": [{ "ca_cert": [], "cert_chain": [] }] }));
     }
 }

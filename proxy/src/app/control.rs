@@ -17,7 +17,7 @@ use crate::config::ClusterName;
 use crate::config::bootstrap::Server;
 use crate::config::cluster::Cluster;
 use crate::config::source::ResourceFile;
-use crate::connect::{TlsSource, TlsTarget};
+use crate::connect::TlsSource;
 use crate::runtime::Shared;
 use crate::xds::cache;
 use crate::xds::follow::Outcome;
@@ -50,6 +50,8 @@ pub(super) struct Control {
     cache: Option<Cache>,
     earlier: Option<Earlier>,
     tls: TlsSource,
+    /// The proxy has an identity of its own.
+    is_known: bool,
 }
 
 /// What an earlier run has left, until it is used or the control plane answers.
@@ -81,11 +83,9 @@ impl Control {
         (live, warm): (Live, mpsc::Receiver<Arc<Cluster>>),
         following: Rc<RefCell<Following>>,
         (cache, files): (Option<Cache>, Files),
-        server: Option<&Server>,
+        (server, is_known): (Option<&Server>, bool),
     ) -> Self {
-        let source = crate::tls::client::Source::new();
-        let tls: TlsSource =
-            Rc::new(move |cluster, asked| source.target(cluster, asked).map(|(config, server_name)| TlsTarget { config, server_name }));
+        let tls = crate::worker::tls_source();
         let until = Instant::now().checked_add(FIRST_ANSWER);
         let resources = cache.as_ref().and_then(Cache::load);
         let earlier = resources.zip(until).map(|(resources, until)| Earlier { resources, until });
@@ -103,6 +103,7 @@ impl Control {
             cache,
             earlier,
             tls,
+            is_known,
         };
         control.reopen();
         control
@@ -140,10 +141,10 @@ impl Control {
         }
     }
 
-    /// The process is to end. A control plane that knows it by a token may have told others of it: it is told, and this goes on
+    /// The process is to end. A control plane that knows who it is may have told others of it: it is told, and this goes on
     /// serving until it lets go.
     async fn part(&mut self) {
-        if !self.server.as_ref().is_some_and(|(_, opener)| opener.shows_token()) {
+        if !self.is_known && !self.server.as_ref().is_some_and(|(_, opener)| opener.shows_token()) {
             return;
         }
         if let Link::Open(stream) = std::mem::replace(&mut self.link, Link::None) {
@@ -308,6 +309,8 @@ impl Control {
             tracing::warn!(%kind, %refusal, "refused; the last good one stays");
         }
         stats.update_accepted.add(accepted.saturating_sub(verdict.taken_back));
+        let secrets = self.following.borrow().follower.inventory.secrets.changes();
+        self.shared.trust.send_if_modified(|seen| std::mem::replace(seen, secrets) != secrets);
         if accepted >= MANY_RESOURCES {
             heap::give_back();
         }
@@ -362,7 +365,7 @@ pub(super) fn dialect(server: &Server) -> Dialect {
 
 /// A connection to one of a cluster's endpoints, TLS included where the cluster says so: the first that takes it, in an order by
 /// chance. A control plane that ends must not keep its proxies from the others.
-fn connect(shared: Arc<Shared>, server: ClusterName, tls: TlsSource) -> Opening {
+pub(super) fn connect(shared: Arc<Shared>, server: ClusterName, tls: TlsSource) -> Opening {
     Box::pin(async move {
         let generation = shared.current.load_full();
         let cluster = generation.clusters.get(&server).ok_or_else(|| format!("there is no cluster {:?} yet", server.as_str()))?;

@@ -127,10 +127,9 @@ fn tls(shared: &Shared) -> Vec<TlsView> {
     let chains = generation.listeners.iter().flat_map(|listener| listener.config.chains.iter().chain(&listener.config.default_chain));
     let servers = chains.filter_map(|chain| chain.tls.as_ref());
     let mut views: Vec<TlsView> =
-        servers.map(|tls| TlsView { certificates: tls.certificates.clone(), validation: tls.validation.clone() }).collect();
-    let clients = generation.clusters.values().filter_map(|cluster| cluster.config().tls.as_ref());
-    views
-        .extend(clients.map(|tls| TlsView { certificates: tls.certificate.iter().cloned().collect(), validation: tls.validation.clone() }));
+        servers.map(|tls| TlsView { certificates: tls.certificates.clone(), trust: tls.validation.clone() }).collect();
+    let clients = generation.clusters.values().flat_map(|cluster| cluster.config().all_tls());
+    views.extend(clients.map(|tls| TlsView { certificates: tls.certificate.iter().cloned().collect(), trust: tls.validation.clone() }));
     views
 }
 

@@ -3,6 +3,7 @@
 use crate::config::ClusterName;
 use crate::config::address::Address;
 use crate::config::endpoint::Locality;
+use crate::config::identity::Enrolment;
 use crate::config::snapshot::Snapshot;
 use crate::config::source::Whole;
 
@@ -19,6 +20,8 @@ pub struct Bootstrap {
     pub snapshot: Snapshot,
     /// Where more comes from while the proxy serves.
     pub dynamic: Option<Dynamic>,
+    /// How the proxy gets an identity of its own, if it does.
+    pub enrolment: Option<Enrolment>,
     /// The file as it was understood, in protobuf's wire format: small enough to be kept for `/config_dump`.
     pub source: Vec<u8>,
 }

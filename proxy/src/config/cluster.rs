@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::ClusterName;
 use crate::config::address::{SocketOption, TcpKeepalive};
-use crate::config::endpoint::Assignment;
+use crate::config::endpoint::{Assignment, Labels};
 use crate::config::http::{Http1Settings, Http2Settings};
 use crate::config::identity::ClientTls;
 
@@ -55,10 +55,35 @@ pub struct Cluster {
     pub source_address: Option<SocketAddr>,
     /// Options by number.
     pub socket_options: Vec<SocketOption>,
-    /// TLS to its endpoints.
+    /// TLS to its endpoints that `tls_matches` says nothing of.
     pub tls: Option<Arc<ClientTls>>,
+    /// TLS to endpoints by what is said of them: the first that fits counts.
+    pub tls_matches: Vec<TlsMatch>,
     /// How names are resolved.
     pub dns: Dns,
+}
+
+/// TLS, or plain text, to endpoints of which something is said (`envoy.config.cluster.v3.Cluster.TransportSocketMatch`).
+#[derive(Clone, Debug)]
+pub struct TlsMatch {
+    /// What must be said of an endpoint; empty fits all.
+    pub labels: Labels,
+    /// `None` is plain text.
+    pub tls: Option<Arc<ClientTls>>,
+}
+
+impl Cluster {
+    /// TLS to an endpoint of which this is said; `None` is plain text.
+    pub fn tls_to(&self, labels: Option<&Labels>) -> Option<&Arc<ClientTls>> {
+        let fits = |wanted: &Labels| wanted.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value));
+        let found = self.tls_matches.iter().find(|entry| fits(&entry.labels));
+        found.map_or(self.tls.as_ref(), |entry| entry.tls.as_ref())
+    }
+
+    /// All TLS settings towards its endpoints.
+    pub fn all_tls(&self) -> impl Iterator<Item = &Arc<ClientTls>> {
+        self.tls.iter().chain(self.tls_matches.iter().filter_map(|entry| entry.tls.as_ref()))
+    }
 }
 
 /// How a cluster's endpoints are found.

@@ -1,6 +1,8 @@
 //! Endpoints, their localities, priorities and weights.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use crate::config::ClusterName;
 use crate::config::address::Address;
@@ -51,7 +53,12 @@ pub struct Endpoint {
     pub weight: NonZeroU32,
     /// As configured.
     pub health: Health,
+    /// By which its cluster chooses TLS to it (metadata `envoy.transport_socket_match`).
+    pub labels: Option<Arc<Labels>>,
 }
+
+/// Keys, and values as JSON: texts, numbers, yes or no.
+pub type Labels = BTreeMap<String, String>;
 
 /// Where an endpoint is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -31,6 +31,7 @@ use crate::config::address::Address;
 use crate::config::cluster::{Cluster, UpstreamProtocol};
 use crate::config::route::Priority;
 use crate::connect::TlsSource;
+use crate::connect::bond::Bond;
 use crate::task::OwnedTask;
 use crate::upstream::{ClusterState, EndpointState};
 
@@ -56,7 +57,7 @@ pub struct Target<'a> {
 }
 
 /// What is known of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ConnectionFacts {
     /// Our end.
     pub local: Option<Address>,
@@ -68,6 +69,8 @@ pub struct ConnectionFacts {
     pub connect_time: Duration,
     /// When it was dialled.
     pub began: Instant,
+    /// Of mutual TLS.
+    pub bond: Option<Bond>,
 }
 
 /// The connection that carried a request.
@@ -126,12 +129,12 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn of(cluster: &Cluster, version: Version) -> Self {
+    fn of(cluster: &Cluster, endpoint: &EndpointState, version: Version) -> Self {
         match cluster.protocol {
             UpstreamProtocol::Http1 => Self::Http1,
             UpstreamProtocol::Http2 => Self::Http2,
             UpstreamProtocol::UseDownstream if version == Version::HTTP_2 => Self::Http2,
-            UpstreamProtocol::Auto if cluster.tls.is_some() => Self::Negotiated,
+            UpstreamProtocol::Auto if cluster.tls_to(endpoint.labels()).is_some() => Self::Negotiated,
             UpstreamProtocol::UseDownstream | UpstreamProtocol::Auto => Self::Http1,
         }
     }
@@ -169,7 +172,7 @@ impl Pools {
         let key = Key {
             cluster: Arc::as_ptr(target.cluster).addr(),
             endpoint: target.endpoint.id(),
-            wanted: Wanted::of(target.cluster.config(), target.version),
+            wanted: Wanted::of(target.cluster.config(), target.endpoint, target.version),
             high_priority: target.priority == Priority::High,
             server_name: target.server_name.map(Rc::from),
         };

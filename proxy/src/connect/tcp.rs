@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::address::{Address, SocketState};
 use crate::config::cluster::Cluster;
 use crate::config::route::Priority;
+use crate::connect::bond::Bond;
 use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::{CountedIo, UpstreamIo};
 use crate::connect::socket_option;
@@ -129,6 +130,8 @@ pub struct Dialed {
     pub local: Option<Address>,
     /// Protocol that TLS agreed on.
     pub alpn: Option<Vec<u8>>,
+    /// Of mutual TLS.
+    pub bond: Option<Bond>,
 }
 
 /// Connects, with TLS if `tls` says so, within the cluster's `connect_timeout`.
@@ -136,7 +139,7 @@ pub async fn dial(address: &Address, cluster: &Cluster, tls: Option<TlsTarget>) 
     let connecting = async {
         let (io, local) = plain(address, cluster).await?;
         match tls {
-            None => Ok(Dialed { io, local, alpn: None }),
+            None => Ok(Dialed { io, local, alpn: None, bond: None }),
             Some(target) => handshake(io, local, target).await,
         }
     };
@@ -191,17 +194,25 @@ fn prepare(socket: &TcpSocket, remote: SocketAddr, cluster: &Cluster) -> Result<
 }
 
 async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) -> Result<Dialed, DialCause> {
-    let stream =
-        TlsConnector::from(target.config).connect(target.server_name, io).await.map_err(|error| DialCause::Tls(error.to_string()))?;
-    let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-    Ok(Dialed { io: UpstreamIo::Tls(Box::new(stream)), local, alpn })
+    let connector = TlsConnector::from(Arc::clone(&target.config));
+    let stream = connector.connect(target.server_name.clone(), io).await.map_err(|error| DialCause::Tls(error.to_string()))?;
+    let session = stream.get_ref().1;
+    let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
+    let bond = Bond::new(&target, session.peer_certificates());
+    Ok(Dialed { io: UpstreamIo::Tls(Box::new(stream)), local, alpn, bond })
 }
 
-/// What TLS to this cluster needs; `None` where it speaks plain text. Without a source, TLS fails rather than falls back.
-pub(super) fn tls_target(cluster: &Cluster, source: Option<&TlsSource>, server_name: Option<&str>) -> Result<Option<TlsTarget>, DialCause> {
-    match (&cluster.tls, source) {
+/// What TLS to an endpoint of this cluster needs; `None` where plain text is spoken. Without a source, TLS fails rather than falls
+/// back.
+pub(super) fn tls_target(
+    cluster: &Cluster,
+    endpoint: &EndpointState,
+    source: Option<&TlsSource>,
+    server_name: Option<&str>,
+) -> Result<Option<TlsTarget>, DialCause> {
+    match (cluster.tls_to(endpoint.labels()), source) {
         (None, _) => Ok(None),
-        (Some(_), Some(source)) => source(cluster, server_name).map(Some).map_err(DialCause::Tls),
+        (Some(settings), Some(source)) => source(cluster, settings, server_name).map(Some).map_err(DialCause::Tls),
         (Some(_), None) => Err(DialCause::Tls(String::from("not set up"))),
     }
 }
@@ -233,19 +244,21 @@ pub struct Opened {
     pub io: CountedIo,
     /// Our end.
     pub local: Option<Address>,
+    /// Of mutual TLS.
+    pub bond: Option<Bond>,
 }
 
 /// Connects for a TCP proxy: one attempt, counted against the cluster's limit.
 pub async fn open(endpoint: &EndpointState, cluster: &Arc<ClusterState>, tls: Option<&TlsSource>) -> Result<Opened, OpenError> {
     let guard = ConnectionGuard::acquire(cluster, Priority::Default).ok_or(OpenError::Overflow)?;
     let address = endpoint.address();
-    let result = match tls_target(cluster.config(), tls, None) {
+    let result = match tls_target(cluster.config(), endpoint, tls, None) {
         Ok(target) => dial(address, cluster.config(), target).await,
         Err(cause) => Err(DialError::new(address, cause)),
     };
     guard.count_dial(&result);
     let dialed = result.map_err(OpenError::Dial)?;
-    Ok(Opened { io: CountedIo::new(dialed.io, guard), local: dialed.local })
+    Ok(Opened { io: CountedIo::new(dialed.io, guard), local: dialed.local, bond: dialed.bond })
 }
 
 #[cfg(test)]

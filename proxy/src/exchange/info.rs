@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::config::ClusterName;
 use crate::config::ListenerName;
 use crate::config::address::Address;
 use crate::config::route::{Route, VirtualHost};
+use crate::exchange::certificate::Certificate;
 use crate::exchange::flags::ResponseFlags;
 
 /// One connection of a client.
@@ -32,9 +34,16 @@ pub struct ConnectionInfo {
     pub tls: Option<TlsInfo>,
     /// When it was accepted.
     pub started: Instant,
+    /// Why it was closed here, as Envoy words it, if it was.
+    pub termination: OnceCell<String>,
 }
 
 impl ConnectionInfo {
+    /// It is closed here, for this reason; the first one counts.
+    pub fn terminated(&self, details: String) {
+        let _first = self.termination.set(details);
+    }
+
     /// Where the client meant to go. A connection that was meant for this proxy has no such place: sent there, it would come back.
     pub fn original_destination(&self) -> Option<SocketAddr> {
         match self.local {
@@ -61,10 +70,12 @@ pub struct TlsInfo {
     pub peer_presented: bool,
     /// ... and it was verified.
     pub peer_validated: bool,
-    /// URI names of the client's certificate.
-    pub peer_uri_sans: Vec<String>,
-    /// Its subject.
-    pub peer_subject: Option<String>,
+    /// What it says.
+    pub peer: Option<Box<Certificate>>,
+    /// The certificates that the client showed, DER, its own first; kept only where they are told to others.
+    pub peer_chain: Vec<Vec<u8>>,
+    /// The certificate that was shown to the client.
+    pub local: Option<Arc<Certificate>>,
 }
 
 /// One request, or one TCP connection, from its beginning to its log line.

@@ -260,7 +260,7 @@ impl Attempts<'_> {
     }
 
     fn server_name(&self, live: &Live) -> Option<String> {
-        self.cluster.config().tls.as_ref().filter(|tls| tls.auto_host_sni)?;
+        self.cluster.config().all_tls().find(|tls| tls.auto_host_sni)?;
         let host = live.head.authority.to_str().ok()?;
         let (host, _port) = crate::normalize::host::split_port(host);
         Some(host.to_owned())

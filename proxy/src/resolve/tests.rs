@@ -23,6 +23,7 @@ fn names(hosts: &[&str]) -> Arc<Assignment> {
         hostname: String::new(),
         weight: NonZeroU32::MIN,
         health: Health::Healthy,
+        labels: None,
     };
     Arc::new(assignment(vec![locality(0, hosts.iter().map(endpoint).collect())]))
 }

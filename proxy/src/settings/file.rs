@@ -60,7 +60,7 @@ fn read(path: &Path) -> Result<String, Faults> {
 /// All its faults.
 pub fn load(text: &str, strict: bool) -> Result<Loaded, Faults> {
     let json = json(text)?;
-    let (bootstrap, warnings) = bootstrap::parse(&json, strict)?;
+    let (bootstrap, warnings) = bootstrap::parse(&json, strict, None)?;
     Ok(Loaded { bootstrap, warnings })
 }
 

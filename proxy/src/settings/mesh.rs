@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
+
+use crate::settings::join::{self, Join};
 
 /// Where a control plane is, and who the proxy is to it.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mesh {
     /// Control plane, HOST:PORT or unix:PATH, instead of a bootstrap file; of several, the next is tried when one fails
-    #[arg(long, value_name = "ADDRESS,...", env = "NINON_XDS_ADDRESS", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDRESS,...", env = "NINON_XDS_ADDRESS", value_delimiter = ',', group = "control_plane")]
     pub xds_address: Vec<Place>,
     /// Certificates, PEM, of those whom the control plane's certificate may be from: speak TLS to it [default: plain text]
     #[arg(long, value_name = "FILE", env = "NINON_XDS_CA", requires = "xds_address")]
@@ -26,17 +28,17 @@ pub struct Mesh {
     /// Key of that certificate, PEM
     #[arg(long, value_name = "FILE", env = "NINON_XDS_KEY", requires = "xds_certificate")]
     pub xds_key: Option<PathBuf>,
-    /// Who the proxy is to the control plane [default: the name of this machine]
-    #[arg(long, value_name = "NAME", env = "NINON_NODE_ID", requires = "xds_address")]
+    /// Who the proxy is to the control plane [default: --workload, else the name of this machine]
+    #[arg(long, value_name = "NAME", env = "NINON_NODE_ID", requires = "control_plane")]
     pub node_id: Option<String>,
     /// The service that it belongs to
-    #[arg(long, value_name = "NAME", env = "NINON_NODE_CLUSTER", requires = "xds_address", default_value = "ninon-proxy")]
+    #[arg(long, value_name = "NAME", env = "NINON_NODE_CLUSTER", requires = "control_plane", default_value = "ninon-proxy")]
     pub node_cluster: String,
     /// What else the control plane is told of it
-    #[arg(long, value_name = "KEY=VALUE,...", env = "NINON_NODE_METADATA", requires = "xds_address", value_delimiter = ',')]
+    #[arg(long, value_name = "KEY=VALUE,...", env = "NINON_NODE_METADATA", requires = "control_plane", value_delimiter = ',')]
     pub node_metadata: Vec<Pair>,
     /// Address and port of the admin page
-    #[arg(long, value_name = "ADDRESS", env = "NINON_ADMIN_ADDRESS", requires = "xds_address", default_value = "127.0.0.1:15000")]
+    #[arg(long, value_name = "ADDRESS", env = "NINON_ADMIN_ADDRESS", requires = "control_plane", default_value = "127.0.0.1:15000")]
     pub admin_address: Option<SocketAddr>,
 }
 
@@ -115,40 +117,28 @@ impl Mesh {
     ///
     /// # Errors
     /// See [`NoServerName`].
-    pub fn bootstrap(&self, machine: &str) -> Result<Json, NoServerName> {
+    pub fn bootstrap(&self, join: &Join, machine: &str) -> Result<Json, NoServerName> {
         let mut clusters = Vec::new();
         for (index, place) in self.xds_address.iter().enumerate() {
-            clusters.push(self.cluster(&format!("xds-{index}"), place)?);
+            let tls = self.xds_ca.as_ref().map(|trusted| self.tls(trusted, place)).transpose()?;
+            clusters.push(cluster(&format!("xds-{index}"), place, tls));
         }
+        clusters.extend(join.mesh.iter().enumerate().map(|(index, place)| cluster(&format!("mesh-{index}"), place, Some(join::tls()))));
+        let id = self.node_id.as_deref().or(join.workload.as_deref()).unwrap_or(machine);
         let services: Vec<Json> = clusters.iter().map(|cluster| json!({ "envoy_grpc": { "cluster_name": cluster["name"] } })).collect();
-        let metadata: Map<String, Json> = self.node_metadata.iter().map(|Pair(key, value)| (key.clone(), value.as_str().into())).collect();
+        let mut metadata = join.metadata(id);
+        metadata.extend(self.node_metadata.iter().map(|Pair(key, value)| (key.clone(), value.as_str().into())));
         let ads = json!({ "ads": {}, "resource_api_version": "V3" });
         // What is null is not there.
         Ok(json!({
             "admin": self.admin_address.map(|address| json!({ "address": Place::Ip(address).address() })),
-            "node": { "id": self.node_id.as_deref().unwrap_or(machine), "cluster": self.node_cluster, "metadata": metadata },
+            "node": { "id": id, "cluster": self.node_cluster, "metadata": metadata },
             "static_resources": { "clusters": clusters },
             "dynamic_resources": {
                 "ads_config": { "api_type": "DELTA_GRPC", "transport_api_version": "V3", "grpc_services": services },
                 "cds_config": ads,
                 "lds_config": ads,
             },
-        }))
-    }
-
-    fn cluster(&self, name: &str, place: &Place) -> Result<Json, NoServerName> {
-        let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
-        let tls = self.xds_ca.as_ref().map(|trusted| self.tls(trusted, place)).transpose()?;
-        Ok(json!({
-            "name": name,
-            "type": if matches!(place, Place::Name(..)) { "STRICT_DNS" } else { "STATIC" },
-            "connect_timeout": "5s",
-            "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": place.address() } }] }] },
-            "typed_extension_protocol_options": { options: {
-                "@type": format!("type.googleapis.com/{options}"),
-                "explicit_http_config": { "http2_protocol_options": {} },
-            } },
-            "transport_socket": tls,
         }))
     }
 
@@ -174,4 +164,19 @@ impl Mesh {
             },
         }))
     }
+}
+
+fn cluster(name: &str, place: &Place, tls: Option<Json>) -> Json {
+    let options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+    json!({
+        "name": name,
+        "type": if matches!(place, Place::Name(..)) { "STRICT_DNS" } else { "STATIC" },
+        "connect_timeout": "5s",
+        "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": place.address() } }] }] },
+        "typed_extension_protocol_options": { options: {
+            "@type": format!("type.googleapis.com/{options}"),
+            "explicit_http_config": { "http2_protocol_options": {} },
+        } },
+        "transport_socket": tls,
+    })
 }

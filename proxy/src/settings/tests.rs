@@ -282,3 +282,43 @@ fn flags_in_place_of_a_file_that_do_not_fit_are_refused() {
         assert!(refused.contains(problem), "{words:?}: {refused}");
     }
 }
+
+#[test]
+fn a_workload_joins_a_mesh_by_flags() {
+    let token = "ninon-join-ab.cd.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let words = ["--mesh", "ninon.test:15012", "--token", token, "--workload", "cart-1", "--port", "http=8081:9081,9000"];
+    let words = words.into_iter().chain(["--label", "app=cart", "--address", "10.0.0.7", "--outbound-address", "127.0.0.1:15101"]);
+    let loaded = mesh(&words.collect::<Vec<_>>()).unwrap();
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let Bootstrap { node, dynamic, enrolment, snapshot, .. } = loaded.bootstrap;
+    assert_eq!(
+        node.metadata,
+        serde_json::json!({
+            "WORKLOAD_NAME": "cart-1", "LABELS": {"app": "cart"}, "ADDRESSES": ["10.0.0.7"], "SIDECAR": {"outbound": "127.0.0.1:15101"},
+            "PORTS": [{"name": "http", "port": 8081.0, "applicationPort": 9081.0}, {"port": 9000.0}],
+        })
+    );
+    assert_eq!(dynamic.unwrap().server.unwrap().servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["mesh-0"]);
+    let tls = snapshot.clusters.get("mesh-0").unwrap().tls.clone().unwrap();
+    let enrolment = enrolment.unwrap();
+    enrolment.certificate.replace(std::sync::Arc::new(crate::config::identity::CertificatePem { chain: vec![1], key: vec![], file: None }));
+    assert_eq!(tls.certificate.as_ref().unwrap().load().chain, [1], "the cluster shows the certificate that comes");
+    assert!(!format!("{:?}", enrolment.token).contains("ninon"), "a token is told to nobody");
+}
+
+#[test]
+fn flags_of_a_mesh_that_do_not_fit_are_refused() {
+    for (words, problem) in [
+        (&["--mesh", "a:1"][..], "--mesh needs --token or --token-file"),
+        (&["--mesh", "a:1", "--token", "x", "--token-file", "y"], "cannot be used with"),
+        (&["--mesh", "a:1", "--xds-address", "a:1", "--token", "x"], "cannot be used with"),
+        (&["--mesh", "a:1", "-c", "x.yaml", "--token", "x"], "cannot be used with"),
+        (&["--mesh", "a:1", "--token", " "], "is empty"),
+        (&["--mesh", "a:1", "--token", "x", "--port", "http=0"], "not [NAME=]PORT[:APPLICATION_PORT]"),
+        (&["--mesh", "a:1", "--token", "x", "--port", "=80"], "not [NAME=]PORT[:APPLICATION_PORT]"),
+        (&["--token", "x"], "--mesh"),
+    ] {
+        let refused = mesh(words).map(|_| ()).unwrap_err();
+        assert!(refused.contains(problem), "{words:?}: {refused}");
+    }
+}

@@ -2,17 +2,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use tracing::warn;
 
 use crate::config::ClusterName;
 use crate::config::cluster::{Cluster, UpstreamProtocol};
-use crate::config::identity::ClientTls;
-use crate::tls::{LONGEST_PROBLEM, TlsError, bounded, pem, provider, verify, versions};
+use crate::config::identity::{CertificatePem, ClientTls, Validation};
+use crate::tls::{LONGEST_PROBLEM, TlsError, bounded, describe, pem, provider, verify, versions};
 
 /// Makes what handshakes with servers need. `default_alpn` is offered where the settings name no protocol.
 ///
@@ -23,13 +24,38 @@ use crate::tls::{LONGEST_PROBLEM, TlsError, bounded, pem, provider, verify, vers
 /// # Errors
 /// A certificate, key, authority or revocation list that cannot be used, a name that cannot be sent, and secrets by name.
 pub fn client_config(tls: &ClientTls, default_alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, TlsError> {
+    config(tls, &Material::of(tls), default_alpn)
+}
+
+/// Certificates and authorities as they were when a configuration was made of them.
+#[derive(Debug)]
+struct Material {
+    certificate: Option<Arc<CertificatePem>>,
+    validation: Option<Arc<Validation>>,
+}
+
+impl Material {
+    fn of(tls: &ClientTls) -> Self {
+        Self {
+            certificate: tls.certificate.as_ref().map(|certificate| certificate.load()),
+            validation: tls.validation.as_ref().map(|trust| trust.validation.load()),
+        }
+    }
+
+    fn is_current(&self, tls: &ClientTls) -> bool {
+        let certificate = tls.certificate.as_ref().zip(self.certificate.as_ref()).is_none_or(|(source, used)| source.is(used));
+        certificate && tls.validation.as_ref().zip(self.validation.as_ref()).is_none_or(|(trust, used)| trust.validation.is(used))
+    }
+}
+
+fn config(tls: &ClientTls, material: &Material, default_alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, TlsError> {
     tls.sni.as_deref().map(parse_name).transpose()?;
     let provider = provider();
-    let servers = match &tls.validation {
-        Some(validation) => verify::of_servers(validation, &provider)?,
+    let servers = match tls.validation.as_ref().zip(material.validation.as_ref()) {
+        Some((trust, validation)) => verify::of_servers(trust, validation, &provider)?,
         None => verify::of_nobody(&provider),
     };
-    let identity = tls.certificate.as_ref().map(|source| pem::identity(source, &provider));
+    let identity = material.certificate.as_ref().map(|pem| pem::identity(pem, &provider));
     let identity = identity.transpose().map_err(|error| TlsError::Certificate(0, Box::new(error)))?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(tls.min_version, tls.max_version))
@@ -56,12 +82,33 @@ fn parse_name(name: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(bounded(name, LONGEST_PROBLEM)))
 }
 
+/// What one handshake needs.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Certificates, roots, ALPN.
+    pub config: Arc<ClientConfig>,
+    /// Who the server should be.
+    pub server_name: ServerName<'static>,
+    /// When our own certificate ends.
+    pub expires: Option<SystemTime>,
+}
+
+/// Whether a server that shows these certificates would be accepted by settings as they are now. One that cannot be looked at is not.
+pub fn accepts(settings: &ClientTls, chain: &[CertificateDer<'_>]) -> bool {
+    let (Some(trust), Some((leaf, intermediates))) = (&settings.validation, chain.split_first()) else {
+        return settings.validation.is_none();
+    };
+    let Ok(servers) = verify::of_servers(trust, &trust.validation.load(), &provider()) else { return false };
+    servers.verify_server_cert(leaf, intermediates, &no_name(), &[], UnixTime::now()).is_ok()
+}
+
 /// What handshakes with the servers of all clusters need, made when first asked for and kept. One for each worker.
 ///
-/// A cluster whose settings changed has other settings in memory, and gets what they need.
+/// A cluster whose settings changed has other settings in memory, and gets what they need; one whose certificate was renewed, too.
 #[derive(Debug, Default)]
 pub struct Source {
-    kept: RefCell<HashMap<ClusterName, Kept>>,
+    /// By the settings' place in memory.
+    kept: RefCell<HashMap<usize, Kept>>,
 }
 
 #[derive(Debug)]
@@ -69,13 +116,16 @@ struct Kept {
     /// The settings that `config` was made of. They are not kept alive by this, but their place in memory is: so a new
     /// configuration is never taken for an old one.
     settings: Weak<ClientTls>,
+    material: Material,
+    cluster: ClusterName,
     protocol: UpstreamProtocol,
     config: Result<Arc<ClientConfig>, String>,
+    expires: Option<SystemTime>,
 }
 
 impl Kept {
-    fn is_of(&self, settings: &Arc<ClientTls>, protocol: &UpstreamProtocol) -> bool {
-        std::ptr::eq(self.settings.as_ptr(), Arc::as_ptr(settings)) && self.protocol == *protocol
+    fn is_of(&self, settings: &ClientTls, protocol: &UpstreamProtocol) -> bool {
+        self.protocol == *protocol && self.material.is_current(settings)
     }
 
     fn is_unused(&self) -> bool {
@@ -83,7 +133,7 @@ impl Kept {
     }
 }
 
-/// Configurations kept at once. Those of clusters that are gone leave before; a cluster too many is made anew each time.
+/// Configurations kept at once. Those of settings that are gone leave before; one too many is made anew each time.
 const CONFIGS: usize = 4096;
 
 impl Source {
@@ -92,17 +142,16 @@ impl Source {
         Self::default()
     }
 
-    /// What a handshake with a server of `cluster` needs, and the server's name: the one that the request asks for, where the
+    /// What a handshake with a server of `cluster` needs by these settings of it, and the server's name: the one that the request asks for, where the
     /// cluster takes it from there; else the configured one. Without a name none is sent.
     ///
     /// # Errors
-    /// In a plain sentence: no TLS in this cluster, settings that cannot be used, or a request's host that is no name.
-    pub fn target(&self, cluster: &Cluster, asked: Option<&str>) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
-        let settings = cluster.tls.as_ref().ok_or_else(|| String::from("the cluster has no TLS settings"))?;
-        let config = self.config(cluster, settings)?;
+    /// In a plain sentence: settings that cannot be used, or a request's host that is no name.
+    pub fn target(&self, cluster: &Cluster, settings: &Arc<ClientTls>, asked: Option<&str>) -> Result<Ready, String> {
+        let (config, expires) = self.config(cluster, settings)?;
         let asked = asked.filter(|name| settings.auto_host_sni && !name.is_empty());
         let name = asked.or(settings.sni.as_deref()).map_or_else(|| Ok(no_name()), parse_name);
-        Ok((config, name.map_err(|error| error.to_string())?))
+        Ok(Ready { config, server_name: name.map_err(|error| error.to_string())?, expires })
     }
 
     #[cfg(test)]
@@ -110,22 +159,25 @@ impl Source {
         self.kept.borrow().len()
     }
 
-    fn config(&self, cluster: &Cluster, settings: &Arc<ClientTls>) -> Result<Arc<ClientConfig>, String> {
+    fn config(&self, cluster: &Cluster, settings: &Arc<ClientTls>) -> Result<(Arc<ClientConfig>, Option<SystemTime>), String> {
         let mut kept = self.kept.borrow_mut();
-        if let Some(found) = kept.get(&cluster.name).filter(|kept| kept.is_of(settings, &cluster.protocol)) {
-            return found.config.clone();
+        let place = Arc::as_ptr(settings).addr();
+        if let Some(found) = kept.get(&place).filter(|kept| kept.is_of(settings, &cluster.protocol)) {
+            return found.config.clone().map(|config| (config, found.expires));
         }
-        let known = kept.contains_key(&cluster.name);
+        let known = kept.values().any(|kept| kept.cluster == cluster.name);
         kept.retain(|_, kept| !kept.is_unused());
         if settings.validation.is_none() && !known {
             warn!(cluster = %cluster.name, "TLS servers of this cluster are NOT verified: it has no validation_context with a trusted_ca");
         }
-        let config = client_config(settings, default_alpn(&cluster.protocol)).map_err(|error| error.to_string());
-        if kept.len() < CONFIGS || kept.contains_key(&cluster.name) {
-            let settings = Arc::downgrade(settings);
-            kept.insert(cluster.name.clone(), Kept { settings, protocol: cluster.protocol.clone(), config: config.clone() });
+        let material = Material::of(settings);
+        let config = config(settings, &material, default_alpn(&cluster.protocol)).map_err(|error| error.to_string());
+        let expires = material.certificate.as_ref().and_then(|pem| describe::certificates(&pem.chain).first().map(|leaf| leaf.expires));
+        if kept.len() < CONFIGS || kept.contains_key(&place) {
+            let (cluster, protocol) = (cluster.name.clone(), cluster.protocol.clone());
+            kept.insert(place, Kept { settings: Arc::downgrade(settings), material, cluster, protocol, config: config.clone(), expires });
         }
-        config
+        config.map(|config| (config, expires))
     }
 }
 

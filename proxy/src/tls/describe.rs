@@ -30,6 +30,12 @@ pub fn certificates(pem: &[u8]) -> Vec<Description> {
     certificates.filter_map(|certificate| describe(&certificate)).collect()
 }
 
+/// When a certificate ends; `None` where it cannot be read.
+pub fn expires(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    moment(certificate.validity().not_after)
+}
+
 fn describe(certificate: &CertificateDer<'_>) -> Option<Description> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = names::alternative_names(&certificate).unwrap_or_default();
@@ -42,7 +48,7 @@ fn describe(certificate: &CertificateDer<'_>) -> Option<Description> {
 }
 
 /// Without the zero byte that makes the number positive.
-fn serial_number(bytes: &[u8]) -> String {
+pub(super) fn serial_number(bytes: &[u8]) -> String {
     let digits = match bytes {
         [0, rest @ ..] if !rest.is_empty() => rest,
         all => all,
@@ -51,7 +57,7 @@ fn serial_number(bytes: &[u8]) -> String {
 }
 
 /// `None` before 1970.
-fn moment(time: ASN1Time) -> Option<SystemTime> {
+pub(super) fn moment(time: ASN1Time) -> Option<SystemTime> {
     let seconds = u64::try_from(time.timestamp()).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use rustls::CertificateError;
+use aws_lc_rs::digest::{self, Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{CertificateError, OtherError};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
@@ -13,23 +14,31 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use crate::config::identity::{SanKind, SanMatch};
-use crate::tls::bounded;
-
-/// What is told of a peer.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// Its URI names.
-    pub(super) uris: Vec<String>,
-    /// Its subject, as RFC 2253 writes it.
-    pub(super) subject: String,
-}
+use crate::exchange::Certificate;
+use crate::tls::{bounded, describe};
 
 /// What is told of the owner of a certificate; nothing if it cannot be read.
-pub(super) fn facts(certificate: &CertificateDer<'_>) -> Facts {
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Facts::default() };
+pub(super) fn facts(der: &CertificateDer<'_>) -> Certificate {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Certificate::default() };
     let names = alternative_names(&certificate).unwrap_or_default();
-    let uris = names.into_iter().filter(|(kind, _)| *kind == SanKind::Uri).map(|(_, name)| name.into_owned()).collect();
-    Facts { uris, subject: subject(certificate.subject()) }
+    let of_kind = |wanted: SanKind| names.iter().filter(|(kind, _)| *kind == wanted).map(|(_, name)| name.clone().into_owned()).collect();
+    Certificate {
+        uris: of_kind(SanKind::Uri),
+        hosts: of_kind(SanKind::Dns),
+        addresses: of_kind(SanKind::Ip),
+        mails: of_kind(SanKind::Email),
+        subject: subject(certificate.subject()),
+        issuer: subject(certificate.issuer()),
+        serial: describe::serial_number(certificate.raw_serial()),
+        fingerprint_256: fingerprint(&SHA256, der),
+        fingerprint_1: fingerprint(&SHA1_FOR_LEGACY_USE_ONLY, der),
+        valid_from: describe::moment(certificate.validity().not_before),
+        expires: describe::moment(certificate.validity().not_after),
+    }
+}
+
+fn fingerprint(algorithm: &'static Algorithm, der: &[u8]) -> String {
+    digest::digest(algorithm, der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Host names that a server's certificate is for, lower case: its DNS names, or its common name where it has none (as Envoy).
@@ -91,12 +100,17 @@ impl fmt::Display for NotAccepted {
 
 impl std::error::Error for NotAccepted {}
 
+/// A rule of ours as the library's error.
+pub(super) fn refused(rule: impl std::error::Error + Send + Sync + 'static) -> CertificateError {
+    CertificateError::Other(OtherError(std::sync::Arc::new(rule)))
+}
+
 /// One of the certificate's names must fit one of `wanted`. A certificate that cannot be read fits nothing.
 pub(super) fn accept(certificate: &CertificateDer<'_>, wanted: &[SanMatch]) -> Result<(), NotAccepted> {
     let parsed = X509Certificate::from_der(certificate);
     let names = parsed.as_ref().ok().and_then(|(_, certificate)| alternative_names(certificate)).unwrap_or_default();
     let fits = |(kind, name): &(SanKind, Cow<'_, str>)| wanted.iter().any(|want| want.kind == *kind && fits(want, name));
-    if names.iter().any(fits) { Ok(()) } else { Err(NotAccepted { presented: told(&names) }) }
+    if names.iter().any(fits) { Ok(()) } else { Err(NotAccepted { presented: told(names.iter().map(|(_, name)| name.as_ref())) }) }
 }
 
 fn fits(want: &SanMatch, name: &str) -> bool {
@@ -121,9 +135,10 @@ const NAMES_TOLD: usize = 3;
 /// A SPIFFE ID of usual length fits.
 const LONGEST_NAME_TOLD: usize = 128;
 
-fn told(names: &[(SanKind, Cow<'_, str>)]) -> String {
-    let told: Vec<String> = names.iter().take(NAMES_TOLD).map(|(_, name)| bounded(name, LONGEST_NAME_TOLD)).collect();
+/// Some of a certificate's names.
+pub(super) fn told<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
     let more = names.len().saturating_sub(NAMES_TOLD);
+    let told: Vec<String> = names.take(NAMES_TOLD).map(|name| bounded(name, LONGEST_NAME_TOLD)).collect();
     if more == 0 { told.join(", ") } else { format!("{} and {more} more", told.join(", ")) }
 }
 

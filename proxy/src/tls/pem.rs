@@ -8,16 +8,13 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::sign::CertifiedKey;
 use rustls::{Error, RootCertStore};
 
-use crate::config::identity::{CertificatePem, CertificateSource, Validation};
+use crate::config::identity::{CertificatePem, Validation};
+use crate::tls::constraints::{Constraint, Mixed};
 use crate::tls::{LONGEST_PROBLEM, TlsError, bounded};
 
 /// A certificate chain with its key.
-pub(super) fn identity(source: &CertificateSource, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
-    let pem = match source {
-        CertificateSource::Pem(pem) => pem,
-        CertificateSource::Secret(name) => return Err(TlsError::Secret(name.clone())),
-    };
-    let CertificatePem { chain, key, .. } = pem.as_ref();
+pub(super) fn identity(pem: &CertificatePem, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
+    let CertificatePem { chain, key, .. } = pem;
     let chain: Vec<CertificateDer<'static>> = all("certificate_chain", "certificate", chain)?;
     let key = PrivateKeyDer::pem_slice_iter(key).next();
     // An encrypted key has a label of its own and is not found.
@@ -34,20 +31,25 @@ pub(super) fn identity(source: &CertificateSource, provider: &CryptoProvider) ->
 
 const NO_KEY: &str = "holds no private key in PEM (PKCS#8, SEC1 or PKCS#1, not encrypted)";
 
-/// Whom to trust.
-pub(super) fn roots(validation: &Validation) -> Result<Arc<RootCertStore>, TlsError> {
-    if let Some(name) = &validation.secret {
-        return Err(TlsError::Secret(name.clone()));
-    }
+/// Whom to trust, and for whom they may issue as far as the library does not see to it.
+pub(super) fn roots(validation: &Validation) -> Result<(Arc<RootCertStore>, Vec<Constraint>), TlsError> {
     let pem = validation.trusted_ca.as_ref().ok_or(TlsError::NoTrustedCa)?;
     let certificates: Vec<CertificateDer<'static>> = all("trusted_ca", "certificate", pem)?;
     let mut roots = RootCertStore::empty();
+    let mut constraints = Vec::new();
     for (index, certificate) in certificates.into_iter().enumerate() {
-        let added = roots.add(certificate);
-        added.map_err(|error| problem("trusted_ca", &format!("certificate {index} (from 0): {error}")))?;
+        let fault = |error: &dyn std::fmt::Display| problem("trusted_ca", &format!("certificate {index} (from 0): {error}"));
+        let constraint = Constraint::of(&certificate).map_err(|Mixed| fault(&MIXED))?;
+        roots.add(certificate).map_err(|error| fault(&error))?;
+        if let (Some(constraint), Some(anchor)) = (constraint, roots.roots.last_mut()) {
+            anchor.name_constraints = None;
+            constraints.push(constraint);
+        }
     }
-    Ok(Arc::new(roots))
+    Ok((Arc::new(roots), constraints))
 }
+
+const MIXED: &str = "its name constraints are of URIs and of other names, which cannot be looked at together";
 
 /// Revocation lists; empty where none are given.
 pub(super) fn revocation_lists(validation: &Validation) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {

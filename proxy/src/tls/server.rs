@@ -1,6 +1,11 @@
-use std::sync::Arc;
-use std::time::Duration;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ProtocolVersion, ServerConfig, ServerConnection};
@@ -9,39 +14,135 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::config::identity::{CertificateSource, ServerTls};
+use crate::config::identity::{CertificatePem, ServerTls, Validation};
+use crate::exchange::Certificate;
 use crate::exchange::info::TlsInfo;
 use crate::tls::handshake::{HandshakeError, HandshakeFailure, Peer};
-use crate::tls::{TlsError, names, pem, provider, verify, versions};
+use crate::tls::{TlsError, describe, names, pem, provider, verify, versions};
+
+/// What handshakes with clients need, made anew when a certificate or an authority is replaced.
+#[derive(Debug)]
+pub struct Source {
+    settings: Arc<ServerTls>,
+    made: ArcSwap<Made>,
+}
+
+#[derive(Debug)]
+struct Made {
+    material: Material,
+    config: Arc<ServerConfig>,
+    clients: Arc<dyn ClientCertVerifier>,
+    /// When the first of the certificates ends.
+    expires: Option<SystemTime>,
+}
+
+impl Source {
+    /// Of settings that can be used now.
+    ///
+    /// # Errors
+    /// A certificate, key, authority or revocation list that cannot be used.
+    pub fn new(settings: &Arc<ServerTls>) -> Result<Self, TlsError> {
+        let material = Material::of(settings);
+        Ok(Self { settings: Arc::clone(settings), made: ArcSwap::from_pointee(with(settings, material)?) })
+    }
+
+    /// What handshakes need now. A certificate or authority that cannot be used is told, and the one before goes on.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.made().config)
+    }
+
+    fn made(&self) -> Arc<Made> {
+        let made = self.made.load_full();
+        if made.material.is_current(&self.settings) {
+            return made;
+        }
+        let next = with(&self.settings, Material::of(&self.settings)).unwrap_or_else(|error| {
+            tracing::error!(%error, "what has come in place of a certificate or an authority cannot be used; the one before goes on");
+            let (config, clients) = (Arc::clone(&made.config), Arc::clone(&made.clients));
+            Made { material: Material::of(&self.settings), config, clients, expires: made.expires }
+        });
+        let next = Arc::new(next);
+        self.made.store(Arc::clone(&next));
+        next
+    }
+
+    /// What a client and we have shown each other in a handshake; nothing where it has shown nothing.
+    pub fn bond(&self, connection: &ServerConnection) -> Option<Bond> {
+        let chain: Vec<CertificateDer<'static>> = connection.peer_certificates()?.iter().map(|one| one.clone().into_owned()).collect();
+        let until = chain.first().and_then(describe::expires).into_iter().chain(self.made.load().expires).min();
+        Some(Bond { chain, until })
+    }
+
+    /// Whether the client would be accepted now.
+    pub fn accepts(&self, bond: &Bond) -> bool {
+        let Some((leaf, intermediates)) = bond.chain.split_first() else { return false };
+        self.made().clients.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
+    }
+}
+
+/// Two that have shown each other who they are.
+#[derive(Debug)]
+pub struct Bond {
+    chain: Vec<CertificateDer<'static>>,
+    /// When the first of the certificates ends.
+    pub until: Option<SystemTime>,
+}
+
+/// Certificates and authorities as they were when a configuration was made of them.
+#[derive(Debug)]
+struct Material {
+    certificates: Vec<Arc<CertificatePem>>,
+    validation: Option<Arc<Validation>>,
+}
+
+impl Material {
+    fn of(tls: &ServerTls) -> Self {
+        Self {
+            certificates: tls.certificates.iter().map(|certificate| certificate.load()).collect(),
+            validation: tls.validation.as_ref().map(|trust| trust.validation.load()),
+        }
+    }
+
+    fn is_current(&self, tls: &ServerTls) -> bool {
+        tls.certificates.iter().zip(&self.certificates).all(|(source, used)| source.is(used))
+            && tls.validation.as_ref().zip(self.validation.as_ref()).is_none_or(|(trust, used)| trust.validation.is(used))
+    }
+}
 
 /// Makes what handshakes with clients need.
 ///
 /// # Errors
-/// A certificate, key, authority or revocation list that cannot be used, and secrets by name.
+/// A certificate, key, authority or revocation list that cannot be used.
 pub fn config(tls: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
+    with(tls, Material::of(tls)).map(|made| made.config)
+}
+
+fn with(tls: &ServerTls, material: Material) -> Result<Made, TlsError> {
     let provider = provider();
-    let identity = |(index, source): (usize, &CertificateSource)| match pem::identity(source, &provider) {
+    let identity = |(index, pem): (usize, &Arc<CertificatePem>)| match pem::identity(pem, &provider) {
         Ok(key) => Ok(Identity::new(key)),
         Err(error) => Err(TlsError::Certificate(index, Box::new(error))),
     };
-    let identities: Vec<Identity> = tls.certificates.iter().enumerate().map(identity).collect::<Result<_, _>>()?;
+    let identities: Vec<Identity> = material.certificates.iter().enumerate().map(identity).collect::<Result<_, _>>()?;
     if identities.is_empty() {
         return Err(TlsError::NoCertificate);
     }
-    let clients = match &tls.validation {
-        Some(validation) => verify::of_clients(validation, tls.require_client_certificate, &provider)?,
+    let clients = match tls.validation.as_ref().zip(material.validation.as_ref()) {
+        Some((trust, validation)) => verify::of_clients(trust, validation, tls.require_client_certificate, &provider)?,
         None if tls.require_client_certificate => return Err(TlsError::NoTrustedCa),
         None => WebPkiClientVerifier::no_client_auth(),
     };
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(tls.min_version, tls.max_version))
         .map_err(|error| TlsError::library(&error))?;
-    let mut config = builder.with_client_cert_verifier(clients).with_cert_resolver(Arc::new(Identities(identities)));
+    let mut config = builder.with_client_cert_verifier(Arc::clone(&clients)).with_cert_resolver(Arc::new(Identities(identities)));
     config.alpn_protocols.clone_from(&tls.alpn);
     // A resumed session would skip the check of the client's certificate: it may be revoked by now.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    let leaves = material.certificates.iter().filter_map(|pem| describe::certificates(&pem.chain).into_iter().next());
+    let expires = leaves.map(|leaf| leaf.expires).min();
+    Ok(Made { material, config: Arc::new(config), clients, expires })
 }
 
 /// Does the handshake with a client, within `limit`.
@@ -55,11 +156,13 @@ where
     let handshake = async {
         let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
         let config = lenient(config, &begun.client_hello());
-        begun.into_stream(config).await
+        let local = config.cert_resolver.resolve(begun.client_hello());
+        let stream = begun.into_stream(config).await?;
+        Ok((stream, local))
     };
     match timeout(limit, handshake).await {
-        Ok(Ok(stream)) => {
-            let told = info(stream.get_ref().1);
+        Ok(Ok((stream, local))) => {
+            let told = TlsInfo { local: local.and_then(|key| facts_of(&key)), ..info(stream.get_ref().1) };
             Ok((stream, told))
         }
         Ok(Err(error)) => Err(HandshakeError::new(Peer::Client, &error)),
@@ -82,8 +185,6 @@ fn lenient(config: Arc<ServerConfig>, hello: &ClientHello<'_>) -> Arc<ServerConf
 /// What a handshake said.
 pub fn info(connection: &ServerConnection) -> TlsInfo {
     let certificate = connection.peer_certificates().and_then(<[_]>::first);
-    let facts = certificate.map(names::facts);
-    let (uris, subject) = facts.map(|facts| (facts.uris, facts.subject)).unzip();
     TlsInfo {
         sni: connection.server_name().map(str::to_ascii_lowercase),
         terminated: true,
@@ -93,9 +194,34 @@ pub fn info(connection: &ServerConnection) -> TlsInfo {
         peer_presented: certificate.is_some(),
         // A certificate that was not accepted ends the handshake.
         peer_validated: certificate.is_some(),
-        peer_uri_sans: uris.unwrap_or_default(),
-        peer_subject: subject,
+        peer: certificate.map(|certificate| Box::new(names::facts(certificate))),
+        peer_chain: Vec::new(),
+        local: None,
     }
+}
+
+thread_local! {
+    /// What the certificates that this thread showed last say.
+    static SHOWN: RefCell<VecDeque<(Weak<CertifiedKey>, Arc<Certificate>)>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Certificates of so many chains are known at once.
+const SHOWN_AT_ONCE: usize = 8;
+
+/// Read once, not with every connection.
+fn facts_of(key: &Arc<CertifiedKey>) -> Option<Arc<Certificate>> {
+    SHOWN.with_borrow_mut(|shown| {
+        shown.retain(|(known, _)| known.strong_count() > 0);
+        if let Some((_, facts)) = shown.iter().find(|(known, _)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(key))) {
+            return Some(Arc::clone(facts));
+        }
+        let facts = Arc::new(names::facts(key.cert.first()?));
+        if shown.len() >= SHOWN_AT_ONCE {
+            shown.pop_front();
+        }
+        shown.push_back((Arc::downgrade(key), Arc::clone(&facts)));
+        Some(facts)
+    })
 }
 
 fn version_name(version: ProtocolVersion) -> Option<&'static str> {

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
@@ -27,12 +27,27 @@ struct Authority {
     issuer: Issuer<'static, KeyPair>,
 }
 
+/// Name constraints (RFC 5280, 4.2.1.10) that permit URIs of one host, and perhaps names of another kind.
+fn only_uris_of(host: &str, more: &[u8]) -> CustomExtension {
+    let tagged = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+    let uri = tagged(0x30, &tagged(0x86, host.as_bytes()));
+    let content = tagged(0x30, &tagged(0xa0, &[&uri, more].concat()));
+    let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 30], content);
+    extension.set_criticality(true);
+    extension
+}
+
 impl Authority {
     fn new(name: &str) -> Self {
+        Self::with(name, |_| {})
+    }
+
+    fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
         Self { certificate, issuer: Issuer::new(params, key) }
@@ -70,7 +85,7 @@ impl Authority {
     /// Trusts this authority, and nothing more is asked.
     fn trust(&self) -> Validation {
         let trusted_ca = Some(Arc::from(self.certificate.pem().into_bytes()));
-        Validation { trusted_ca, trusted_ca_file: None, secret: None, subject_alt_names: Vec::new(), crl: None }
+        Validation { trusted_ca, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None }
     }
 
     fn trust_only(&self, kind: SanKind, pattern: StringPattern) -> Validation {
@@ -100,7 +115,7 @@ fn revoked_certificate(serial: u64) -> RevokedCertParams {
 }
 
 fn pem(chain: &str, key: &str) -> CertificateSource {
-    CertificateSource::Pem(Arc::new(CertificatePem { chain: chain.as_bytes().to_vec(), key: key.as_bytes().to_vec(), file: None }))
+    CertificatePem { chain: chain.as_bytes().to_vec(), key: key.as_bytes().to_vec(), file: None }.into()
 }
 
 fn san(kind: SanKind, pattern: StringPattern) -> SanMatch {
@@ -189,6 +204,6 @@ async fn connect(io: DuplexStream, config: Arc<ClientConfig>, name: ServerName<'
 
 fn leaf(source: &CertificateSource) -> Vec<u8> {
     use rustls::pki_types::pem::PemObject as _;
-    let CertificateSource::Pem(pem) = source else { panic!("a secret") };
+    let pem = source.load();
     rustls::pki_types::CertificateDer::from_pem_slice(&pem.chain).unwrap().to_vec()
 }

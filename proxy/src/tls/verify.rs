@@ -8,19 +8,21 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_sig
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
-use crate::config::identity::{SanMatch, Validation};
+use crate::config::identity::{SanMatch, Trust, Validation};
+use crate::tls::constraints::{self, Constraint};
 use crate::tls::names::Usage;
 use crate::tls::{TlsError, names, pem};
 
 /// Checks clients: chain, life time, revocation (of the whole chain, with lists that have not expired, as Envoy) and names.
 pub(super) fn of_clients(
+    trust: &Trust,
     validation: &Validation,
     required: bool,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let (rules, lists) = rules(validation, Usage::Client)?;
+    let (rules, lists) = rules(trust, validation, Usage::Client)?;
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
         .with_crls(lists)
         .enforce_revocation_expiration();
@@ -30,8 +32,12 @@ pub(super) fn of_clients(
 }
 
 /// Checks servers likewise. Which host was asked for decides nothing (as Envoy): who must be there says the configuration.
-pub(super) fn of_servers(validation: &Validation, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
-    let (rules, lists) = rules(validation, Usage::Server)?;
+pub(super) fn of_servers(
+    trust: &Trust,
+    validation: &Validation,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    let (rules, lists) = rules(trust, validation, Usage::Server)?;
     let chain = WebPkiServerVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
         .with_crls(lists)
         .enforce_revocation_expiration()
@@ -40,10 +46,16 @@ pub(super) fn of_servers(validation: &Validation, provider: &Arc<CryptoProvider>
     Ok(Arc::new(Servers { accepted: Accepted::Known { chain, rules }, algorithms: provider.signature_verification_algorithms }))
 }
 
-fn rules(validation: &Validation, usage: Usage) -> Result<(Rules, Vec<CertificateRevocationListDer<'static>>), TlsError> {
-    let roots = pem::roots(validation)?;
+fn rules(trust: &Trust, validation: &Validation, usage: Usage) -> Result<(Rules, Vec<CertificateRevocationListDer<'static>>), TlsError> {
+    let (roots, constraints) = pem::roots(validation)?;
     let lists = pem::revocation_lists(validation)?;
-    let rules = Rules { roots, names: validation.subject_alt_names.clone(), revocable: !lists.is_empty(), usage };
+    let rules = Rules {
+        roots,
+        constraints,
+        names: validation.subject_alt_names.iter().chain(&trust.more_names).cloned().collect(),
+        revocable: !lists.is_empty(),
+        usage,
+    };
     Ok((rules, lists))
 }
 
@@ -51,6 +63,7 @@ fn rules(validation: &Validation, usage: Usage) -> Result<(Rules, Vec<Certificat
 #[derive(Debug)]
 struct Rules {
     roots: Arc<RootCertStore>,
+    constraints: Vec<Constraint>,
     names: Vec<SanMatch>,
     /// Revocation lists are given.
     revocable: bool,
@@ -58,16 +71,21 @@ struct Rules {
 }
 
 impl Rules {
-    fn settle(&self, chain: Result<(), Error>, certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+    fn settle(
+        &self,
+        chain: Result<(), Error>,
+        (certificate, intermediates): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        now: UnixTime,
+    ) -> Result<(), Error> {
         match chain {
             Err(_) if !self.revocable && self.is_root(certificate) => names::valid(certificate, now, self.usage)?,
             other => other?,
         }
+        constraints::hold(&self.constraints, certificate, intermediates)?;
         if self.names.is_empty() {
             return Ok(());
         }
-        let refused = |error| CertificateError::Other(OtherError(Arc::new(error)));
-        names::accept(certificate, &self.names).map_err(|error| Error::InvalidCertificate(refused(error)))
+        names::accept(certificate, &self.names).map_err(|error| Error::InvalidCertificate(names::refused(error)))
     }
 
     /// A trusted authority's own certificate, shown as a leaf: what `openssl req -x509` makes is both. Envoy accepts it, the
@@ -109,7 +127,7 @@ impl ClientCertVerifier for KnownClients {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let chain = self.chain.verify_client_cert(end_entity, intermediates, now).map(|_| ());
-        self.rules.settle(chain, end_entity, now)?;
+        self.rules.settle(chain, (end_entity, intermediates), now)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -164,7 +182,7 @@ impl ServerCertVerifier for Servers {
             Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => Ok(()),
             other => other.map(|_| ()),
         };
-        rules.settle(chain, end_entity, now)?;
+        rules.settle(chain, (end_entity, intermediates), now)?;
         Ok(ServerCertVerified::assertion())
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use crate::config::address::Address;
-use crate::config::endpoint::{Health, Locality};
+use crate::config::endpoint::{Health, Labels, Locality};
 use crate::telemetry::metrics::ClusterStats;
 
 /// One endpoint as it runs; shared by all workers, kept while its address stays.
@@ -13,6 +13,7 @@ use crate::telemetry::metrics::ClusterStats;
 pub struct EndpointState {
     address: Address,
     hostname: Box<str>,
+    labels: Option<Arc<Labels>>,
     active: AtomicU32,
     health: AtomicU8,
     removed: AtomicBool,
@@ -23,9 +24,15 @@ pub struct EndpointState {
 impl EndpointState {
     /// An endpoint without load.
     pub fn new(address: Address, hostname: &str, health: Health) -> Arc<Self> {
+        Self::labelled(address, hostname, health, None)
+    }
+
+    /// An endpoint without load, of which something is said.
+    pub fn labelled(address: Address, hostname: &str, health: Health, labels: Option<Arc<Labels>>) -> Arc<Self> {
         Arc::new(Self {
             address,
             hostname: Box::from(hostname),
+            labels,
             active: AtomicU32::new(0),
             health: AtomicU8::new(encode(health)),
             removed: AtomicBool::new(false),
@@ -66,6 +73,11 @@ impl EndpointState {
         &self.hostname
     }
 
+    /// By which its cluster chooses TLS to it.
+    pub fn labels(&self) -> Option<&Labels> {
+        self.labels.as_deref()
+    }
+
     /// Requests in flight, of all workers.
     pub fn active_requests(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
@@ -82,8 +94,8 @@ impl EndpointState {
     }
 
     /// What makes an endpoint the same one in a new set.
-    pub(super) fn key(&self) -> (&Address, &str) {
-        (&self.address, &self.hostname)
+    pub(super) fn key(&self) -> (&Address, &str, Option<&Labels>) {
+        (&self.address, &self.hostname, self.labels())
     }
 
     pub(super) fn set_health(&self, health: Health) {

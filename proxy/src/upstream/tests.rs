@@ -54,6 +54,7 @@ pub(crate) fn config(discovery: Discovery) -> Cluster {
         source_address: None,
         socket_options: Vec::new(),
         tls: None,
+        tls_matches: Vec::new(),
         dns: Dns {
             refresh: Duration::from_secs(5),
             failure_refresh: None,
@@ -77,6 +78,7 @@ pub(crate) fn endpoint(port: u16, weight: u32) -> Endpoint {
         hostname: String::new(),
         weight: NonZeroU32::new(weight).unwrap(),
         health: Health::Healthy,
+        labels: None,
     }
 }
 

@@ -32,14 +32,15 @@ use crate::config::address::Address;
 use crate::config::bootstrap::{Bootstrap, Node};
 use crate::config::cluster::Cluster;
 use crate::config::endpoint::Locality;
+use crate::config::identity::Enrolment;
 use crate::config::listener::Listener;
 use crate::config::snapshot::Snapshot;
-use crate::xds::invalid::{Faults, Invalid, Parser};
+use crate::xds::invalid::{Faults, Invalid, Parser, StaticSecret};
 use crate::xds::{address, cluster, listener, outside, tls};
 
 /// Parses a bootstrap file that was read as JSON. What is accepted without effect is told beside; under `strict`, a field
-/// outside of what Ninon has is a fault wherever it stands.
-pub fn parse(file: &Json, strict: bool) -> Result<(Bootstrap, Vec<Invalid>), Faults> {
+/// outside of what Ninon has is a fault wherever it stands. The file may name the secrets of the proxy's own identity, if it has one.
+pub fn parse(file: &Json, strict: bool, enrolment: Option<Enrolment>) -> Result<(Bootstrap, Vec<Invalid>), Faults> {
     let pool = xds_proto::descriptor_pool().map_err(Faults::one)?;
     let mut parser = Parser::new();
     let (bootstrap, unknown) = match json::from_json::<wire::Bootstrap>(&pool, file) {
@@ -56,12 +57,15 @@ pub fn parse(file: &Json, strict: bool) -> Result<(Bootstrap, Vec<Invalid>), Fau
         }
     };
     let source = bootstrap.encode_to_vec();
-    let parsed = parse_message(bootstrap, source, &mut parser);
+    let parsed = parse_message(bootstrap, source, enrolment, &mut parser);
     outside::apply(&unknown, strict, &mut parser);
     parser.finish(parsed)
 }
 
-fn parse_message(mut bootstrap: wire::Bootstrap, source: Vec<u8>, parser: &mut Parser) -> Option<Bootstrap> {
+fn parse_message(mut bootstrap: wire::Bootstrap, source: Vec<u8>, enrolment: Option<Enrolment>, parser: &mut Parser) -> Option<Bootstrap> {
+    for (name, secret) in enrolment.iter().flat_map(StaticSecret::of_enrolment) {
+        parser.know_secret(name, secret);
+    }
     policy::refuse_unsupported(&bootstrap, parser);
     policy::tell_ignored(&bootstrap, parser);
     let runtime = parser.at("layered_runtime", |parser| Runtime::parse(bootstrap.layered_runtime.as_ref(), parser));
@@ -78,7 +82,8 @@ fn parse_message(mut bootstrap: wire::Bootstrap, source: Vec<u8>, parser: &mut P
     let snapshot = parser.at("static_resources", |parser| snapshot(&resources, &runtime, parser));
     let dynamic = dynamic::parse(bootstrap.dynamic_resources.as_ref(), parser);
     let dynamic = dynamic?;
-    Some(Bootstrap { node, dynamic, admin: admin?, max_connections: overload_limit.or(runtime.global_limit()), snapshot, source })
+    let max_connections = overload_limit.or(runtime.global_limit());
+    Some(Bootstrap { node, dynamic, admin: admin?, max_connections, snapshot, enrolment, source })
 }
 
 /// As Envoy: the file's resolver is that of every cluster which names none.

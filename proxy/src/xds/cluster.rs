@@ -22,8 +22,9 @@ use std::time::Duration;
 use xds_proto::envoy::config::cluster::v3 as wire;
 
 use crate::config::ClusterName;
-use crate::config::cluster::{Cluster, UpstreamProtocol};
+use crate::config::cluster::{Cluster, TlsMatch, UpstreamProtocol};
 use crate::config::identity::ClientTls;
+use crate::xds::endpoint::labels;
 use crate::xds::invalid::Parser;
 use crate::xds::matcher::not_empty;
 use crate::xds::tls;
@@ -46,9 +47,10 @@ pub fn parse(cluster: &wire::Cluster, parser: &mut Parser) -> Option<Cluster> {
     let (limits, high_priority_limits) = limits::parse(cluster.circuit_breakers.as_ref(), parser);
     let sockets = connection::parse(cluster, parser);
     let tls = transport(cluster, parser);
+    let tls_matches = transport_matches(cluster, parser);
     let dns = dns::parse(cluster, parser);
     let (name, http, tls) = (name?, http?, tls?);
-    if http.protocol == UpstreamProtocol::Auto && tls.is_none() {
+    if http.protocol == UpstreamProtocol::Auto && tls.is_none() && tls_matches.iter().all(|entry| entry.tls.is_none()) {
         // Envoy refuses it too: without TLS there is nothing to choose the version by.
         return parser.refuse("auto_config needs a TLS transport_socket, which chooses the HTTP version by ALPN");
     }
@@ -75,13 +77,16 @@ pub fn parse(cluster: &wire::Cluster, parser: &mut Parser) -> Option<Cluster> {
         source_address: sockets.source_address,
         socket_options: sockets.socket_options,
         tls: tls.map(|tls| with_auto_sni(tls, http.auto_sni)),
+        tls_matches: tls_matches
+            .into_iter()
+            .map(|entry| TlsMatch { tls: entry.tls.map(|tls| with_auto_sni(tls, http.auto_sni)), ..entry })
+            .collect(),
         dns,
         name: ClusterName::from(name),
     })
 }
 
 fn refuse_fields(cluster: &wire::Cluster, parser: &mut Parser) {
-    parser.unsupported("transport_socket_matches", !cluster.transport_socket_matches.is_empty());
     parser.unsupported("filters", !cluster.filters.is_empty());
     parser.unsupported("upstream_config", cluster.upstream_config.is_some());
     if cluster.connection_pool_per_downstream_connection {
@@ -141,6 +146,16 @@ fn transport(cluster: &wire::Cluster, parser: &mut Parser) -> Option<Option<Arc<
         None => Some(None),
         Some(socket) => parser.at("transport_socket", |parser| tls::client(socket, parser)),
     }
+}
+
+/// What a refused one would have been is not needed: the cluster is refused.
+fn transport_matches(cluster: &wire::Cluster, parser: &mut Parser) -> Vec<TlsMatch> {
+    parser.each("transport_socket_matches", &cluster.transport_socket_matches, |entry, parser| {
+        let labels = parser.at("match", |parser| labels::wanted(entry.r#match.as_ref(), parser));
+        let socket = parser.required("transport_socket", entry.transport_socket.as_ref())?;
+        let tls = parser.at("transport_socket", |parser| tls::client(socket, parser));
+        Some(TlsMatch { labels: labels?, tls: tls? })
+    })
 }
 
 fn with_auto_sni(tls: Arc<ClientTls>, auto_sni: bool) -> Arc<ClientTls> {

@@ -1,5 +1,8 @@
 //! `ClusterLoadAssignment` to [`crate::config::endpoint::Assignment`].
 
+/// What is said of endpoints.
+pub(super) mod labels;
+
 use std::num::NonZeroU32;
 
 use xds_proto::envoy::config::core::v3 as core;
@@ -109,7 +112,13 @@ fn endpoint(entry: &wire::LbEndpoint, addresses: Addresses, parser: &mut Parser)
         let wire = parser.required("address", endpoint.address.as_ref())?;
         parser.at("address", |parser| target(wire, addresses, parser))
     });
-    Some(Endpoint { target: target?, hostname: endpoint.hostname.clone(), weight: weight?.unwrap_or(NonZeroU32::MIN), health: health? })
+    Some(Endpoint {
+        target: target?,
+        hostname: endpoint.hostname.clone(),
+        weight: weight?.unwrap_or(NonZeroU32::MIN),
+        health: health?,
+        labels: labels::of(entry.metadata.as_ref()),
+    })
 }
 
 fn target(wire: &core::Address, addresses: Addresses, parser: &mut Parser) -> Option<Target> {

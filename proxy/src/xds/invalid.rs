@@ -6,13 +6,13 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use prost_types::{Any, Duration as WireDuration};
 use xds_proto::any::{self, UnpackError};
 
-use crate::config::identity::{CertificatePem, Validation};
+use crate::config::current::Current;
+use crate::config::identity::{CertificateSource, Enrolment, OWN_CERTIFICATE, OWN_TRUST, Validation};
 use crate::config::source::ResourceFile;
 use crate::xds::resource::Kind;
 
@@ -136,9 +136,27 @@ pub struct Named {
 #[derive(Clone, Debug)]
 pub enum StaticSecret {
     /// A certificate and its key.
-    Certificate(Arc<CertificatePem>),
+    Certificate(CertificateSource),
     /// What peers must show.
-    Validation(Validation),
+    Validation(Current<Validation>),
+}
+
+impl StaticSecret {
+    /// Those of a proxy's own identity, by name.
+    pub fn of_enrolment(enrolment: &Enrolment) -> [(String, Self); 2] {
+        let certificate = Self::Certificate(enrolment.certificate.clone());
+        [(OWN_CERTIFICATE.to_owned(), certificate), (OWN_TRUST.to_owned(), Self::Validation(enrolment.trust.clone()))]
+    }
+
+    /// Whoever refers to it sees what the other is. `false`, and nothing is changed, where that is of another kind.
+    pub fn become_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Certificate(own), Self::Certificate(other)) => own.replace(other.load()),
+            (Self::Validation(own), Self::Validation(other)) => own.replace(other.load()),
+            (Self::Certificate(_), Self::Validation(_)) | (Self::Validation(_), Self::Certificate(_)) => return false,
+        }
+        true
+    }
 }
 
 impl Parser {

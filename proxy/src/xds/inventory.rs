@@ -20,12 +20,12 @@ use xds_proto::envoy::config::bootstrap::v3::Bootstrap;
 use xds_proto::envoy::config::core::v3::Node;
 use xds_proto::envoy::config::core::v3::node::UserAgentVersionType;
 
+use crate::config;
 use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
 use crate::config::route::RouteTable;
 use crate::config::scope::Scope;
-use crate::config::snapshot::Snapshot;
 use crate::config::source::ResourceFile;
 use crate::xds::bootstrap::Runtime;
 use crate::xds::invalid::{Faults, Invalid, Named, Parser, StaticSecret};
@@ -79,12 +79,14 @@ impl Inventory {
     ///
     /// # Errors
     /// Resources that name secrets of a server, and have other faults that nobody has seen yet.
-    pub fn of_file(source: &[u8], snapshot: &Snapshot) -> Result<(Self, Node), Faults> {
-        let bootstrap = Bootstrap::decode(source).map_err(Faults::one)?;
+    pub fn of_file(file: &config::bootstrap::Bootstrap) -> Result<(Self, Node), Faults> {
+        let snapshot = &file.snapshot;
+        let bootstrap = Bootstrap::decode(file.source.as_slice()).map_err(Faults::one)?;
         let mut parser = Parser::new();
         let runtime = Runtime::parse(bootstrap.layered_runtime.as_ref(), &mut parser);
         let resources = bootstrap.static_resources.unwrap_or_default();
-        let secrets = resources.secrets.iter().filter_map(|secret| tls::secret(secret, &mut parser)).collect();
+        let own = file.enrolment.iter().flat_map(StaticSecret::of_enrolment);
+        let secrets = own.chain(resources.secrets.iter().filter_map(|secret| tls::secret(secret, &mut parser))).collect();
         let server = bootstrap.dynamic_resources.is_some_and(|dynamic| dynamic.ads_config.is_some());
         let mut inventory = Self::new(Basis { runtime, secrets, strict: false, server });
         for cluster in &resources.clusters {
@@ -218,14 +220,17 @@ impl Inventory {
             Kind::Route => take(&mut self.routes, offered, origin, &mut context),
             Kind::Secret => {
                 let mut context = Context { basis: &self.basis, served: &Table::default(), descriptors: &mut self.descriptors };
+                let before = self.secrets.value(&offered.name).cloned();
                 take(&mut self.secrets, offered, origin, &mut context)?;
-                self.read_again(&offered.name);
+                if !before.is_some_and(|before| succeed(&mut self.secrets, &offered.name, before)) {
+                    self.read_again(&offered.name);
+                }
                 Ok(())
             }
         }
     }
 
-    /// Reads again what refers to a secret that has changed. What does not fit the new one keeps the old, and says so.
+    /// Reads again what refers to a secret that has come, or has become one of another kind. What does not fit the new one keeps the old, and says so.
     fn read_again(&mut self, secret: &str) {
         let mut context = Context { basis: &self.basis, served: &self.secrets, descriptors: &mut self.descriptors };
         again(&mut self.clusters, secret, &mut context);
@@ -336,6 +341,16 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
             Err(faults)
         }
     }
+}
+
+/// Whoever refers to the secret before sees what has come in its place. `false` where that is of another kind.
+fn succeed(secrets: &mut Table<StaticSecret>, name: &str, before: Arc<StaticSecret>) -> bool {
+    let Some(known) = secrets.known_mut(name) else { return false };
+    let same = known.value.as_ref().is_some_and(|next| before.become_like(next));
+    if same {
+        known.value = Some(before);
+    }
+    same
 }
 
 fn again<T: Parse>(table: &mut Table<T>, secret: &str, context: &mut Context<'_>) {

@@ -4,7 +4,7 @@
 //! Bytes come from outside: whoever starts this knows how to reach a cluster.
 
 /// An HTTP/2 connection that gRPC runs on.
-mod channel;
+pub(super) mod channel;
 /// Which protocol is spoken.
 mod dialect;
 /// The first word of a server.

@@ -13,7 +13,7 @@ use xds_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::downstream_tls_context::{OcspStaplePolicy, SessionTicketKeysType};
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 
-use crate::config::identity::{CertificateSource, ClientTls, ServerTls, TlsVersion, Validation};
+use crate::config::identity::{CertificateSource, ClientTls, ServerTls, TlsVersion, Trust};
 use crate::xds::invalid::Parser;
 
 mod certificate;
@@ -137,7 +137,7 @@ fn upstream(context: &wire::UpstreamTlsContext, parser: &mut Parser) -> Option<C
 /// What both sides share.
 struct Parts {
     certificates: Vec<CertificateSource>,
-    validation: Option<Validation>,
+    validation: Option<Trust>,
     alpn: Vec<Vec<u8>>,
     min_version: TlsVersion,
     max_version: TlsVersion,
@@ -147,7 +147,7 @@ fn parts(context: &wire::CommonTlsContext, parser: &mut Parser) -> Option<Parts>
     parser.unsupported("tls_certificate_provider_instance", context.tls_certificate_provider_instance.is_some());
     let versions = versions(context.tls_params.as_ref(), parser);
     let mut certificates = parser.each("tls_certificates", &context.tls_certificates, |certificate, parser| {
-        certificate::pem(certificate, parser).map(CertificateSource::Pem)
+        certificate::pem(certificate, parser).map(CertificateSource::new)
     });
     let named = &context.tls_certificate_sds_secret_configs;
     certificates.extend(parser.each("tls_certificate_sds_secret_configs", named, certificate::named_certificate));
@@ -158,11 +158,10 @@ fn parts(context: &wire::CommonTlsContext, parser: &mut Parser) -> Option<Parts>
     let validation = match &context.validation_context_type {
         None => Some(None),
         Some(ValidationContextType::ValidationContext(context)) => {
-            parser.at("validation_context", |parser| certificate::validation(context, parser))
+            parser.at("validation_context", |parser| certificate::validation(context, parser).map(|validation| validation.map(Trust::from)))
         }
-        Some(ValidationContextType::ValidationContextSdsSecretConfig(config)) => {
-            parser.at("validation_context_sds_secret_config", |parser| certificate::named_validation(config, parser).map(Some))
-        }
+        Some(ValidationContextType::ValidationContextSdsSecretConfig(config)) => parser
+            .at("validation_context_sds_secret_config", |parser| certificate::named_validation(config, parser).map(Trust::of).map(Some)),
         Some(ValidationContextType::CombinedValidationContext(combined)) => {
             parser.at("combined_validation_context", |parser| certificate::combined(combined, parser).map(Some))
         }

@@ -23,6 +23,7 @@ pub(super) fn format_string(data: &[u8]) {
         tls: None,
         redirected: false,
         started: Instant::now(),
+        termination: std::cell::OnceCell::new(),
     };
     let info = StreamInfo::new(Rc::new(connection));
     let mut out = Vec::new();

@@ -1,5 +1,7 @@
 //! Ninon's own kinds, as they are written. Their definitions for Kubernetes come from these types.
 
+use std::collections::BTreeMap;
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -59,6 +61,9 @@ pub struct Sidecar {
     pub outbound: Option<String>,
     /// Address and port where redirected connections come in; 0.0.0.0:15006 where nothing is said.
     pub inbound: Option<String>,
+    /// Whether it has a certificate of the mesh, so that others reach the workload by mutual TLS; a workload that registers itself by
+    /// its certificate says so by that, of others it is no where nothing is said.
+    pub mutual_tls: Option<bool>,
     /// Addresses that lead to one service each, for protocols without a host name.
     #[serde(default)]
     pub binds: Vec<Bind>,
@@ -235,6 +240,54 @@ pub struct ExternalPort {
 pub struct ExternalTls {
     /// The name that is asked for and that the certificate has to have; the first of `hosts` where nothing is said.
     pub server_name: Option<String>,
+}
+
+/// How workloads are to be reached: by mutual TLS, in plain text, or by both. One with a selector counts before its namespace's, that
+/// before the one of the namespace `ninon-system`, which holds for the whole mesh.
+#[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(group = "ninon.dev", version = "v1alpha1", kind = "PeerAuthentication", namespaced)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerAuthenticationSpec {
+    /// Which workloads of the namespace; all where nothing is said.
+    pub selector: Option<WorkloadSelector>,
+    /// Of all ports.
+    pub mtls: Option<MutualTls>,
+    /// Of single ports of the workload, by number; only with a selector.
+    #[serde(default)]
+    pub port_level_mtls: BTreeMap<String, MutualTls>,
+}
+
+/// Which workloads are meant.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadSelector {
+    /// Labels that they have, all of them.
+    #[serde(default)]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// Mutual TLS.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MutualTls {
+    /// How it may be reached.
+    #[serde(default)]
+    pub mode: MutualTlsMode,
+}
+
+/// How a port may be reached.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum MutualTlsMode {
+    /// As what is more general says.
+    #[default]
+    Unset,
+    /// By mutual TLS only.
+    Strict,
+    /// By mutual TLS, and in plain text.
+    Permissive,
+    /// In plain text only.
+    Disable,
 }
 
 /// Settings of the whole mesh. There is one, named `mesh`.

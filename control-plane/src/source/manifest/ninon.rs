@@ -79,7 +79,7 @@ fn sidecar(sidecar: Option<&written::Sidecar>, name: &Name, reader: &mut Reader)
         };
         Some(Bind { address: address?, service: Name { namespace: namespace?, name: service? }, port: port? })
     });
-    Some(Sidecar { outbound: outbound?, inbound: inbound?, binds })
+    Some(Sidecar { outbound: outbound?, inbound: inbound?, mutual_tls: sidecar.mutual_tls.unwrap_or(false), binds })
 }
 
 fn socket(text: &str, reader: &mut Reader) -> Option<SocketAddr> {

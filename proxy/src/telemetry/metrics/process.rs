@@ -164,10 +164,16 @@ group! {
             admin_requests = "admin.requests",
             /// ... that were refused.
             admin_refused = "admin.refused",
+            /// Certificates of its own that the proxy was given.
+            identity_issued = "identity.issued",
+            /// Attempts to get one that failed.
+            identity_failed = "identity.failed",
         }
         gauges {
             /// Bytes of access logs that wait for the writer.
             access_log_waiting_bytes = "access_log.waiting_bytes",
+            /// When the proxy's own certificate expires, in seconds since 1970; 0 if it has none.
+            identity_expires = "identity.expires_seconds",
         }
         histograms {}
     }

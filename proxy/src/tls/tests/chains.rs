@@ -10,7 +10,7 @@ async fn refused(server: CertificateSource, validation: Validation) -> String {
     let mut told = Vec::new();
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
         let tls = ClientTls {
-            validation: Some(validation.clone()),
+            validation: Some(validation.clone().into()),
             sni: Some("wanted.test".into()),
             min_version: version,
             max_version: version,
@@ -36,10 +36,10 @@ async fn any_server_is_accepted_without_validation() {
 #[tokio::test]
 async fn a_server_that_does_not_hold_its_key_is_refused_even_then() {
     let ca = Authority::new("ca");
-    let (CertificateSource::Pem(one), CertificateSource::Pem(other)) = (ca.issue(&["a.test"]), ca.issue(&["a.test"])) else { panic!() };
+    let (one, other) = (ca.issue(&["a.test"]), ca.issue(&["a.test"]));
     let provider = crate::tls::provider();
-    let stolen = crate::tls::pem::identity(&CertificateSource::Pem(one), &provider).unwrap();
-    let own = crate::tls::pem::identity(&CertificateSource::Pem(other), &provider).unwrap();
+    let stolen = crate::tls::pem::identity(&one.load(), &provider).unwrap();
+    let own = crate::tls::pem::identity(&other.load(), &provider).unwrap();
     let liar = rustls::sign::CertifiedKey::new(stolen.cert.clone(), Arc::clone(&own.key));
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[version]).unwrap();
@@ -53,13 +53,13 @@ async fn a_server_that_does_not_hold_its_key_is_refused_even_then() {
 #[tokio::test]
 async fn the_host_name_is_not_compared_unless_names_are_given() {
     let ca = Authority::new("ca");
-    let client = ClientTls { validation: Some(ca.trust()), sni: Some("wanted.test".into()), ..client_tls() };
+    let client = ClientTls { validation: Some(ca.trust().into()), sni: Some("wanted.test".into()), ..client_tls() };
     call(ca.issue(&["other.test"]), &client).await.client.unwrap();
     call(ca.issue(&[]), &client).await.client.unwrap();
     call(ca.issue(&["spiffe://mesh.test/ns/a/sa/b"]), &client).await.client.unwrap();
     let told = refused(ca.issue(&["other.test"]), ca.trust_only(SanKind::Dns, exact("wanted.test"))).await;
     assert_eq!(told, "the server's certificate was refused: it is for other.test, which is not accepted here");
-    let named = Some(ca.trust_only(SanKind::Dns, exact("wanted.test")));
+    let named = Some(ca.trust_only(SanKind::Dns, exact("wanted.test")).into());
     call(ca.issue(&["wanted.test"]), &ClientTls { validation: named, ..client }).await.client.unwrap();
 }
 
@@ -113,7 +113,7 @@ async fn a_chain_with_an_intermediate_authority_is_accepted() {
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().unwrap();
     let leaf = CertificateParams::new(vec!["a.test".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let client = ClientTls { validation: Some(ca.trust()), ..client_tls() };
+    let client = ClientTls { validation: Some(ca.trust().into()), ..client_tls() };
     let chain = format!("{}{}", leaf.pem(), middle.pem());
     call(pem(&chain, &key.serialize_pem()), &client).await.client.unwrap();
     let told = call(pem(&leaf.pem(), &key.serialize_pem()), &client).await.client.unwrap_err().to_string();
@@ -129,17 +129,17 @@ fn own_authority(change: impl FnOnce(&mut CertificateParams)) -> (CertificateSou
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     let trusted_ca = Some(Arc::from(certificate.pem().into_bytes()));
-    let trust = Validation { trusted_ca, trusted_ca_file: None, secret: None, subject_alt_names: Vec::new(), crl: None };
+    let trust = Validation { trusted_ca, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None };
     (pem(&certificate.pem(), &key.serialize_pem()), trust)
 }
 
 #[tokio::test]
 async fn an_authority_that_is_its_own_server_is_accepted_where_it_is_trusted() {
     let (server, trust) = own_authority(|_| {});
-    let client = ClientTls { validation: Some(trust.clone()), sni: Some("wanted.test".into()), ..client_tls() };
+    let client = ClientTls { validation: Some(trust.clone().into()), sni: Some("wanted.test".into()), ..client_tls() };
     call(server.clone(), &client).await.client.unwrap();
     // The same as a client.
-    let tls = ServerTls { validation: Some(trust.clone()), require_client_certificate: true, ..server_tls(vec![server.clone()]) };
+    let tls = ServerTls { validation: Some(trust.clone().into()), require_client_certificate: true, ..server_tls(vec![server.clone()]) };
     let info = meet(&tls, &ClientTls { certificate: Some(server.clone()), ..client_tls() }).await.server.unwrap();
     assert!(info.peer_validated);
     let named = Validation { subject_alt_names: vec![san(SanKind::Dns, exact("other.test"))], ..trust };
@@ -163,4 +163,40 @@ async fn such_an_authority_is_refused_otherwise() {
     let (server, trust) = own_authority(|_| {});
     let told = refused(server, Validation { crl: Some(Authority::new("ca").crl(&[], 4000)), ..trust }).await;
     assert!(told.starts_with("the server's certificate was refused: "), "{told}");
+}
+
+/// An authority for URIs of one trust domain.
+fn of_domain(domain: &str) -> Authority {
+    Authority::with(domain, |params| params.custom_extensions = vec![only_uris_of(domain, &[])])
+}
+
+#[tokio::test]
+async fn an_authority_issues_only_for_its_own_trust_domain() {
+    let ca = of_domain("mesh.test");
+    let client = |validation: Validation| ClientTls { validation: Some(validation.into()), ..client_tls() };
+    call(ca.issue(&["spiffe://mesh.test/ns/a/sa/b"]), &client(ca.trust())).await.client.unwrap();
+    let told = refused(ca.issue(&["spiffe://bank.test/ns/a/sa/b"]), ca.trust()).await;
+    let rule = "its authority may not issue for spiffe://bank.test/ns/a/sa/b: another trust domain";
+    assert_eq!(told, format!("the server's certificate was refused: {rule}"));
+    assert!(refused(ca.issue(&["spiffe://mesh.test/a", "spiffe://bank.test/b"]), ca.trust()).await.ends_with("another trust domain"));
+}
+
+#[tokio::test]
+async fn each_of_several_authorities_issues_only_for_its_own_trust_domain() {
+    let (shop, bank) = (of_domain("shop.test"), of_domain("bank.test"));
+    let both = [shop.certificate.pem(), bank.certificate.pem()].concat();
+    let trust = Validation { trusted_ca: Some(Arc::from(both.into_bytes())), ..shop.trust() };
+    let client = ClientTls { validation: Some(trust.clone().into()), ..client_tls() };
+    call(shop.issue(&["spiffe://shop.test/a"]), &client).await.client.unwrap();
+    call(bank.issue(&["spiffe://bank.test/a"]), &client).await.client.unwrap();
+    assert!(refused(bank.issue(&["spiffe://shop.test/a"]), trust).await.ends_with("another trust domain"));
+}
+
+#[test]
+fn an_authority_with_constraints_of_several_kinds_is_refused() {
+    // A DNS name: [2] within a sequence.
+    let dns = [&[0x30, 0x0b, 0x82, 0x09][..], b"mesh.test"].concat();
+    let ca = Authority::with("mixed", |params| params.custom_extensions = vec![only_uris_of("mesh.test", &dns)]);
+    let error = client::client_config(&ClientTls { validation: Some(ca.trust().into()), ..client_tls() }, &[]).unwrap_err();
+    assert!(error.to_string().contains("its name constraints are of URIs and of other names"), "{error}");
 }

@@ -1,7 +1,6 @@
 //! Settings that can and cannot be used, and what is kept of them.
 
 use super::*;
-use crate::config::SecretName;
 
 fn server_error(tls: &ServerTls) -> String {
     server::config(tls).unwrap_err().to_string()
@@ -12,7 +11,7 @@ fn client_error(tls: &ClientTls) -> String {
 }
 
 fn parts(source: &CertificateSource) -> (String, String) {
-    let CertificateSource::Pem(pem) = source else { panic!("a secret") };
+    let pem = source.load();
     (String::from_utf8(pem.chain.clone()).unwrap(), String::from_utf8(pem.key.clone()).unwrap())
 }
 
@@ -35,7 +34,6 @@ fn a_certificate_that_cannot_be_used_is_refused_with_its_number() {
         (pem(&chain, ""), no_key),
         (pem(&chain, &encrypted), no_key),
         (pem(&chain, not_a_key), "private_key: not a key that can be used for TLS"),
-        (CertificateSource::Secret(SecretName::from("mine")), "secret \"mine\": secrets by name come with SDS"),
     ] {
         let error = server_error(&server_tls(vec![good.clone(), bad.clone()]));
         assert!(error.starts_with(&format!("tls_certificates[1]: {told}")), "{error}");
@@ -57,12 +55,11 @@ fn a_validation_that_cannot_be_made_is_refused() {
         (Validation { trusted_ca: text(broken), ..ca.trust() }, "trusted_ca: certificate 0 (from 0): "),
         (Validation { crl: text(""), ..ca.trust() }, "crl: holds no revocation list in PEM"),
         (Validation { crl: text(broken_list), ..ca.trust() }, "provided CRL could not be parsed"),
-        (Validation { secret: Some(SecretName::from("roots")), ..ca.trust() }, "secret \"roots\": secrets by name come with SDS"),
     ] {
-        let server = ServerTls { validation: Some(validation.clone()), ..server_tls(vec![ca.issue(&["a.test"])]) };
+        let server = ServerTls { validation: Some(validation.clone().into()), ..server_tls(vec![ca.issue(&["a.test"])]) };
         let error = server_error(&server);
         assert!(error.starts_with(told), "{error}");
-        let error = client_error(&ClientTls { validation: Some(validation), ..client_tls() });
+        let error = client_error(&ClientTls { validation: Some(validation.into()), ..client_tls() });
         assert!(error.starts_with(told), "{error}");
     }
     let server = ServerTls { require_client_certificate: true, ..server_tls(vec![ca.issue(&["a.test"])]) };

@@ -49,6 +49,7 @@ fn cluster(name: &str, tls: ClientTls) -> Cluster {
         source_address: None,
         socket_options: Vec::new(),
         tls: Some(Arc::new(tls)),
+        tls_matches: Vec::new(),
         dns: Dns {
             refresh: LIMIT,
             failure_refresh: None,
@@ -61,8 +62,12 @@ fn cluster(name: &str, tls: ClientTls) -> Cluster {
     }
 }
 
+fn target(source: &Source, cluster: &Cluster, asked: Option<&str>) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
+    source.target(cluster, cluster.tls.as_ref().unwrap(), asked).map(|ready| (ready.config, ready.server_name))
+}
+
 fn config(source: &Source, cluster: &Cluster) -> Arc<ClientConfig> {
-    source.target(cluster, None).unwrap().0
+    target(source, cluster, None).unwrap().0
 }
 
 #[test]
@@ -78,6 +83,23 @@ fn a_cluster_keeps_its_configuration_until_its_settings_change() {
     let other = Cluster { protocol: UpstreamProtocol::Http2, ..changed };
     assert!(!Arc::ptr_eq(&second, &config(&source, &other)));
     assert!(!Arc::ptr_eq(&config(&source, &other), &config(&source, &cluster("bank", client_tls()))));
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_at_once() {
+    let ca = Authority::new("ca");
+    let certificate = ca.issue(&["spiffe://a/old"]);
+    let source = Source::new();
+    let shop = cluster("shop", ClientTls { certificate: Some(certificate.clone()), validation: Some(ca.trust().into()), ..client_tls() });
+    let first = config(&source, &shop);
+    assert!(Arc::ptr_eq(&first, &config(&source, &shop)));
+    certificate.replace(ca.issue(&["spiffe://a/new"]).load());
+    let second = config(&source, &shop);
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&second, &config(&source, &shop)));
+    shop.tls.as_ref().unwrap().validation.as_ref().unwrap().validation.replace(Arc::new(Authority::new("other").trust()));
+    assert!(!Arc::ptr_eq(&second, &config(&source, &shop)));
+    assert_eq!(source.len(), 1);
 }
 
 #[test]
@@ -121,23 +143,21 @@ fn the_name_is_the_requests_where_the_cluster_takes_it_from_there() {
         (&auto, None, host("fixed.test")),
         (&none, Some("asked.test"), host("0.0.0.0")),
     ] {
-        assert_eq!(source.target(cluster, asked).unwrap().1, name, "{} {asked:?}", cluster.name);
+        assert_eq!(target(&source, cluster, asked).unwrap().1, name, "{} {asked:?}", cluster.name);
     }
-    let error = source.target(&auto, Some("no name")).unwrap_err();
+    let error = target(&source, &auto, Some("no name")).unwrap_err();
     assert_eq!(error, "sni: \"no name\" is not a host name");
 }
 
 #[test]
 fn settings_that_cannot_be_used_are_told_each_time() {
     let source = Source::new();
-    let secret = Some(CertificateSource::Secret("mine".into()));
-    let broken = cluster("shop", ClientTls { certificate: secret, ..client_tls() });
+    let none = Some(pem("", ""));
+    let broken = cluster("shop", ClientTls { certificate: none, ..client_tls() });
     for _ in 0..2 {
-        let error = source.target(&broken, None).unwrap_err();
-        assert_eq!(error, "tls_certificates[0]: secret \"mine\": secrets by name come with SDS, which is not there yet");
+        let error = target(&source, &broken, None).unwrap_err();
+        assert_eq!(error, "tls_certificates[0]: certificate_chain: holds no certificate in PEM");
     }
-    let plain = Cluster { tls: None, ..broken };
-    assert_eq!(source.target(&plain, None).unwrap_err(), "the cluster has no TLS settings");
 }
 
 #[tokio::test]
@@ -153,7 +173,7 @@ async fn sessions_of_a_changed_cluster_are_not_used() {
     let meet = |config| meet_as(Arc::clone(&server), config, "a.test");
     assert!(!meet(config(&source, &shop)).await.client.unwrap().resumed);
     assert!(meet(config(&source, &shop)).await.client.unwrap().resumed);
-    let strict = ClientTls { validation: Some(Authority::new("others").trust()), sni: Some("a.test".into()), ..client_tls() };
+    let strict = ClientTls { validation: Some(Authority::new("others").trust().into()), sni: Some("a.test".into()), ..client_tls() };
     let told = meet(config(&source, &cluster("shop", strict))).await.client.unwrap_err().to_string();
     assert_eq!(told, "the server's certificate was refused: no trusted authority issued it");
 }

@@ -26,7 +26,7 @@ fn file(listeners: &[Value], clusters: &[Value]) -> Value {
 }
 
 fn read(file: &Value) -> Result<(Bootstrap, Vec<String>), String> {
-    let (bootstrap, warnings) = parse(file, false).map_err(|faults| faults.to_string())?;
+    let (bootstrap, warnings) = parse(file, false, None).map_err(|faults| faults.to_string())?;
     Ok((bootstrap, warnings.iter().map(ToString::to_string).collect()))
 }
 
@@ -147,7 +147,7 @@ fn a_field_outside_the_slice_is_told_or_under_strict_refused() {
     odd["static_resources"]["listeners"][0]["nonsense"] = json!(1);
     let (_, warnings) = read(&odd).unwrap();
     assert_eq!(warnings, ["static_resources.listeners[0].nonsense: ignored: no such field"]);
-    let fault = parse(&odd, true).unwrap_err().to_string();
+    let fault = parse(&odd, true, None).unwrap_err().to_string();
     assert_eq!(fault, "static_resources.listeners[0].nonsense: no such field");
 }
 
@@ -265,6 +265,6 @@ proptest! {
 
     #[test]
     fn garbage_is_refused_or_read_but_never_panics(file in prop_oneof![anything(), damaged()]) {
-        let _ = parse(&file, false);
+        let _ = parse(&file, false, None);
     }
 }

@@ -429,9 +429,36 @@ fn sockets_are_set_up_as_asked() {
     refused(&bind(json!({"extra_source_addresses": [{}]})), "upstream_bind_config.extra_source_addresses: not supported");
 }
 
+/// TLS to endpoints of which something is said, by what is said: `true` is TLS.
+fn chosen(cluster: &Cluster, labels: &[(&str, &str)]) -> bool {
+    let labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    cluster.tls_to(Some(&labels)).is_some()
+}
+
+#[test]
+fn tls_is_chosen_by_what_is_said_of_an_endpoint() {
+    let tls = |matched: Value| {
+        json!({"name": "x", "match": matched, "transport_socket": {"name": "tls", "typed_config": {
+            "@type": format!("{TYPE}.transport_sockets.tls.v3.UpstreamTlsContext"),
+        }}})
+    };
+    let plain = json!({"name": "plain", "match": {}, "transport_socket": {"name": "raw", "typed_config": {
+        "@type": format!("{TYPE}.transport_sockets.raw_buffer.v3.RawBuffer"),
+    }}});
+    let cluster = accepted(&json!({"transport_socket_matches": [tls(json!({"tlsMode": "mutual", "level": 4})), plain]}));
+    assert!(chosen(&cluster, &[("tlsMode", "\"mutual\""), ("level", "4"), ("more", "true")]));
+    assert!(!chosen(&cluster, &[("tlsMode", "\"mutual\"")]), "all must fit");
+    assert!(!chosen(&cluster, &[("tlsMode", "\"mutual\""), ("level", "\"4\"")]), "a text is no number");
+    assert!(cluster.tls_to(None).is_none());
+    let cluster = accepted(&json!({"transport_socket_matches": [tls(json!({}))]}));
+    assert!(cluster.tls_to(None).is_some(), "nothing is demanded");
+    let list = json!({"transport_socket_matches": [tls(json!({"any": ["a", "b"]}))]});
+    refused(&list, "transport_socket_matches[0].match: \"any\": only texts, numbers, true and false can be compared");
+    refused(&json!({"transport_socket_matches": [{"name": "x"}]}), "transport_socket_matches[0].transport_socket: required");
+}
+
 #[test]
 fn what_decides_whom_a_connection_belongs_to_is_refused() {
-    refused(&json!({"transport_socket_matches": [{"name": "x"}]}), "transport_socket_matches: not supported");
     refused(&json!({"filters": [{"name": "x"}]}), "filters: not supported");
     refused(&json!({"upstream_config": {"name": "x"}}), "upstream_config: not supported");
     refused(

@@ -187,8 +187,23 @@ fn a_listener_waits_for_its_certificate() {
     assert!(inventory.listeners.value("in").is_none());
     offer(&mut inventory, "1", &certificate("identity")).unwrap();
     let first = inventory.listeners.value("in").unwrap().clone();
+    let shown = || first.chains[0].tls.as_ref().unwrap().certificates[0].load();
+    let before = shown();
     offer(&mut inventory, "2", &certificate("identity")).unwrap();
-    assert!(!std::sync::Arc::ptr_eq(&first, inventory.listeners.value("in").unwrap()), "it is made anew with the next one");
+    assert!(std::sync::Arc::ptr_eq(&first, inventory.listeners.value("in").unwrap()), "it goes on");
+    assert!(before.chain != shown().chain, "and shows the next one");
+}
+
+#[test]
+fn a_secret_that_becomes_another_kind_leaves_what_it_was_for() {
+    let mut inventory = Inventory::new(with_server());
+    offer(&mut inventory, "1", &tls_listener("identity")).unwrap();
+    offer(&mut inventory, "1", &certificate("identity")).unwrap();
+    let first = inventory.listeners.value("in").unwrap().clone();
+    let authority = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap().cert.pem();
+    let trust = json!({"name": "identity", "validation_context": {"trusted_ca": {"inline_string": authority}}});
+    offer(&mut inventory, "2", &(Kind::Secret, trust)).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first, inventory.listeners.value("in").unwrap()));
 }
 
 #[test]

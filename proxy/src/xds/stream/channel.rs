@@ -17,7 +17,7 @@ use crate::xds::stream::{StreamError, Way};
 
 /// One HTTP/2 connection, on this thread.
 #[derive(Clone, Debug)]
-pub(super) struct Channel {
+pub(in crate::xds) struct Channel {
     sender: SendRequest<Body>,
     authority: Authority,
     _connection: Rc<OwnedTask>,
@@ -25,7 +25,7 @@ pub(super) struct Channel {
 
 impl Channel {
     /// Waits until the server is there. The authority is the cluster's name, as in Envoy.
-    pub(super) async fn open(way: Way, server: &ClusterName) -> Result<Self, StreamError> {
+    pub(in crate::xds) async fn open(way: Way, server: &ClusterName) -> Result<Self, StreamError> {
         let mut builder = http2::Builder::new(Here);
         builder.timer(TokioTimer::new()).keep_alive_interval(way.pings.interval).keep_alive_timeout(way.pings.timeout);
         let (bytes, greeting) = Greeted::new(way.bytes);

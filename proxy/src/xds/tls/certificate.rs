@@ -14,7 +14,8 @@ use xds_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
 
-use crate::config::identity::{CertificatePem, CertificateSource, SanKind, SanMatch, Validation};
+use crate::config::current::Current;
+use crate::config::identity::{CertificatePem, CertificateSource, SanKind, SanMatch, Trust, Validation};
 use crate::xds::invalid::{Parser, StaticSecret};
 use crate::xds::resource::Kind;
 use crate::xds::{config_source, data_source, matcher};
@@ -26,11 +27,11 @@ pub fn secret(secret: &wire::Secret, parser: &mut Parser) -> Option<(String, Sta
     }
     let parsed = match secret.r#type.as_ref() {
         Some(Type::TlsCertificate(certificate)) => {
-            parser.at("tls_certificate", |parser| pem(certificate, parser)).map(StaticSecret::Certificate)
+            parser.at("tls_certificate", |parser| pem(certificate, parser)).map(|pem| StaticSecret::Certificate(pem.into()))
         }
         Some(Type::ValidationContext(context)) => parser.at("validation_context", |parser| {
             let validation = validation(context, parser)?;
-            validation.map(StaticSecret::Validation).or_else(|| parser.refuse("checks nothing"))
+            validation.map(|validation| StaticSecret::Validation(validation.into())).or_else(|| parser.refuse("checks nothing"))
         }),
         Some(Type::SessionTicketKeys(_)) => parser.refuse_at("session_ticket_keys", "not supported"),
         Some(Type::GenericSecret(_)) => parser.refuse_at("generic_secret", "not supported"),
@@ -40,7 +41,7 @@ pub fn secret(secret: &wire::Secret, parser: &mut Parser) -> Option<(String, Sta
 }
 
 /// A certificate chain and its key.
-pub(super) fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Option<Arc<CertificatePem>> {
+pub(super) fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Option<CertificatePem> {
     parser.unsupported("pkcs12", certificate.pkcs12.is_some());
     parser.unsupported("password", certificate.password.is_some());
     parser.unsupported("ocsp_staple", certificate.ocsp_staple.is_some());
@@ -54,7 +55,7 @@ pub(super) fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Op
     });
     let pem = CertificatePem { chain: chain?, key: key?, file: file(certificate.certificate_chain.as_ref()).map(str::to_owned) };
     belong_together(&pem, parser)?;
-    Some(Arc::new(pem))
+    Some(pem)
 }
 
 /// Whoever serves them finds out as well, but then the server that sent them has been told that they are good.
@@ -149,13 +150,7 @@ pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &
         return Some(None);
     }
     let trusted_ca_file = file(context.trusted_ca.as_ref()).map(Arc::from);
-    Some(Some(Validation {
-        trusted_ca: trusted_ca.map(Arc::from),
-        trusted_ca_file,
-        secret: None,
-        subject_alt_names,
-        crl: crl.map(Arc::from),
-    }))
+    Some(Some(Validation { trusted_ca: trusted_ca.map(Arc::from), trusted_ca_file, subject_alt_names, crl: crl.map(Arc::from) }))
 }
 
 fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut Parser) {
@@ -195,13 +190,13 @@ fn subject_alt_name(name: &wire::SubjectAltNameMatcher, parser: &mut Parser) -> 
 /// A certificate that is named: a secret of the bootstrap file or of a server.
 pub(super) fn named_certificate(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<CertificateSource> {
     match named(config, parser)? {
-        StaticSecret::Certificate(certificate) => Some(CertificateSource::Pem(certificate)),
+        StaticSecret::Certificate(certificate) => Some(certificate),
         StaticSecret::Validation(_) => parser.refuse_at("name", "this secret is not a tls_certificate"),
     }
 }
 
 /// What peers must show, by name.
-pub(super) fn named_validation(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<Validation> {
+pub(super) fn named_validation(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<Current<Validation>> {
     match named(config, parser)? {
         StaticSecret::Validation(validation) => Some(validation),
         StaticSecret::Certificate(_) => parser.refuse_at("name", "this secret is not a validation_context"),
@@ -224,19 +219,18 @@ fn named(config: &wire::SdsSecretConfig, parser: &mut Parser) -> Option<StaticSe
 }
 
 /// Trusted roots by name, and what else must fit in place. As Envoy merges them: names of both count.
-pub(super) fn combined(combined: &CombinedCertificateValidationContext, parser: &mut Parser) -> Option<Validation> {
+pub(super) fn combined(combined: &CombinedCertificateValidationContext, parser: &mut Parser) -> Option<Trust> {
     let default = parser.required("default_validation_context", combined.default_validation_context.as_ref());
     let config = combined.validation_context_sds_secret_config.as_ref();
     let config = parser.required("validation_context_sds_secret_config", config)?;
     let default = default?;
-    let mut merged = parser.at("validation_context_sds_secret_config", |parser| named_validation(config, parser))?;
-    parser.at("default_validation_context", |parser| {
+    let validation = parser.at("validation_context_sds_secret_config", |parser| named_validation(config, parser))?;
+    let more_names = parser.at("default_validation_context", |parser| {
         parser.unsupported("trusted_ca", default.trusted_ca.is_some());
         parser.unsupported("crl", default.crl.is_some());
         refuse_unsupported(default, parser);
         let names = &default.match_typed_subject_alt_names;
-        let names = parser.each("match_typed_subject_alt_names", names, subject_alt_name);
-        merged.subject_alt_names.extend(names);
+        parser.each("match_typed_subject_alt_names", names, subject_alt_name)
     });
-    Some(merged)
+    Some(Trust { validation, more_names })
 }

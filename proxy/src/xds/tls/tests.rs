@@ -72,7 +72,7 @@ fn names_of_peers_need_roots() {
     let mut with_roots = names;
     with_roots["trusted_ca"] = json!({"inline_string": pem().0});
     let validation = down(&common("validation_context", with_roots)).unwrap().validation.unwrap();
-    assert_eq!(validation.subject_alt_names.len(), 1);
+    assert_eq!(validation.validation.load().subject_alt_names.len(), 1);
 }
 
 #[test]

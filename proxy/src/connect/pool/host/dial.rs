@@ -66,12 +66,12 @@ impl HostPool {
         if self.wanted != Wanted::Negotiated {
             guard.set_version(self.version());
         }
-        let result = match tcp::tls_target(config, self.tls.as_ref(), self.server_name.as_deref()) {
+        let result = match tcp::tls_target(config, &self.endpoint, self.tls.as_ref(), self.server_name.as_deref()) {
             Ok(target) => tcp::dial(&remote, config, target).await,
             Err(cause) => Err(DialError { address: remote.clone(), cause }),
         };
         guard.count_dial(&result);
-        let dialed = result?;
+        let mut dialed = result?;
         if self.wanted == Wanted::Negotiated {
             self.speaks_http2.set(dialed.alpn.as_deref() == Some(b"h2"));
             guard.set_version(self.version());
@@ -85,6 +85,7 @@ impl HostPool {
             version: self.version(),
             connect_time: guard.began().elapsed(),
             began: guard.began(),
+            bond: dialed.bond.take(),
         };
         self.speak(dialed, guard, facts).await
     }

@@ -1,0 +1,153 @@
+//! Chains of certificates that an authority hands out.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
+use crate::config::identity::{CertificatePem, SanMatch, Trust, Validation};
+use crate::tls::{TlsError, handshake, names, pem, provider, verify};
+
+/// The certificates of a chain that are to be shown to peers, and the roots that it leads to: PEM both.
+///
+/// # Errors
+/// In a plain sentence: it is no such chain.
+pub fn split(text: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let (mut chain, mut roots) = (String::new(), String::new());
+    for certificate in CertificateDer::pem_slice_iter(text) {
+        let certificate = certificate.map_err(|error| format!("it is not PEM: {error}"))?;
+        let text = to_pem(&certificate);
+        if is_root(&certificate).ok_or("a certificate cannot be read")? {
+            roots.push_str(&text);
+        } else {
+            chain.push_str(&text);
+        }
+    }
+    match (chain.is_empty(), roots.is_empty()) {
+        (true, _) => Err("it holds no certificate".to_owned()),
+        (_, true) => Err("it holds no root".to_owned()),
+        (false, false) => Ok((chain.into_bytes(), roots.into_bytes())),
+    }
+}
+
+/// A root issues itself.
+fn is_root(certificate: &CertificateDer<'_>) -> Option<bool> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.subject().as_raw() == certificate.issuer().as_raw())
+}
+
+fn to_pem(certificate: &CertificateDer<'_>) -> String {
+    let text = ::pem::Pem::new("CERTIFICATE", certificate.as_ref());
+    ::pem::encode_config(&text, ::pem::EncodeConfig::new().set_line_ending(::pem::LineEnding::LF))
+}
+
+/// Whether a certificate belongs to its key, and would be accepted by those who trust so.
+///
+/// # Errors
+/// The rule that says no.
+pub fn holds(certificate: &CertificatePem, trust: &Validation) -> Result<(), TlsError> {
+    let provider = provider();
+    let identity = pem::identity(certificate, &provider)?;
+    let (leaf, intermediates) = identity.cert.split_first().ok_or(TlsError::NoCertificate)?;
+    let clients = verify::of_clients(&Trust::from(trust.clone()), trust, true, &provider)?;
+    let verified = clients.verify_client_cert(leaf, intermediates, UnixTime::now());
+    verified.map(|_| ()).map_err(|error| TlsError::Library(handshake::rule_of(&error)))
+}
+
+/// What a handshake with a server needs that is known by the key of its root alone: the root is in the chain that it shows.
+///
+/// # Errors
+/// None in practice.
+pub fn pinned(pin: [u8; 32], names: Vec<SanMatch>) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = provider();
+    let algorithms = provider.signature_verification_algorithms;
+    let servers = Pinned { pin, names, provider: Arc::clone(&provider), algorithms };
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
+    let builder = builder.map_err(|error| TlsError::library(&error))?;
+    let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(servers)).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Accepts servers whose chain leads to a root, in the chain, with this key.
+#[derive(Debug)]
+struct Pinned {
+    /// SHA-256 of the root's SubjectPublicKeyInfo.
+    pin: [u8; 32],
+    names: Vec<SanMatch>,
+    provider: Arc<CryptoProvider>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// No certificate of the chain has the key.
+#[derive(Debug)]
+struct NotPinned;
+
+impl std::fmt::Display for NotPinned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no certificate of its chain has the key that the token names: another mesh's control plane, or somebody between")
+    }
+}
+
+impl std::error::Error for NotPinned {}
+
+impl Pinned {
+    fn has_key(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Ok((_, read)) = X509Certificate::from_der(certificate) else { return false };
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, read.public_key().raw);
+        digest.as_ref() == self.pin
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let roots: Vec<&CertificateDer<'_>> = intermediates.iter().filter(|certificate| self.has_key(certificate)).collect();
+        if roots.is_empty() {
+            return Err(Error::InvalidCertificate(names::refused(NotPinned)));
+        }
+        let text: String = roots.into_iter().map(to_pem).collect();
+        let trust = Validation {
+            trusted_ca: Some(Arc::from(text.into_bytes())),
+            trusted_ca_file: None,
+            subject_alt_names: self.names.clone(),
+            crl: None,
+        };
+        let known = verify::of_servers(&Trust::from(trust.clone()), &trust, &self.provider);
+        let known = known.map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
+        known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
