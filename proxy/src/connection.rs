@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::accept::chain::{self, Facts};
 use crate::accept::listeners::own_address;
 use crate::accept::original_dst::original_dst;
+use crate::config::access_log::AccessLog;
 use crate::config::address::{Address, SourceAddress};
 use crate::config::http::CodecChoice;
 use crate::config::listener::{ChainHandler, OriginalSource, TransportProtocol};
@@ -47,7 +48,7 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
     let Some(chain) = choose_chain(&listener, &info, &detected) else {
         listener.stats.no_filter_chain_match.inc();
         tracing::debug!(listener = %listener.config.name, client = %info.client, "no filter chain fits");
-        return;
+        return log_unserved(&worker, &listener, &Rc::new(info));
     };
     let stream = Rewind::new(seen.freeze(), socket);
     let over = chain.farewell.over(worker.shared.drain_time);
@@ -91,6 +92,7 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
                 Err(error) => {
                     count_handshake_failure(listener, &error.cause);
                     tracing::debug!(listener = %listener.config.name, client = %info.client, %error, "TLS handshake");
+                    log_unserved(&worker, listener, &Rc::new(info));
                 }
             }
         }
@@ -286,15 +288,25 @@ async fn admit(
     }
 }
 
-/// In the log of the TCP proxy, and in the listener's, which is for connections that no filter chain serves.
+/// In the log of the TCP proxy, and in the listener's.
 fn log_refused(worker: &Worker, listener: &ActiveListener, chain: &ActiveChain, info: &Rc<ConnectionInfo>) {
-    let mut stream = StreamInfo::new(Rc::clone(info));
-    stream.ended = Some(Instant::now());
-    let exchange = Exchange::of_connection(&stream, &worker.shared.hostname);
     if let ChainHandler::Tcp(tcp) = &chain.config.handler {
-        worker.log.log(&tcp.access_log, &exchange);
+        log_to(&tcp.access_log, worker, info);
     }
-    worker.log.log(&listener.config.access_log, &exchange);
+    log_unserved(worker, listener, info);
+}
+
+/// The listener's log is for connections that no filter chain serves.
+fn log_unserved(worker: &Worker, listener: &ActiveListener, info: &Rc<ConnectionInfo>) {
+    log_to(&listener.config.access_log, worker, info);
+}
+
+fn log_to(logs: &[AccessLog], worker: &Worker, info: &Rc<ConnectionInfo>) {
+    if !logs.is_empty() {
+        let mut stream = StreamInfo::new(Rc::clone(info));
+        stream.ended = Some(Instant::now());
+        worker.log.log(logs, &Exchange::of_connection(&stream, &worker.shared.hostname));
+    }
 }
 
 async fn until(forbidden: impl Future<Output = ()>, served: impl Future<Output = ()>) {

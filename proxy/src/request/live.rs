@@ -242,6 +242,11 @@ impl Drop for Live {
             }
             stats.downstream_rq_rx_reset.inc();
         }
+        if !self.complete
+            && let Some(why) = self.info.connection.termination.get()
+        {
+            self.info.details = why.clone().into();
+        }
         if let Some(status) = self.info.status {
             self.count(status);
         }

@@ -1,8 +1,13 @@
 use std::sync::LazyLock;
 
 use http::{HeaderMap, HeaderValue, Method, Version};
+use crate::fuzz::format;
+use ninon_proxy::config::access::{Action, Rules};
+use ninon_proxy::config::filter::FilterKind;
+use ninon_proxy::config::listener::ChainHandler;
 use ninon_proxy::config::matcher::RequestHeaders as _;
 use ninon_proxy::exchange::RequestHead;
+use ninon_proxy::filter::access::{Subject, decide};
 use ninon_proxy::route::{self, MatchContext, Selection};
 use ninon_proxy::settings::file;
 use ninon_proxy::xds;
@@ -32,8 +37,47 @@ pub(super) fn bootstrap(data: &[u8]) {
     }
 }
 
+/// The rules of an accepted listener decide about any request without a panic.
 pub(super) fn listener(data: &[u8]) {
-    parsed(data, |wire: &wire::listener::v3::Listener, parser| xds::listener::parse(wire, &Runtime::default(), parser));
+    let listener = parsed(data, |wire: &wire::listener::v3::Listener, parser| xds::listener::parse(wire, &Runtime::default(), parser));
+    for chain in listener.iter().flat_map(|listener| &listener.chains) {
+        let connection = format::connection();
+        let network = chain.access.iter().flat_map(|access| access.rules.iter().chain(&access.shadow));
+        network.for_each(|rules| decided(rules, &Subject::of_connection(&connection)));
+        let ChainHandler::Http(manager) = &chain.handler else { continue };
+        for filter in &manager.filters {
+            let FilterKind::Access(access) = &filter.kind;
+            for (authority, path) in REQUESTS {
+                let request = head(authority, path);
+                let subject = Subject { request: Some(&request), ..Subject::of_connection(&connection) };
+                access.rules.iter().chain(&access.shadow).for_each(|rules| decided(rules, &subject));
+            }
+        }
+    }
+}
+
+/// Who is denied is told by which policy; who is allowed by a list is on it.
+fn decided(rules: &Rules, subject: &Subject<'_>) {
+    let decision = decide(rules, subject);
+    match rules.action {
+        Action::Allow => assert_eq!(decision.allowed, decision.policy.is_some()),
+        Action::Deny => assert_eq!(decision.allowed, decision.policy.is_none()),
+        Action::Log => assert!(decision.allowed),
+    }
+}
+
+const REQUESTS: [(&str, &str); 4] = [("a", "/"), ("www.example.com:80", "/a/b?q=1"), ("", "*"), ("[::1]", "//%2e/?")];
+
+fn head(authority: &'static str, path: &str) -> RequestHead {
+    RequestHead {
+        method: Method::GET,
+        scheme: HeaderValue::from_static("http"),
+        authority: HeaderValue::from_static(authority),
+        path: path.parse().ok(),
+        version: Version::HTTP_11,
+        upgrade: None,
+        headers: HeaderMap::new(),
+    }
 }
 
 pub(super) fn cluster(data: &[u8]) {
@@ -50,16 +94,8 @@ pub(super) fn endpoint(data: &[u8]) {
 pub(super) fn route(data: &[u8]) {
     let table = parsed(data, |wire: &wire::route::v3::RouteConfiguration, parser| xds::route::parse(wire, parser));
     let Some(table) = table else { return };
-    for (authority, path) in [("a", "/"), ("www.example.com:80", "/a/b?q=1"), ("", "*"), ("[::1]", "//%2e/?")] {
-        let head = RequestHead {
-            method: Method::GET,
-            scheme: HeaderValue::from_static("http"),
-            authority: HeaderValue::from_static(authority),
-            path: path.parse().ok(),
-            version: Version::HTTP_11,
-            upgrade: None,
-            headers: HeaderMap::new(),
-        };
+    for (authority, path) in REQUESTS {
+        let head = head(authority, path);
         let context = MatchContext { tls: None, internal: false, draw: 7 };
         if let Selection::Route { virtual_host, .. } = route::select(&table, &head, &context) {
             assert!(table.virtual_hosts.iter().any(|known| known.name == virtual_host.name));

@@ -9,12 +9,10 @@ use ninon_proxy::exchange::{ConnectionInfo, RequestHead, StreamInfo};
 use ninon_proxy::telemetry::substitution::{self, Exchange};
 use tokio::time::Instant;
 
-/// A format that is taken can be written, for a connection and for a request; without `%` it is its text.
-pub(super) fn format_string(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(format) = Format::parse(text) else { return };
+/// A client of this machine.
+pub(super) fn connection() -> ConnectionInfo {
     let address = Address::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, 80)));
-    let connection = ConnectionInfo {
+    ConnectionInfo {
         id: 1,
         local: address.clone(),
         peer: address.clone(),
@@ -26,8 +24,14 @@ pub(super) fn format_string(data: &[u8]) {
         source: None,
         started: Instant::now(),
         termination: std::cell::OnceCell::new(),
-    };
-    let info = StreamInfo::new(Rc::new(connection));
+    }
+}
+
+/// A format that is taken can be written, for a connection and for a request; without `%` it is its text.
+pub(super) fn format_string(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(format) = Format::parse(text) else { return };
+    let info = StreamInfo::new(Rc::new(connection()));
     let mut out = Vec::new();
     let mut exchange = Exchange::of_connection(&info, "host");
     substitution::write_bytes(&format, &exchange, &mut out, "-");
