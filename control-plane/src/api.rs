@@ -10,6 +10,8 @@ pub mod apply;
 pub mod auth;
 /// What clients send.
 mod body;
+/// The authority.
+pub mod ca;
 /// Connections.
 mod connection;
 /// Objects that come from files.
@@ -45,6 +47,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch as signal};
 
+use crate::authority::Authority;
 use crate::model::fault::Fault;
 use crate::model::kind::Kind;
 use crate::model::name::Key;
@@ -123,6 +126,8 @@ pub struct Hooks {
     pub metrics: Hook<(), String>,
     /// The JSON schema of a kind.
     pub schema: Hook<Kind, Value>,
+    /// Gives workloads their certificates.
+    pub authority: Option<Arc<Authority>>,
 }
 
 impl Default for Hooks {
@@ -140,6 +145,7 @@ impl Default for Hooks {
             ready: Box::new(|()| Ok(())),
             metrics: Box::new(|()| String::new()),
             schema: Box::new(|_| json!({"type": "object"})),
+            authority: None,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The only wiring: from settings to a control plane that serves, and its end.
 
+/// Certificates, as the secure port asks for them.
+mod certifier;
 /// Conditions of routes.
 mod conditions;
 /// Memory that is not needed any more.
@@ -10,6 +12,8 @@ mod hooks;
 mod metrics;
 /// Changes of objects, wherever they come from.
 mod objects;
+/// From one root to the next.
+mod rotation;
 /// Which view a proxy has.
 mod viewer;
 /// The mesh, and what each view sees of it.
@@ -30,15 +34,20 @@ use tracing_subscriber::filter::EnvFilter;
 
 use crate::api::auth::Tokens;
 use crate::api::{self, Api};
+use crate::authority::given::Files;
+use crate::authority::server::Server;
+use crate::authority::{Authority, Origin, Times};
 use crate::proxies::Proxies;
 use crate::push::{self, Push};
-use crate::registration::book::Times;
+use crate::registration::book;
 use crate::registration::registrar::Registrar;
 use crate::settings::{LogFormat, Place, Serve};
 use crate::store::error::StoreError;
 use crate::store::{self, Store};
 use crate::task::OwnedTask;
+use crate::token as joining;
 
+use certifier::Issuing;
 use objects::Objects;
 use viewer::Viewer;
 use world::World;
@@ -55,6 +64,8 @@ pub enum ServeError {
     Folder(PathBuf, io::Error),
     /// The store.
     Store(StoreError),
+    /// The authority.
+    Authority(String),
     /// An address.
     Listen(&'static str, SocketAddr, io::Error),
     /// The runtime.
@@ -67,6 +78,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setting(problem) => f.write_str(problem),
+            Self::Authority(problem) => write!(f, "the authority: {problem}"),
             Self::Folder(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Store(error) => error.fmt(f),
             Self::Listen(flag, address, error) => write!(f, "cannot listen on {address} ({flag}): {error}"),
@@ -123,29 +135,44 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     };
     let store = store.map_err(ServeError::Store)?;
     let tokens = Tokens::open(&settings.state_dir).map_err(|error| ServeError::Folder(settings.state_dir.clone(), error))?;
-    let xds = {
+    let authority = authority(settings, &store).await?;
+    let mut names = settings.secure_xds_name.clone();
+    names.push(rustix::system::uname().nodename().to_string_lossy().into_owned());
+    let (server, renew) = Server::new(Arc::clone(&authority), &names).await.map_err(ServeError::Authority)?;
+    let (xds, secure_xds) = {
         let _entered = streams.enter();
-        listen("--xds-address", settings.xds_address)?
+        (listen("--xds-address", settings.xds_address)?, listen("--secure-xds-address", settings.secure_xds_address)?)
     };
     let api = listen("--api-address", settings.api_address)?;
 
-    let world = World::new();
+    let world = World::new(Arc::clone(&authority.trust_domain));
+    world.trust(&authority.trust().bundle());
     let registrar = registrar(settings, &store, &world);
-    let objects = Objects::load(Arc::clone(&world), store.clone(), settings.config_dir.clone()).await.map_err(ServeError::Store)?;
+    let (folders, trust_domain) = (settings.config_dir.clone(), Arc::clone(&authority.trust_domain));
+    let objects = Objects::load(Arc::clone(&world), store.clone(), folders, trust_domain).await.map_err(ServeError::Store)?;
     let proxies = Proxies::new(settings.max_proxies);
     let (stop, stopped) = watch::channel(false);
     let push_settings =
         push::Settings { identifier: identifier().into(), load_interval: settings.load_interval, ..push::Settings::default() };
     let push = Push::new(Viewer::new(Arc::clone(&world), Arc::clone(&registrar)), Arc::clone(&proxies), push_settings, stopped.clone());
-    let hooks = hooks::hooks(&world, &objects, &proxies, &registrar);
+    let hooks = hooks::hooks(&world, &objects, &proxies, &registrar, &authority);
     let api_service = Api::new(store.clone(), tokens, hooks, api::Limits::default());
-    tracing::info!(xds = %settings.xds_address, api = %settings.api_address, state = %settings.state_dir.display(), "serving");
+    let by = Issuing { authority: Arc::clone(&authority), callers: vec![Box::new(joining::Tokens::new(store.clone()))] };
+    let (open, secure) = (settings.xds_address, settings.secure_xds_address);
+    tracing::info!(xds = %open, secure_xds = %secure, api = %settings.api_address, state = %settings.state_dir.display(), "serving");
 
     let _publishes = OwnedTask::spawn(world::publish(Arc::clone(&world), settings.push_quiet, settings.push_wait));
     let _follows = OwnedTask::spawn(objects.follow());
+    let (held, registered) = (Arc::clone(&proxies), Arc::clone(&registrar));
+    let _rotates = OwnedTask::spawn(rotation::run(world, Arc::clone(&authority), held, registered, stopped.clone()));
+    let _authority = OwnedTask::spawn(authority.follow(stopped.clone()));
+    let _renews = OwnedTask::spawn(Arc::clone(&server).renew(renew, stopped.clone()));
     let registers = OwnedTask::spawn(registrar.run(stopped.clone()));
     let _gives_back = OwnedTask::spawn(heap::give_back(Arc::clone(&proxies)));
-    let xds = OwnedTask::spawn_on(streams, push::serve(xds, push));
+    let secure_push = Arc::clone(&push);
+    let xds = OwnedTask::spawn_on(streams, async move {
+        tokio::try_join!(push::serve(xds, push), push::serve_secure(secure_xds, secure_push, server, Arc::new(by))).map(drop)
+    });
     let mut api_stop = stopped;
     let api = OwnedTask::spawn(api::serve(api, api_service, async move {
         // That nobody can say so any more is the same.
@@ -170,11 +197,26 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     }
 }
 
+async fn authority(settings: &Serve, store: &Store) -> Result<Arc<Authority>, ServeError> {
+    let times = Times { usual: settings.certificate_ttl, longest: settings.max_certificate_ttl };
+    if times.usual > times.longest {
+        return Err(ServeError::Setting("--certificate-ttl must not be longer than --max-certificate-ttl".to_owned()));
+    }
+    let origin = match (&settings.ca_certificate, &settings.ca_key, &settings.ca_root) {
+        (Some(certificate), Some(key), Some(roots)) => {
+            Origin::Given(Files { certificate: certificate.clone(), key: key.clone(), roots: roots.clone() })
+        }
+        _ => Origin::Made(settings.ca_key_file.clone().unwrap_or_else(|| settings.state_dir.join("ca.key"))),
+    };
+    let opened = Authority::open(settings.trust_domain.as_str().into(), times, origin, store).await;
+    opened.map_err(ServeError::Authority)
+}
+
 fn registrar(settings: &Serve, store: &Store, world: &Arc<World>) -> Arc<Registrar> {
     let Serve { registration_grace: grace, registration_drain: drain, registration_orphan_grace: orphan, max_proxies, .. } = *settings;
     let world = Arc::clone(world);
     let tell = Box::new(move |changes| world.register(changes));
-    Registrar::new(store.clone(), Times { grace, drain, orphan }, max_proxies, tell)
+    Registrar::new(store.clone(), book::Times { grace, drain, orphan }, max_proxies, tell)
 }
 
 fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage. `diff` says 1 for a difference, and 2 when it cannot say.
 
 mod apply;
+mod ca;
 mod client;
 mod delete;
 mod diff;
@@ -44,6 +45,8 @@ pub enum Command {
     Proxies(proxies::ProxiesCommand),
     /// Make, show and revoke the tokens by which workloads join
     Token(token::TokenCommand),
+    /// Show the authority of the mesh, and replace its root
+    Ca(ca::CaCommand),
     /// Show the load that proxies and gRPC clients report, by the cluster that they put it on
     Loads(loads::LoadsCommand),
     /// Check files without a server; every fault is told with its file, line and field
@@ -169,6 +172,7 @@ pub fn run(command: &Command, program: &mut clap::Command, check: &Check, termin
         Command::Rollback(rollback) => rollback.run(terminal),
         Command::Proxies(proxies) => proxies.run(terminal),
         Command::Token(token) => token.run(terminal),
+        Command::Ca(ca) => ca.run(terminal),
         Command::Loads(loads) => loads.run(terminal),
         Command::Validate(validate) => validate.run(check, terminal),
         Command::Completions(Completions { shell }) => {

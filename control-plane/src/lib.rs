@@ -8,6 +8,8 @@
 pub mod api;
 /// The wiring.
 pub mod app;
+/// Certificates that say who a workload is.
+pub mod authority;
 /// The operator's commands.
 pub mod cli;
 /// What exists and what is wanted, as plain data.

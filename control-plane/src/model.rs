@@ -12,6 +12,8 @@ pub mod external;
 pub mod fault;
 /// Who may refer to what in another namespace.
 pub mod grant;
+/// Who workloads are.
+pub mod identity;
 /// The kinds of objects.
 pub mod kind;
 /// All objects together.

@@ -17,10 +17,13 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
+use crate::snapshot::kind::Kind;
+use crate::snapshot::resource::Version;
+
 use counters::Counters;
 use load::Loads;
 use node::{About, Node};
-use status::{Dialect, Held, TypeStatus};
+use status::{Dialect, Held, HeldStatus, TypeStatus};
 
 /// How many that are gone stay listed.
 const GONE: usize = 200;
@@ -31,7 +34,12 @@ pub trait Observed: Send + Sync {
     fn types(&self) -> Vec<TypeStatus>;
     /// By resource.
     fn held(&self) -> Vec<Held>;
+    /// One resource, if it is asked for: the version that was sent, and what became of it.
+    fn holding(&self, kind: Kind, name: &str) -> Option<Holding>;
 }
+
+/// The version of a resource that a client was sent, and what became of it.
+pub type Holding = (Option<Version>, HeldStatus);
 
 /// All of them.
 pub struct Proxies {
@@ -138,6 +146,12 @@ impl Proxies {
         entry.map(|stream| stream.held())
     }
 
+    /// What the client of a stream holds of one name, if it asks for it.
+    pub fn holding(&self, stream: u64, kind: Kind, name: &str) -> Option<Holding> {
+        let entry = self.lock().connected.get(&stream).map(|entry| Arc::clone(&entry.stream));
+        entry.and_then(|stream| stream.holding(kind, name))
+    }
+
     /// The time of day at a moment.
     pub fn time(&self, at: Instant) -> SystemTime {
         let (instant, time) = self.clock;
@@ -192,6 +206,10 @@ mod tests {
 
         fn held(&self) -> Vec<Held> {
             Vec::new()
+        }
+
+        fn holding(&self, _: Kind, _: &str) -> Option<Holding> {
+            None
         }
     }
 

@@ -11,6 +11,8 @@ pub mod answer;
 pub mod batch;
 /// The answers of a stream, as an HTTP body.
 pub mod body;
+/// Certificates for clients.
+pub mod certificates;
 /// What clients were sent, for tools.
 pub mod client_status;
 /// Connections, and how they are cut.
@@ -27,6 +29,8 @@ pub mod pass;
 pub mod request;
 /// The requests of a stream.
 pub mod requests;
+/// Connections with TLS.
+pub mod secure;
 /// Serves a listener.
 pub mod server;
 /// The aggregated discovery service.
@@ -51,12 +55,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tonic::Status;
 
 use crate::proxies::Proxies;
 use crate::proxies::node::{About, Node};
 use crate::snapshot::Snapshot;
 
-pub use server::{Fault, routes, serve};
+use connection::Peer;
+
+pub use server::{Fault, routes, serve, serve_secure};
 
 /// Knows what each client is to see.
 pub trait Directory: Send + Sync + 'static {
@@ -66,14 +73,38 @@ pub trait Directory: Send + Sync + 'static {
     /// If it is to see nothing; the client is told why.
     fn join(&self, node: &Node) -> Result<Joined, Refusal>;
 
-    /// A client shows a token: it is to be registered while its stream lives. This comes before [`Directory::join`].
+    /// A client may be one that is to be registered while its stream lives: it shows a token, or a certificate. This comes before
+    /// [`Directory::join`].
     ///
     /// # Errors
-    /// If it is not; the client is told why.
-    fn admit<'a>(&'a self, node: &'a Node, token: &'a str) -> Later<'a, Result<Box<dyn Guest>, Refusal>> {
-        let _unread = (node, token);
-        Box::pin(ready(Err(Refusal::Unauthenticated("nobody is registered here".to_owned()))))
+    /// If it wants to be and cannot; the client is told why.
+    fn admit<'a>(&'a self, node: &'a Node, token: Option<&'a str>) -> Later<'a, Result<Option<Box<dyn Guest>>, Refusal>> {
+        let _unread = node;
+        let nobody = || Refusal::Unauthenticated("nobody is registered here".to_owned());
+        Box::pin(ready(token.map_or(Ok(None), |_| Err(nobody()))))
     }
+}
+
+/// Gives clients of the secure port their certificates.
+pub trait Certifier: Send + Sync + 'static {
+    /// A chain, each certificate as PEM.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn certify<'a>(&'a self, wish: Wish<'a>) -> Later<'a, Result<Vec<String>, Refusal>>;
+}
+
+/// A certificate that a client asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wish<'a> {
+    /// The request, as PEM.
+    pub csr: &'a str,
+    /// How long it is to hold; 0 leaves that open.
+    pub seconds: i64,
+    /// The token that is shown.
+    pub token: Option<&'a str>,
+    /// Who asks.
+    pub peer: &'a Peer,
 }
 
 /// Something that takes time.
@@ -110,14 +141,32 @@ pub enum Refusal {
     Unauthenticated(String),
     /// It is not who it would have to be.
     Denied(String),
+    /// It asks too often.
+    Exhausted(String),
     /// There is nothing to see yet.
     Unavailable(String),
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid(reason) => Self::invalid_argument(reason),
+            Refusal::Unauthenticated(reason) => Self::unauthenticated(reason),
+            Refusal::Denied(reason) => Self::permission_denied(reason),
+            Refusal::Exhausted(reason) => Self::resource_exhausted(reason),
+            Refusal::Unavailable(reason) => Self::unavailable(reason),
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invalid(reason) | Self::Unauthenticated(reason) | Self::Denied(reason) | Self::Unavailable(reason) => f.write_str(reason),
+            Self::Invalid(reason)
+            | Self::Unauthenticated(reason)
+            | Self::Denied(reason)
+            | Self::Exhausted(reason)
+            | Self::Unavailable(reason) => f.write_str(reason),
         }
     }
 }

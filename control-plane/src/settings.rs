@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::authority::{LONGEST, SHORTEST};
+use crate::model::identity::is_trust_domain;
+
 /// What `ninon serve` is told.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct Serve {
@@ -23,6 +26,35 @@ pub struct Serve {
     /// Address and port where proxies are served xDS without TLS: whoever reaches it is believed who it says it is
     #[arg(long, value_name = "ADDRESS", env = "NINON_XDS_LISTEN", default_value = "127.0.0.1:15010")]
     pub xds_address: SocketAddr,
+    /// Address and port where proxies are served xDS, and workloads get certificates, with TLS 1.3: who shows a certificate of this
+    /// mesh is served what its identity may see
+    #[arg(long, value_name = "ADDRESS", env = "NINON_SECURE_XDS_LISTEN", default_value = "0.0.0.0:15012")]
+    pub secure_xds_address: SocketAddr,
+    /// Further DNS name or address by which the secure port is reached, for its certificate; may be given more than once
+    #[arg(long, value_name = "NAME", env = "NINON_SECURE_XDS_NAME", value_delimiter = ',')]
+    pub secure_xds_name: Vec<String>,
+    /// Trust domain of all identities: spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT
+    #[arg(long, value_name = "DOMAIN", env = "NINON_TRUST_DOMAIN", default_value = "cluster.local", value_parser = trust_domain)]
+    pub trust_domain: String,
+    /// File with the key that encrypts the authority's keys in the store; made at the first start. Control planes that share a store
+    /// need the same [default: ca.key in the state directory]
+    #[arg(long, value_name = "FILE", env = "NINON_CA_KEY_FILE", conflicts_with_all = ["ca_certificate", "ca_key", "ca_root"])]
+    pub ca_key_file: Option<PathBuf>,
+    /// Certificate of an authority that is to sign instead of one that is made here, PEM, with what lies between it and its root; watched
+    #[arg(long, value_name = "FILE", env = "NINON_CA_CERTIFICATE", requires_all = ["ca_key", "ca_root"])]
+    pub ca_certificate: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", env = "NINON_CA_KEY", requires_all = ["ca_certificate", "ca_root"])]
+    pub ca_key: Option<PathBuf>,
+    /// The roots that are trusted then
+    #[arg(long, value_name = "FILE", env = "NINON_CA_ROOT", requires_all = ["ca_certificate", "ca_key"])]
+    pub ca_root: Option<PathBuf>,
+    /// How long certificates of workloads hold that do not say how long they want to, from 10s
+    #[arg(long, value_name = "DURATION", env = "NINON_CERTIFICATE_TTL", default_value = "24h", value_parser = certificate_ttl)]
+    pub certificate_ttl: Duration,
+    /// How long they hold at most; an old root is trusted for so long after a new one has taken over
+    #[arg(long, value_name = "DURATION", env = "NINON_MAX_CERTIFICATE_TTL", default_value = "24h", value_parser = certificate_ttl)]
+    pub max_certificate_ttl: Duration,
     /// Address and port of the API
     #[arg(long, value_name = "ADDRESS", env = "NINON_API_LISTEN", default_value = "127.0.0.1:15014")]
     pub api_address: SocketAddr,
@@ -61,6 +93,16 @@ fn load_interval(text: &str) -> Result<Duration, String> {
     let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let is_sensible = (Duration::from_millis(100)..=Duration::from_secs(30)).contains(&interval);
     is_sensible.then_some(interval).ok_or_else(|| "must be 100ms to 30s".to_owned())
+}
+
+fn trust_domain(text: &str) -> Result<String, String> {
+    let rule = "must be a DNS name: lower case letters, digits, '-' and '.', at most 253";
+    is_trust_domain(text).then(|| text.to_owned()).ok_or_else(|| rule.to_owned())
+}
+
+fn certificate_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    (SHORTEST..=LONGEST).contains(&ttl).then_some(ttl).ok_or_else(|| "must be 10s to 366days".to_owned())
 }
 
 /// How the log is written.
@@ -113,6 +155,13 @@ mod tests {
         });
         let missing: Vec<_> = flags.filter(|row| !page.contains(row)).collect();
         assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn certificates_hold_long_enough_to_be_renewed() {
+        assert_eq!(certificate_ttl("10s"), Ok(Duration::from_secs(10)));
+        assert!(["9s", "367days", "x"].iter().all(|wrong| certificate_ttl(wrong).is_err()));
+        assert!(trust_domain("mesh.example").is_ok() && trust_domain("Mesh").is_err());
     }
 
     #[test]

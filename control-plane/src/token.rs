@@ -1,7 +1,8 @@
 //! Tokens by which workloads join the mesh. Each says for whom it is: a namespace, an account in it, perhaps one workload.
 //!
-//! A token is `ninon-join-ID.SECRET`. The secret comes from the system's randomness, is shown once, and is kept as a digest only. It
-//! holds until it expires, until as many workloads have joined by it as may, or until it is revoked, which takes it away.
+//! A token is `ninon-join-ID.SECRET.PIN`. The secret comes from the system's randomness, is shown once, and is kept as a digest only. It
+//! holds until it expires, until as many workloads have joined by it as may, or until it is revoked, which takes it away. The pin says
+//! which authority its bearer can trust; it is no concern of who looks at the token here, and older tokens have none.
 
 /// How a token is written.
 mod secret;
@@ -11,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::identity::is_control_planes;
 use crate::model::name::Name;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -18,12 +20,16 @@ use crate::store::records::{Kept, Put, Shelf};
 
 use secret::{Digest, Written};
 
+pub use secret::PREFIX;
+
 /// Tokens at a time.
 const MOST: usize = 10_000;
 /// Workloads that may join by one token, where that is limited: their names are kept.
 pub const MOST_USES: u32 = 1_000;
 /// Longer than this is as good as for ever.
 pub const LONGEST: Duration = Duration::from_secs(3_660 * 86_400);
+/// Digits that tell keys apart: nobody finds two keys that have these in common.
+const KEY: usize = 32;
 /// A writer that others are always ahead of gives up.
 const TRIES: usize = 20;
 
@@ -122,6 +128,9 @@ impl Token {
         let no = |what: &str, own: &str, asked: &str| {
             Err(Refused::NotFor(format!("the token {} is for {what} {own:?}, and this is {what} {asked:?}", self.id)))
         };
+        if is_control_planes(&name.namespace, account) {
+            return Err(Refused::NotFor(format!("{}/{account} is the control plane, and nobody else", name.namespace)));
+        }
         if *self.namespace != *name.namespace {
             return no("namespace", &self.namespace, &name.namespace);
         }
@@ -177,11 +186,11 @@ impl Tokens {
         Self(store)
     }
 
-    /// Makes a token; what is to be shown once is beside it.
+    /// Makes a token; what is to be shown once is beside it, with the pin of the authority.
     ///
     /// # Errors
     /// There are too many, there is no randomness, or the store refuses.
-    pub async fn create(&self, wish: Wish) -> Result<(Token, String), StoreError> {
+    pub async fn create(&self, wish: Wish, pin: Option<&str>) -> Result<(Token, String), StoreError> {
         if self.0.records().count(Shelf::Tokens) >= MOST {
             return Err(StoreError::Full("tokens"));
         }
@@ -201,7 +210,7 @@ impl Tokens {
             version: 0,
         };
         match self.0.keep(vec![token.put()]).await?.as_slice() {
-            [true] => Ok((token, written.text())),
+            [true] => Ok((token, written.text(pin))),
             _ => Err(StoreError::Busy),
         }
     }
@@ -247,18 +256,31 @@ impl Tokens {
     /// # Errors
     /// The token is over, is used up, is for somebody else, or is gone by now.
     pub async fn take(&self, id: &str, name: &Name, account: &str, now: SystemTime) -> Result<(), Refused> {
-        let who = name.to_string();
+        self.count(id, &name.to_string(), now, |token| token.allows(name, account)).await
+    }
+
+    /// A certificate is about to be given by a token, for a key. The same key is not counted again: an answer may get lost. A name could
+    /// be said by anybody, and a key only by its bearer.
+    ///
+    /// # Errors
+    /// The token is over, is used up, or is gone by now.
+    pub async fn take_for_key(&self, id: &str, key: &str, now: SystemTime) -> Result<(), Refused> {
+        let short = key.get(..KEY).unwrap_or(key);
+        self.count(id, &format!("key:{short}"), now, |_| Ok(())).await
+    }
+
+    async fn count(&self, id: &str, who: &str, now: SystemTime, allows: impl Fn(&Token) -> Result<(), Refused>) -> Result<(), Refused> {
         for _ in 0..TRIES {
             let mut token = self.get(id).ok_or(Refused::Unknown)?;
-            token.allows(name, account)?;
+            allows(&token)?;
             if token.is_expired(now) {
                 return Err(Refused::Expired(token.expires));
             }
-            let Some(uses) = token.uses.filter(|_| !token.used.contains(&who)) else { return Ok(()) };
+            let Some(uses) = token.uses.filter(|_| !token.used.iter().any(|used| used == who)) else { return Ok(()) };
             if token.used.len() >= usize::try_from(uses).unwrap_or(usize::MAX) {
                 return Err(Refused::UsedUp(uses));
             }
-            token.used.push(who.clone());
+            token.used.push(who.to_owned());
             if self.0.keep(vec![token.put()]).await.map_err(Refused::Store)? == [true] {
                 return Ok(());
             }

@@ -23,6 +23,8 @@ pub mod names;
 mod route;
 /// `RouteConfiguration`.
 mod table;
+/// Whom to trust.
+pub mod trust;
 /// Snapshots for proxies, made anew as far as something has changed.
 pub mod view;
 /// Small messages that many resources have.

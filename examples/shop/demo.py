@@ -37,7 +37,7 @@ WORKLOADS = {
     "prices-v1": (8041, 9041, 15141, 15241),
     "prices-v2": (8042, 9042, 15142, 15242),
 }
-XDS, API = 15010, 15014
+XDS, SECURE_XDS, API = 15010, 15012, 15014
 # The share of requests that a version gets is further from its weight than this once in two million times.
 STANDARD_DEVIATIONS = 5
 
@@ -202,8 +202,9 @@ class Shop:
         self.processes.start(name, self.program(command[0]), *command[1:])
 
     def start_control_plane(self):
-        xds, api = (f"127.0.0.1:{self.port(port)}" for port in (XDS, API))
-        self.start("control-plane", "ninon", "serve", "--config-dir", self.mesh, "--state-dir", self.state, "--xds-address", xds, "--api-address", api, told=True)
+        xds, secure, api = (f"127.0.0.1:{self.port(port)}" for port in (XDS, SECURE_XDS, API))
+        addresses = ("--xds-address", xds, "--secure-xds-address", secure, "--api-address", api)
+        self.start("control-plane", "ninon", "serve", "--config-dir", self.mesh, "--state-dir", self.state, *addresses, told=True)
         until(START_SECONDS, "the control plane answers", lambda: self.proxies() is not None)
         say("")
 

@@ -190,6 +190,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
         limit: bootstrap.max_connections.map(ConnectionLimit::new),
         drain_time: options.drain_time,
         spans,
+        trust: watch::Sender::new(0),
         local_ip: local_ip(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     });

@@ -2,6 +2,8 @@
 //!
 //! Every value here is already valid: whoever holds one need not check again. Parsers of wire types live in `xds`.
 
+/// Who may do what.
+pub mod access;
 /// Where and when access-log lines are written.
 pub mod access_log;
 /// Addresses, address ranges, socket settings.
@@ -14,6 +16,8 @@ pub mod cluster;
 pub mod current;
 /// Endpoints, their localities, priorities and weights.
 pub mod endpoint;
+/// HTTP filters: what may stop a request.
+pub mod filter;
 /// Envoy's substitution format (`%REQ(X)%`), parsed.
 pub mod format;
 /// Header mutations.

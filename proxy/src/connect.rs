@@ -3,6 +3,8 @@
 //! `tcp` dials; `pool` keeps HTTP connections and sends requests over them. Limits hold for both. Retries are decided
 //! elsewhere: only a request that was never sent is sent again here.
 
+/// How long mutual TLS lasts.
+pub mod bond;
 /// Permits and statistics of one connection.
 pub mod guard;
 /// Bytes to and from an endpoint.
@@ -13,22 +15,37 @@ mod socket_option;
 /// Dialling.
 pub mod tcp;
 
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::config::cluster::Cluster;
 use crate::config::identity::ClientTls;
+use crate::connect::bond::Certificates;
 
 /// What a TLS handshake with an endpoint needs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TlsTarget {
     /// Certificates, roots, ALPN.
     pub config: Arc<ClientConfig>,
     /// Who the server should be.
     pub server_name: ServerName<'static>,
+    /// What `config` was made of.
+    pub settings: Arc<ClientTls>,
+    /// When our own certificate ends.
+    pub expires: Option<SystemTime>,
+    /// What certificates say.
+    pub certificates: Rc<dyn Certificates>,
+}
+
+impl fmt::Debug for TlsTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsTarget").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
 }
 
 /// Makes what a TLS handshake needs: of a cluster's TLS settings, for the server name that a request asks for (where the cluster takes

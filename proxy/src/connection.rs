@@ -1,6 +1,10 @@
 //! The story of a connection: detect -> chain -> tls -> HTTP or TCP. Calls the stages, holds no logic of theirs.
 
-use std::net::SocketAddr;
+/// How long a connection of mutual TLS lasts.
+mod bond;
+/// Where it arrived.
+mod place;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,18 +13,21 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::accept::chain::{self, Facts};
-use crate::accept::listeners::own_address;
-use crate::accept::original_dst::original_dst;
-use crate::config::address::{Address, SourceAddress};
+use crate::config::address::Address;
 use crate::config::http::CodecChoice;
-use crate::config::listener::{ChainHandler, OriginalSource, TransportProtocol};
+use crate::config::listener::{ChainHandler, TransportProtocol};
 use crate::detect::{self, DetectError, Detected};
-use crate::exchange::{ConnectionInfo, TlsInfo};
+use crate::drain::Farewell;
+use crate::exchange::{ConnectionInfo, StreamInfo, TlsInfo};
+use crate::runtime::policy::Refusal;
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
 use crate::stream::{Rewind, Socket};
+use crate::telemetry::substitution::Exchange;
 use crate::tls::HandshakeFailure;
 use crate::worker::Worker;
 use crate::{request, tunnel};
+
+use place::{Place, prepare};
 
 /// How long a handshake may take where the chain does not say: slow clients have time, silent ones are let go.
 const HANDSHAKE_LIMIT: std::time::Duration = std::time::Duration::from_secs(15);
@@ -55,14 +62,32 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
 /// What follows the choice of a chain.
 async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>) {
     match &chain.tls {
-        None => handle_plain(worker, chain, info, stream).await,
+        None => serve_plain(worker, listener, chain, Rc::new(info), stream).await,
         Some(source) => {
             let limit = chain.config.handshake_timeout;
             match Box::pin(crate::tls::server::accept(stream, source.config(), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
+                    let bond = source.bond(stream.get_ref().1);
                     let info = ConnectionInfo { tls: Some(tls), ..info };
-                    handle_tls(worker, chain, info, stream).await;
+                    let info = Rc::new(info);
+                    match bond {
+                        None => {
+                            let farewell = Arc::clone(&chain.farewell);
+                            serve_tls(worker, listener, chain, info, stream, &farewell).await;
+                        }
+                        Some(bond) => {
+                            // Such a connection is told to go for reasons of its own.
+                            let farewell = Farewell::default();
+                            let shared = Arc::clone(&worker.shared);
+                            let (own, all) = (Arc::clone(&chain), Arc::clone(&chain.farewell));
+                            tokio::select! {
+                                () = serve_tls(worker, listener, own, info, stream, &farewell) => {}
+                                () = bond::over(&bond, source, &chain, listener, &shared, &farewell) => {}
+                                () = async { all.told().await; farewell.tell(); std::future::pending().await } => {}
+                            }
+                        }
+                    }
                 }
                 Err(error) => {
                     count_handshake_failure(listener, &error.cause);
@@ -87,35 +112,6 @@ fn count_handshake_failure(listener: &ActiveListener, cause: &HandshakeFailure) 
     }
 }
 
-/// Where a connection arrived, or was going before it was redirected.
-struct Place {
-    local: Address,
-    redirected: bool,
-    dialled_proxy: bool,
-}
-
-/// Socket settings; returns where the connection arrived.
-fn prepare(listener: &ActiveListener, socket: &Socket) -> Place {
-    let fallback = || listener.config.addresses.first().map_or_else(|| Address::Unix("".into()), |address| address.address.clone());
-    let stream = match socket {
-        Socket::Tcp(stream) => stream,
-        Socket::Unix(stream) => {
-            return Place { local: own_address(stream).unwrap_or_else(fallback), redirected: false, dialled_proxy: false };
-        }
-    };
-    // Refused only on a socket that has failed already; the first read will tell.
-    let _failed = stream.set_nodelay(true).is_err();
-    if let Some(keepalive) = listener.config.keepalive {
-        crate::stream::set_keepalive(stream, &keepalive);
-    }
-    let takes_redirected = listener.config.detection.original_dst || listener.config.use_original_dst;
-    let bound = listener.door.bound.get().map_or(&[][..], Vec::as_slice);
-    let before = takes_redirected.then(|| original_dst(stream, listener.config.transparent, bound)).flatten();
-    let redirected = before.is_some();
-    let local = before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::of_tcp);
-    Place { local, redirected, dialled_proxy: takes_redirected && !redirected }
-}
-
 fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
     match error {
         DetectError::TimedOut => listener.stats.downstream_pre_cx_timeout.inc(),
@@ -134,24 +130,18 @@ fn describe(listener: &ActiveListener, place: Place, peer: Address, detected: &D
         }
         None => (peer.clone(), place.local, place.redirected),
     };
-    let source = match (listener.config.detection.original_src, &client) {
-        (Some(OriginalSource { bind_port, mark }), Address::Ip(client)) => {
-            let port = if bind_port { client.port() } else { 0 };
-            Some(SourceAddress { address: SocketAddr::new(client.ip(), port), mark })
-        }
-        _ => None,
-    };
     ConnectionInfo {
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         local,
         redirected,
         dialled_proxy: place.dialled_proxy && !redirected,
-        source,
+        source: place::source(listener, &client),
         peer,
         client,
         listener: listener.config.name.clone(),
         tls: tls.map(|hello| TlsInfo { sni: hello.server_name.clone(), ..TlsInfo::default() }),
         started: Instant::now(),
+        termination: std::cell::OnceCell::new(),
     }
 }
 
@@ -172,26 +162,37 @@ fn choose_chain(listener: &ActiveListener, info: &ConnectionInfo, detected: &Det
     listener.chain(chain::select(&listener.config, &facts)?).cloned()
 }
 
-async fn handle_plain(worker: Rc<Worker>, chain: Arc<ActiveChain>, info: ConnectionInfo, stream: Rewind<Socket>) {
+async fn serve_plain(
+    worker: Rc<Worker>,
+    listener: &ActiveListener,
+    chain: Arc<ActiveChain>,
+    info: Rc<ConnectionInfo>,
+    stream: Rewind<Socket>,
+) {
+    let Some(forbidden) = admit(&worker, listener, &chain, &info).await else { return };
     let (prefix, socket) = stream.into_parts();
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, chain.farewell.http());
-            serve_http(connection, manager.codec, prefix, socket).await;
+            let served = (Arc::clone(manager), Arc::clone(stats), Arc::clone(&chain.policy));
+            let connection = request::Connection::new(worker, served, info, chain.farewell.http());
+            until(forbidden, serve_http(connection, manager.codec, prefix, socket)).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
-            Box::pin(tunnel::serve(&worker, tcp, stats, info, tunnel::plain(socket), prefix)).await;
+            Box::pin(tunnel::serve(&worker, tcp, stats, info, (tunnel::plain(socket), prefix), forbidden)).await;
         }
         (ChainHandler::Http(_), ChainStats::Tcp(_)) | (ChainHandler::Tcp(_), ChainStats::Http(_)) => {}
     }
 }
 
-async fn handle_tls(
+async fn serve_tls(
     worker: Rc<Worker>,
+    listener: &ActiveListener,
     chain: Arc<ActiveChain>,
-    info: ConnectionInfo,
+    info: Rc<ConnectionInfo>,
     stream: tokio_rustls::server::TlsStream<Rewind<Socket>>,
+    farewell: &Farewell,
 ) {
+    let Some(forbidden) = admit(&worker, listener, &chain, &info).await else { return };
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
             let agreed = info.tls.as_ref().and_then(|tls| tls.alpn.as_deref());
@@ -200,14 +201,63 @@ async fn handle_tls(
                 (CodecChoice::Auto, Some(_)) => CodecChoice::Http1,
                 (codec, _) => codec,
             };
-            let connection = request::Connection::new(worker, Arc::clone(manager), Arc::clone(stats), info, chain.farewell.http());
-            serve_http(connection, codec, Bytes::new(), stream).await;
+            let served = (Arc::clone(manager), Arc::clone(stats), Arc::clone(&chain.policy));
+            let connection = request::Connection::new(worker, served, info, farewell.http());
+            until(forbidden, serve_http(connection, codec, Bytes::new(), stream)).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
             let leg = crate::forward::tcp::Leg::Other(Box::new(stream));
-            Box::pin(tunnel::serve(&worker, tcp, stats, info, leg, Bytes::new())).await;
+            Box::pin(tunnel::serve(&worker, tcp, stats, info, (leg, Bytes::new()), forbidden)).await;
         }
         (ChainHandler::Http(_), ChainStats::Tcp(_)) | (ChainHandler::Tcp(_), ChainStats::Http(_)) => {}
+    }
+}
+
+/// Whether the client may connect: decided before a byte goes on, and again when the rules change. What is returned ends when they
+/// forbid it. Of one that may not, a line is written and the connection is to be closed.
+async fn admit(
+    worker: &Rc<Worker>,
+    listener: &ActiveListener,
+    chain: &Arc<ActiveChain>,
+    info: &Rc<ConnectionInfo>,
+) -> Option<impl Future<Output = ()> + use<>> {
+    match chain.policy.admit(info) {
+        Ok(watch) => {
+            let (policy, info) = (Arc::clone(&chain.policy), Rc::clone(info));
+            Some(async move {
+                let refusal = policy.forbids(&info, watch).await;
+                tracing::debug!(listener = %info.listener, client = %info.client, details = refusal.details, "forbidden from now on");
+                info.terminated(refusal.details);
+            })
+        }
+        Err(Refusal { details, delay }) => {
+            tracing::debug!(listener = %info.listener, client = %info.client, details, "may not connect");
+            info.terminated(details);
+            if let Some(delay) = delay {
+                tokio::time::sleep(delay).await;
+            }
+            log_refused(worker, listener, chain, info);
+            None
+        }
+    }
+}
+
+/// In the log of the TCP proxy, and in the listener's, which is for connections that no filter chain serves.
+fn log_refused(worker: &Worker, listener: &ActiveListener, chain: &ActiveChain, info: &Rc<ConnectionInfo>) {
+    let mut stream = StreamInfo::new(Rc::clone(info));
+    stream.ended = Some(Instant::now());
+    let exchange = Exchange::of_connection(&stream, &worker.shared.hostname);
+    if let ChainHandler::Tcp(tcp) = &chain.config.handler {
+        worker.log.log(&tcp.access_log, &exchange);
+    }
+    worker.log.log(&listener.config.access_log, &exchange);
+}
+
+async fn until(forbidden: impl Future<Output = ()>, served: impl Future<Output = ()>) {
+    tokio::select! {
+        biased;
+        () = forbidden => {}
+        () = served => {}
     }
 }
 

@@ -96,11 +96,16 @@ impl Farewell {
         self.0.send_replace(true);
     }
 
-    /// Waits until they were told, and then for so long: whoever has not gone by then is sent.
-    pub async fn over(&self, limit: Duration) {
+    /// Waits until they were told.
+    pub async fn told(&self) {
         let mut told = self.0.subscribe();
         // The sender lives as long as this.
         let _gone = told.wait_for(|told| *told).await.is_err();
+    }
+
+    /// Waits until they were told, and then for so long: whoever has not gone by then is sent.
+    pub async fn over(&self, limit: Duration) {
+        self.told().await;
         tokio::time::sleep(limit).await;
     }
 

@@ -4,6 +4,8 @@
 mod attempt;
 /// What is counted of connections.
 mod counted;
+/// What filters say.
+mod guarded;
 /// What the route and the caller allow in time.
 mod limits;
 /// A request from its beginning to its log line.
@@ -32,6 +34,7 @@ use crate::forward::timeout::Timer;
 use crate::normalize::{self, NormalizeError};
 use crate::reply::LocalReply;
 use crate::route::{self, MatchContext, Selection};
+use crate::runtime::policy::ChainPolicy;
 use crate::stream::Rewind;
 use crate::telemetry::metrics::HttpStats;
 use crate::worker::Worker;
@@ -47,6 +50,7 @@ struct Inner {
     worker: Rc<Worker>,
     manager: Arc<HttpConnectionManager>,
     stats: Arc<HttpStats>,
+    policy: Arc<ChainPolicy>,
     info: Rc<ConnectionInfo>,
     drain: Drain,
     counted: Counted,
@@ -70,10 +74,14 @@ impl From<LocalReply> for Stop {
 
 impl Connection {
     /// A connection that a filter chain gave to HTTP.
-    pub fn new(worker: Rc<Worker>, manager: Arc<HttpConnectionManager>, stats: Arc<HttpStats>, info: ConnectionInfo, drain: Drain) -> Self {
-        let info = Rc::new(info);
+    pub fn new(
+        worker: Rc<Worker>,
+        (manager, stats, policy): (Arc<HttpConnectionManager>, Arc<HttpStats>, Arc<ChainPolicy>),
+        info: Rc<ConnectionInfo>,
+        drain: Drain,
+    ) -> Self {
         let counted = Counted::new(&stats, &info, drain.clone());
-        Self(Rc::new(Inner { worker, manager, stats, info, drain, counted, timers: RefCell::default() }))
+        Self(Rc::new(Inner { worker, manager, stats, policy, info, drain, counted, timers: RefCell::default() }))
     }
 
     fn keep(&self, timer: Timer) {
@@ -191,15 +199,24 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     let normalized = normalize::normalize(&inner.manager, &inner.info, inner.worker.shared.local_ip, parts);
     let normalized = normalized.map_err(|error| refused(live, &error))?;
     live.accept(normalized);
+    // As Envoy: `*`, and a whole URL that is not taken for one, match nothing, whatever filters and routes say.
+    if live.head.path.as_ref().is_some_and(|path| !path.as_str().starts_with('/')) {
+        inner.stats.no_route.inc();
+        live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
+        return Err(no_route().into());
+    }
     let generation = inner.worker.shared.current.load_full();
     let table = match &inner.manager.routes {
         RouteSource::Inline(table) => Some(table),
         RouteSource::Named { name, .. } => generation.snapshot.route_tables.get(name),
         RouteSource::Scoped(scoped) => scoped.table(&live.head, &generation.snapshot),
     };
-    let table = Arc::clone(table.ok_or_else(no_route)?);
-    let selected = select(inner, live, &table);
+    let selected = match table {
+        Some(table) => select(inner, live, table),
+        None => Err(no_route().into()),
+    };
     live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
+    guarded::pass(inner, live)?;
     selected?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
     check_upgrade(inner, live, &route.action)?;
@@ -208,6 +225,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
         RouteAction::Direct(direct) => Err(local::direct(live, direct).into()),
         RouteAction::NonForwarding => Err(no_route().into()),
         RouteAction::Forward(forward) => {
+            let Some(table) = live.table.clone() else { return Err(no_route().into()) };
             attempt::forward(
                 attempt::Job { connection, generation: &generation, table: &table, forward },
                 live,
@@ -223,11 +241,6 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
 /// Finds the route and notes it.
 fn select(inner: &Inner, live: &mut Live, table: &Arc<RouteTable>) -> Result<(), Stop> {
     live.table = Some(Arc::clone(table));
-    // `*`, and a whole URL that is not taken for one, match nothing, whatever the routes say.
-    if live.head.path.as_ref().is_some_and(|path| !path.as_str().starts_with('/')) {
-        inner.stats.no_route.inc();
-        return Err(no_route().into());
-    }
     let context = MatchContext { tls: inner.info.tls.as_ref(), internal: live.info.internal, draw: fastrand::u64(..) };
     match route::select(table, &live.head, &context) {
         Selection::Route { virtual_host, route } => {

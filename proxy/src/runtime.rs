@@ -1,5 +1,8 @@
 //! What all workers share: the current configuration and the live state that belongs to it.
 
+/// Who may do what on a chain.
+pub mod policy;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::accept::spread::Spread;
@@ -16,6 +20,7 @@ use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{Farewell, Gate};
 use crate::own::{Listening, OwnAddresses};
+use crate::runtime::policy::{ChainPolicy, Guards};
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
 use crate::telemetry::trace::Exporter;
@@ -73,6 +78,10 @@ pub struct ActiveChain {
     pub stats: ChainStats,
     /// Tells its connections to go; shared with what the chain was before, where only its certificates have changed.
     pub farewell: Arc<Farewell>,
+    /// Who may do what; shared likewise.
+    pub policy: Arc<ChainPolicy>,
+    /// What the policy is to be once the listener is behind its door.
+    guards: Arc<Guards>,
 }
 
 /// Metrics of what a chain does.
@@ -134,6 +143,7 @@ impl Door {
 
     /// Puts a listener behind its door.
     pub fn lead_to(listener: &Arc<ActiveListener>) {
+        listener.chains.values().for_each(|chain| chain.policy.change(&chain.guards));
         listener.door.listener.store(Some(Arc::clone(listener)));
     }
 
@@ -181,8 +191,11 @@ impl ActiveListener {
                 ChainHandler::Tcp(tcp) => ChainStats::Tcp(registry.tcp(&tcp.stat_prefix)),
             };
             let tls = tls.map_err(|error| (chain.name.clone(), error))?;
-            let farewell = before.and_then(|before| before.same_chain(chain)).map_or_else(Arc::default, |same| Arc::clone(&same.farewell));
-            let active = ActiveChain { config: Arc::clone(chain), tls, stats, farewell };
+            let guards = Arc::new(Guards::new(chain, registry));
+            let same = before.and_then(|before| before.same_chain(chain));
+            let farewell = same.map_or_else(Arc::default, |same| Arc::clone(&same.farewell));
+            let policy = same.map_or_else(|| Arc::new(ChainPolicy::new(Arc::clone(&guards))), |same| Arc::clone(&same.policy));
+            let active = ActiveChain { config: Arc::clone(chain), tls, stats, farewell, policy, guards };
             chains.insert(Arc::as_ptr(chain).addr(), Arc::new(active));
         }
         let stats = registry.listener(&stat_name(&config));
@@ -193,11 +206,21 @@ impl ActiveListener {
         self.chains.values().find(|known| known.config.fingerprint == chain.fingerprint)
     }
 
-    /// Tells the connections of chains that `after` does not have to go.
+    /// Tells the connections of chains that `after` does not have to go. Until they have, what holds for them is what holds in the
+    /// chain that took the place of theirs.
     pub fn tell_gone(&self, after: &Self) {
         for chain in self.chains.values().filter(|chain| after.same_chain(&chain.config).is_none()) {
             chain.farewell.tell();
+            if let Some(successor) = after.chain_of_name(&chain.config.name) {
+                chain.policy.change(&successor.guards);
+            }
         }
+    }
+
+    /// `None` where several have the name.
+    fn chain_of_name(&self, name: &str) -> Option<&Arc<ActiveChain>> {
+        let mut named = self.chains.values().filter(|chain| chain.config.name == name);
+        named.next().filter(|_| named.next().is_none())
     }
 
     /// Takes no more connections. Those there are go on; when they are told, until their requests have ended.
@@ -265,6 +288,8 @@ pub struct Shared {
     pub limit: Option<Arc<ConnectionLimit>>,
     /// How long connections are given to end, once they were told to go.
     pub drain_time: Duration,
+    /// Counts changes of certificates and authorities: who is connected may not be accepted any more.
+    pub trust: watch::Sender<u64>,
     /// The way of spans to their collectors.
     pub spans: Exporter,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.

@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::balance::PickContext;
 use crate::config::tcp::{TcpDestination, TcpProxy};
+use crate::connect::bond::Bond;
 use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::UpstreamIo;
 use crate::connect::tcp::{self, OpenError};
@@ -27,17 +29,33 @@ pub fn plain(socket: Socket) -> Leg {
     }
 }
 
-/// Serves one connection of a TCP proxy.
-pub async fn serve(worker: &Rc<Worker>, proxy: &TcpProxy, stats: &Arc<TcpStats>, info: ConnectionInfo, client: Leg, ahead: Bytes) {
-    let mut stream = StreamInfo::new(Rc::new(info));
+/// Serves one connection of a TCP proxy, until it is over or `forbidden`.
+pub async fn serve(
+    worker: &Rc<Worker>,
+    proxy: &TcpProxy,
+    stats: &Arc<TcpStats>,
+    info: Rc<ConnectionInfo>,
+    (client, ahead): (Leg, Bytes),
+    forbidden: impl Future<Output = ()>,
+) {
+    let mut stream = StreamInfo::new(info);
     stats.downstream_cx_total.inc();
     stats.downstream_cx_active.inc();
     let moved = Moved::default();
-    if let Some((upstream, guard)) = connect(worker, proxy, stats, &mut stream).await {
-        let limits = Limits { idle: proxy.idle_timeout, max: proxy.max_connection_duration };
-        let end = forward(client, upstream, ahead, limits, &moved).await;
+    let passed = async {
+        let Some((upstream, guard, bond)) = connect(worker, proxy, stats, &mut stream).await else { return };
+        let limits = Limits { idle: proxy.idle_timeout, max: longest(proxy, bond.as_ref()) };
+        let end = tokio::select! {
+            end = forward(client, upstream, ahead, limits, &moved) => end,
+            () = refused(worker, bond.as_ref()) => End::MaxDuration,
+        };
         drop(guard);
         record_end(end, stats, &mut stream);
+    };
+    tokio::select! {
+        biased;
+        () = forbidden => {}
+        () = passed => {}
     }
     stream.bytes_received = moved.received.get();
     stream.bytes_sent = moved.sent.get();
@@ -64,8 +82,30 @@ fn record_end(end: End, stats: &TcpStats, stream: &mut StreamInfo) {
     }
 }
 
+/// A connection to an endpoint, what counts it, and how long it lasts where it is of mutual TLS.
+type Connected = (Leg, ConnectionGuard, Option<Bond>);
+
+/// A connection of mutual TLS ends with its certificates.
+fn longest(proxy: &TcpProxy, bond: Option<&Bond>) -> Option<Duration> {
+    let left = bond.and_then(Bond::until).map(|until| until.saturating_duration_since(Instant::now()));
+    proxy.max_connection_duration.into_iter().chain(left).min()
+}
+
+/// Returns when the server is not accepted any more.
+async fn refused(worker: &Worker, bond: Option<&Bond>) {
+    let Some(bond) = bond else { return std::future::pending().await };
+    let mut changes = worker.shared.trust.subscribe();
+    while changes.changed().await.is_ok() {
+        if !bond.is_accepted() {
+            tracing::info!("a server is not accepted any more, and its connection closed");
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
 /// Dials endpoints until one answers, as often as the proxy allows.
-async fn connect(worker: &Rc<Worker>, proxy: &TcpProxy, stats: &TcpStats, stream: &mut StreamInfo) -> Option<(Leg, ConnectionGuard)> {
+async fn connect(worker: &Rc<Worker>, proxy: &TcpProxy, stats: &TcpStats, stream: &mut StreamInfo) -> Option<Connected> {
     let name = match &proxy.destination {
         TcpDestination::Cluster(name) => name,
         TcpDestination::Weighted(split) => split.pick(fastrand::u64(..)),
@@ -100,7 +140,7 @@ async fn attempt(
     cluster: &Arc<ClusterState>,
     stream: &mut StreamInfo,
     tried: &mut Vec<Arc<EndpointState>>,
-) -> Result<(Leg, ConnectionGuard), Final> {
+) -> Result<Connected, Final> {
     let original_dst = stream.connection.original_destination();
     let context = PickContext { tried, reselections: 3, original_dst };
     let picked = worker.balancer.pick(cluster, &context).map_err(|error| {
@@ -118,7 +158,7 @@ async fn attempt(
                 UpstreamIo::Tcp(stream) => Leg::Tcp(stream),
                 other @ (UpstreamIo::Unix(_) | UpstreamIo::Tls(_)) => Leg::Other(Box::new(other)),
             };
-            Ok((leg, guard))
+            Ok((leg, guard, opened.bond))
         }
         Err(OpenError::Overflow) => {
             stream.flags.set(ResponseFlag::UpstreamOverflow);

@@ -1,6 +1,9 @@
 //! One data-plane thread: its runtime, its listeners' sockets, its pools. Nothing here is shared with another thread but
 //! what `Shared` holds.
 
+/// What handshakes with servers need.
+mod handshakes;
+
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
@@ -15,8 +18,8 @@ use crate::accept::spread::Held;
 use crate::balance::{BalanceError, Balancer};
 use crate::config::ClusterName;
 use crate::config::address::Address;
+use crate::connect::TlsSource;
 use crate::connect::pool::Pools;
-use crate::connect::{TlsSource, TlsTarget};
 use crate::connection;
 use crate::drain::{DRAIN_POLL, Phase, Watcher};
 use crate::exchange::ConnectionInfo;
@@ -83,6 +86,8 @@ pub struct Start {
     pub incoming: mpsc::Receiver<Handover>,
 }
 
+pub use handshakes::{Shown, tls_source};
+
 /// What the control thread tells a worker.
 #[derive(Debug)]
 pub enum Command {
@@ -122,10 +127,7 @@ pub fn run(start: Start) -> io::Result<()> {
 
 async fn serve(start: Start) -> io::Result<()> {
     let Start { index, shared, commands, drain, peers, incoming } = start;
-    let source = crate::tls::client::Source::new();
-    let tls: TlsSource = Rc::new(move |cluster, settings, asked| {
-        source.target(cluster, settings, asked).map(|(config, server_name)| TlsTarget { config, server_name })
-    });
+    let tls = tls_source();
     let log = shared.logs.worker();
     let worker = Rc::new(Worker {
         pools: Pools::new(Some(Rc::clone(&tls))),

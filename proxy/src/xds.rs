@@ -3,6 +3,8 @@
 //! This is the only module that names `xds_proto`. Whatever leaves it is valid: each parser refuses what cannot work, with
 //! the path of the field and the rule, and says what it accepts without effect.
 
+/// Who may do what.
+pub mod access;
 /// Access logs and format strings.
 pub mod access_log;
 /// Addresses, ranges, socket settings.

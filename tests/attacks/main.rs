@@ -27,6 +27,7 @@ mod h2_smuggling;
 mod h2_stalled_windows;
 mod header_trust;
 mod hpack_bomb;
+mod path_authz;
 mod path_confusion;
 mod proxy_protocol;
 mod smuggling;

@@ -1,8 +1,8 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -21,9 +21,21 @@ pub struct World {
     control_plane: Option<Process>,
     flags: Vec<String>,
     pub xds: u16,
+    pub secure_xds: u16,
     api: u16,
     /// `--store`.
     store: String,
+}
+
+/// The key file of all control planes of this process that share a store.
+fn ca_key() -> &'static Path {
+    static KEY: LazyLock<(Folder, PathBuf)> = LazyLock::new(|| {
+        let folder = Folder::new();
+        let path = folder.path().join("ca.key");
+        fs::write(&path, "5a".repeat(32)).unwrap();
+        (folder, path)
+    });
+    &KEY.1
 }
 
 impl World {
@@ -48,7 +60,8 @@ impl World {
     pub fn new(store: &str) -> Self {
         let folder = Folder::new();
         fs::create_dir(folder.path().join("config")).unwrap();
-        Self { folder, control_plane: None, flags: Vec::new(), xds: ports::free(), api: ports::free(), store: store.to_owned() }
+        let [xds, secure_xds, api] = [ports::free(), ports::free(), ports::free()];
+        Self { folder, control_plane: None, flags: Vec::new(), xds, secure_xds, api, store: store.to_owned() }
     }
 
     /// Starts the control plane.
@@ -61,6 +74,11 @@ impl World {
             .arg("--state-dir")
             .arg(self.folder.path().join("data"));
         command.args(["--xds-address", &format!("127.0.0.1:{}", self.xds), "--api-address", &format!("127.0.0.1:{}", self.api)]);
+        command.args(["--secure-xds-address", &format!("127.0.0.1:{}", self.secure_xds)]);
+        if self.store != "embedded" {
+            // All that share a store need the same.
+            command.arg("--ca-key-file").arg(ca_key());
+        }
         command.args(&self.flags);
         command.args(["--load-interval", "500ms", "--store", &self.store]);
         self.control_plane = Some(Process::start(command, Folder::new()).unwrap());

@@ -44,6 +44,7 @@ impl Server {
         let mut command = Command::new(settings::control_plane_binary());
         command.arg("serve").arg("--config-dir").arg(config).arg("--state-dir").arg(folder.path().join("data"));
         command.args(["--xds-address", &format!("127.0.0.1:{xds}"), "--api-address", &format!("127.0.0.1:{api}")]);
+        command.args(["--secure-xds-address", &format!("127.0.0.1:{}", ports::free())]);
         let process = Process::start(command, Folder::new())?;
         let server = Self { process, folder, xds, api };
         server.wait_until_ready().await?;

@@ -71,9 +71,31 @@ fn filter_chain(case: &Case, config: &Value) -> Value {
         }
     }
     let filter = config.get("tcp").map_or_else(|| connection_manager(case, config), tcp_proxy);
-    set(&mut chain, "filters", json!([filter]));
+    let filters: Vec<_> = filters(config.get("network_filters"), "network").into_iter().chain([filter]).collect();
+    set(&mut chain, "filters", json!(filters));
     merge(&mut chain, config.get("chain"));
     chain
+}
+
+/// Filters by their type, before the last one: `- rbac: {...}`, with a `name` beside it where a route speaks of it.
+fn filters(list: Option<&Value>, kind: &str) -> Vec<Value> {
+    let entries = list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_object);
+    let filter = |entry: &serde_json::Map<String, Value>| {
+        let (module, fields) = entry.iter().find(|(_, value)| value.is_object())?;
+        let message = match module.as_str() {
+            "rbac" => "RBAC",
+            // Refused by either proxy.
+            _ => "Unknown",
+        };
+        let mut typed = json!({"@type": format!("{TYPES}.filters.{kind}.{module}.v3.{message}")});
+        merge(&mut typed, Some(fields));
+        let mut whole = json!({"name": module, "typed_config": typed});
+        for (key, value) in entry.iter().filter(|(key, _)| *key != module) {
+            set(&mut whole, key, value.clone());
+        }
+        Some(whole)
+    };
+    entries.filter_map(filter).collect()
 }
 
 fn tcp_proxy(fields: &Value) -> Value {
@@ -86,6 +108,8 @@ fn tcp_proxy(fields: &Value) -> Value {
 fn connection_manager(case: &Case, config: &Value) -> Value {
     let mut router = json!({"@type": format!("{TYPES}.filters.http.router.v3.Router")});
     merge(&mut router, config.get("router"));
+    let router = json!({"name": "envoy.filters.http.router", "typed_config": router});
+    let http_filters: Vec<_> = filters(config.get("http_filters"), "http").into_iter().chain([router]).collect();
     let mut routes = json!({"name": "local", "virtual_hosts": virtual_hosts(case, config)});
     merge(&mut routes, config.get("route_config"));
     let mut typed = json!({
@@ -94,7 +118,7 @@ fn connection_manager(case: &Case, config: &Value) -> Value {
         // Envoy's second is too long to wait for in every case that ends in a close.
         "delayed_close_timeout": "0.05s",
         "route_config": routes,
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": router}],
+        "http_filters": http_filters,
     });
     merge(&mut typed, config.get("hcm"));
     access_log(&mut typed, config);

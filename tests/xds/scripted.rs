@@ -12,6 +12,8 @@ mod oddities;
 mod order;
 /// Servers that are gone.
 mod outages;
+/// Who may do what.
+mod policy;
 /// A network between the proxy and the server that can fail.
 mod relay;
 /// Scoped routes.

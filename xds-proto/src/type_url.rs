@@ -31,10 +31,16 @@ pub const HTTP_CONNECTION_MANAGER: &str =
     "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 /// [`TcpProxy`](crate::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy).
 pub const TCP_PROXY: &str = "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+/// [`RBAC`](crate::envoy::extensions::filters::network::rbac::v3::Rbac).
+pub const NETWORK_RBAC: &str = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC";
 
 // HTTP filters.
 /// [`Router`](crate::envoy::extensions::filters::http::router::v3::Router).
 pub const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router";
+/// [`RBAC`](crate::envoy::extensions::filters::http::rbac::v3::Rbac).
+pub const HTTP_RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
+/// [`RBACPerRoute`](crate::envoy::extensions::filters::http::rbac::v3::RbacPerRoute).
+pub const HTTP_RBAC_PER_ROUTE: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
 
 // Listener filters.
 /// [`TlsInspector`](crate::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector).

@@ -30,6 +30,8 @@ pub struct Unknown {
 pub enum UnknownKind {
     /// A field of a JSON or YAML file, by name.
     Field {
+        /// Full name of the message.
+        message: String,
         /// The field of that message with the most similar name, if one is similar.
         nearest: Option<String>,
     },
@@ -50,8 +52,8 @@ pub enum UnknownKind {
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            UnknownKind::Field { nearest: None } => write!(f, "{}: no such field", self.path),
-            UnknownKind::Field { nearest: Some(name) } => {
+            UnknownKind::Field { nearest: None, .. } => write!(f, "{}: no such field", self.path),
+            UnknownKind::Field { nearest: Some(name), .. } => {
                 write!(f, "{}: no such field, did you mean {name}?", self.path)
             }
             UnknownKind::Number { number, message } => {

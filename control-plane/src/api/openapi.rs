@@ -111,6 +111,11 @@ fn items(path: Path) -> Vec<(String, Value)> {
             let revoke = operation("revokeToken", "Take a token away", &of("200", "What it was", "Token"));
             one(json!({"delete": with(revoke, "parameters", json!([named("id")]))}))
         }
+        Path::Ca => one(json!({"get": operation("authority", "Who signs and who is trusted", &of("200", "The authority", "Authority"))})),
+        Path::CaRotate => {
+            let says = "Begin to replace the root";
+            one(json!({"post": operation("rotateAuthority", says, &of("200", "The authority, as it is now", "Authority"))}))
+        }
         Path::Loads => one(json!({"get": operation("loads", "The load that is reported", &of("200", "By cluster and locality", "Loads"))})),
         Path::Kind => each(|_| true, |kind| (format!("/api/v1/{}", kind.plural()), json!({"get": list(kind, false)}))),
         Path::KindNamespace => each(

@@ -90,7 +90,7 @@ fn of(proxy: &proxies::Proxy, now: Instant) -> Proxy {
         id: node.id.clone(),
         namespace: proxy.about.namespace.clone(),
         workload: proxy.about.workload.clone(),
-        identity: node.identity.as_ref().map(|identity| identity.0.clone()),
+        identity: node.identity.as_ref().map(|verified| verified.identity.to_string()),
         client: format!("{} {}", node.user_agent_name, node.user_agent_version).trim().to_owned(),
         address: node.address.map(|address| address.to_string()).unwrap_or_default(),
         protocol: proxy.dialect.name().to_owned(),

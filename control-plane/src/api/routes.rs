@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::api::problem::Problem;
 use crate::api::query::Target;
-use crate::api::{Api, apply, auth, loads, objects, openapi, proxies, revisions, tokens};
+use crate::api::{Api, apply, auth, ca, loads, objects, openapi, proxies, revisions, tokens};
 
 /// A path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,13 +30,15 @@ pub(super) enum Path {
     Loads,
     Tokens,
     Token,
+    Ca,
+    CaRotate,
     Kind,
     KindNamespace,
     KindNamespaceName,
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -51,6 +53,8 @@ impl Path {
         Self::Loads,
         Self::Tokens,
         Self::Token,
+        Self::Ca,
+        Self::CaRotate,
         Self::Kind,
         Self::KindNamespace,
         Self::KindNamespaceName,
@@ -72,6 +76,8 @@ impl Path {
             Self::Loads => "/api/v1/loads",
             Self::Tokens => "/api/v1/tokens",
             Self::Token => "/api/v1/tokens/{id}",
+            Self::Ca => "/api/v1/ca",
+            Self::CaRotate => "/api/v1/ca/rotate",
             Self::Kind => "/api/v1/{kind}",
             // For a kind without a namespace this is the object, `namespace` being its name.
             Self::KindNamespace => "/api/v1/{kind}/{namespace}",
@@ -95,6 +101,8 @@ impl Path {
             Self::Loads => get(loads::list),
             Self::Tokens => get(tokens::list).post(tokens::create),
             Self::Token => delete(tokens::revoke),
+            Self::Ca => get(ca::get),
+            Self::CaRotate => post(ca::rotate),
             Self::Kind => get(objects::get),
             Self::KindNamespace | Self::KindNamespaceName => get(objects::get).put(objects::put).delete(objects::delete),
         }

@@ -15,6 +15,7 @@ use crate::api::auth::Role;
 use crate::api::problem::Problem;
 use crate::api::{Api, body};
 use crate::model::fault::Fault;
+use crate::model::identity::is_control_planes;
 use crate::source::manifest;
 use crate::token::{LONGEST, MOST_USES, Token, Wish};
 
@@ -109,7 +110,8 @@ pub(super) async fn create(
     let asked = body::documents(&api, &headers, body).await?.one()?;
     let asked: Asked = serde_json::from_value(asked).map_err(|error| Problem::bad(format!("the body: {error}")))?;
     let wish = wish(asked).map_err(|faults| Problem::invalid("the token", &faults))?;
-    let (token, shown) = api.joining.create(wish).await?;
+    let pin = api.hooks.authority.as_ref().map(|authority| authority.trust().current.pin.clone());
+    let (token, shown) = api.joining.create(wish, pin.as_deref()).await?;
     tracing::info!(id = token.id, namespace = token.namespace, account = token.service_account, "a token was made");
     let body = Json(ShownToken::of(token, Some(shown)));
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], body).into_response())
@@ -143,6 +145,9 @@ fn wish(asked: Asked) -> Result<Wish, Vec<Fault>> {
         Ok(_) => Vec::new(),
         Err(faults) => faults.into_iter().map(|fault| Fault { path: field(&fault.path), ..fault }).collect(),
     };
+    if is_control_planes(&asked.namespace, &account) {
+        faults.push(Fault::at("serviceAccount", format!("{}/{account} is the control plane, and nobody joins as it", asked.namespace)));
+    }
     let longest = LONGEST.as_secs();
     let ttl = asked.ttl_seconds.unwrap_or(TTL.as_secs());
     if !(1..=longest).contains(&ttl) {

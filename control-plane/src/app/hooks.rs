@@ -8,6 +8,7 @@ use crate::api::{Hooks, loads, proxies};
 use crate::app::objects::Objects;
 use crate::app::world::World;
 use crate::app::{metrics, viewer};
+use crate::authority::Authority;
 use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
 use crate::proxies::Proxies;
@@ -18,14 +19,21 @@ use crate::source::manifest;
 use crate::store::Scope;
 
 /// What the API is told.
-pub(super) fn hooks(world: &Arc<World>, objects: &Objects, proxies: &Arc<Proxies>, registrar: &Arc<Registrar>) -> Hooks {
+pub(super) fn hooks(
+    world: &Arc<World>,
+    objects: &Objects,
+    proxies: &Arc<Proxies>,
+    registrar: &Arc<Registrar>,
+    authority: &Arc<Authority>,
+) -> Hooks {
+    let (signs, known, trust_domain) = (Arc::clone(authority), Arc::clone(authority), Arc::clone(&authority.trust_domain));
     let files = objects.of_files();
     let (listed, measured, held) = (Arc::clone(proxies), Arc::clone(proxies), Arc::clone(proxies));
     let reported = Arc::clone(proxies);
     let (told, said, ahead, world) = (Arc::clone(proxies), Arc::clone(world), Arc::clone(world), Arc::clone(world));
     let (registrations, counted) = (Arc::clone(registrar), Arc::clone(registrar));
     Hooks {
-        validate: Box::new(|value| manifest::read(value).map(drop)),
+        validate: Box::new(move |value| manifest::read(value).and_then(|_| manifest::agrees(value, &trust_domain))),
         status: Box::new(move |key| if key.kind == Kind::Workload { hides(&said, key) } else { said.status(key) }),
         registered: Box::new(move |scope| shown_registrations(&registrations, &scope)),
         files,
@@ -33,8 +41,9 @@ pub(super) fn hooks(world: &Arc<World>, objects: &Objects, proxies: &Arc<Proxies
         config: Box::new(move |id| config(&held, &id)),
         loads: Box::new(move |()| loads::reported(&reported)),
         preview: Box::new(move |objects| preview(&told, &ahead, objects)),
-        metrics: Box::new(move |()| metrics::text(&measured, world.figures(), &counted.registered())),
+        metrics: Box::new(move |()| metrics::text(&measured, world.figures(), &counted.registered(), &metrics::Certificates::of(&signs))),
         schema: Box::new(manifest::schema),
+        authority: Some(known),
         ..Hooks::default()
     }
 }
@@ -52,7 +61,10 @@ fn shown_registrations(registrar: &Registrar, scope: &Scope) -> BTreeMap<Key, Va
     let shown = meant.map(|(key, record)| {
         let mut object = record.object.clone();
         if let Some(fields) = object.as_object_mut() {
-            let status = json!({"source": "registration", "state": record.state.as_str(), "token": record.token});
+            let mut status = json!({"source": "registration", "state": record.state.as_str()});
+            if let (Some(token), Some(status)) = (&record.token, status.as_object_mut()) {
+                status.insert("token".to_owned(), json!(token));
+            }
             fields.insert("status".to_owned(), status);
         }
         (key, object)

@@ -1,10 +1,12 @@
 //! Metrics in Prometheus's text format 0.0.4.
 
 use std::fmt::{Display, Write as _};
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
 use crate::app::world::Figures;
+use crate::authority::{Authority, counters};
 use crate::proxies::Proxies;
 use crate::proxies::counters::{TIMES, TypeFigures};
 use crate::proxies::load::Load;
@@ -16,8 +18,23 @@ use crate::snapshot::kind::Kind;
 /// Clusters of which load is told, in the order of their names: each is a series for ever in what reads them.
 const MOST_CLUSTERS: usize = 2_000;
 
+/// What the authority does and has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Certificates {
+    figures: counters::Figures,
+    /// Seconds since 1970.
+    root_expires: u64,
+}
+
+impl Certificates {
+    pub(super) fn of(authority: &Authority) -> Self {
+        let expires = authority.trust().current.not_after.duration_since(SystemTime::UNIX_EPOCH);
+        Self { figures: authority.counters.read(), root_expires: expires.unwrap_or_default().as_secs() }
+    }
+}
+
 /// All of them.
-pub(super) fn text(proxies: &Proxies, world: Figures, registered: &Kept) -> String {
+pub(super) fn text(proxies: &Proxies, world: Figures, registered: &Kept, certificates: &Certificates) -> String {
     let figures = proxies.counters.read();
     let mut text = Text::default();
     let by_dialect = |values: [u64; 2]| [Dialect::Sotw, Dialect::Delta].map(Dialect::name).into_iter().zip(values);
@@ -61,6 +78,18 @@ pub(super) fn text(proxies: &Proxies, world: Figures, registered: &Kept) -> Stri
         let count = registered.values().filter(|(record, _)| record.state == state).count();
         text.line(name, &[("state", state.as_str())], count);
     }
+    let name = "ninon_certificates_issued_total";
+    text.family(name, "counter", "Certificates that were given to workloads, by what they were known by.");
+    for (proof, count) in counters::PROOFS.into_iter().zip(certificates.figures.issued) {
+        text.line(name, &[("by", proof)], count);
+    }
+    let name = "ninon_certificate_refusals_total";
+    text.family(name, "counter", "Requests for certificates that were refused, by the reason.");
+    for (reason, count) in counters::REASONS.into_iter().zip(certificates.figures.refused) {
+        text.line(name, &[("reason", reason)], count);
+    }
+    let says = "When the root that signs expires, in seconds since 1970.";
+    text.one("ninon_root_expiry_timestamp_seconds", "gauge", says, certificates.root_expires);
     load(proxies, &mut text);
     text.0
 }
@@ -125,7 +154,7 @@ mod tests {
     #[test]
     fn every_metric_is_in_the_documentation() {
         let page = include_str!("../../../docs/control-plane.md");
-        let text = text(&Proxies::new(1), Figures::default(), &Kept::new());
+        let text = text(&Proxies::new(1), Figures::default(), &Kept::new(), &Certificates::default());
         let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
         let missing: Vec<_> = families.filter(|(name, kind)| !page.contains(&format!("| `{name}` | {kind} |"))).collect();
         assert!(missing.is_empty() && text.contains("# TYPE "), "{missing:?}");
@@ -139,7 +168,7 @@ mod tests {
         let report = Report { at: Instant::now(), interval: Duration::from_secs(10), dropped: 0, localities };
         let key = Key { cluster: "a\"} 1\nb\\".to_owned(), reporter: "me".to_owned() };
         proxies.loads.report(key, report);
-        let text = text(&proxies, Figures::default(), &Kept::new());
+        let text = text(&proxies, Figures::default(), &Kept::new(), &Certificates::default());
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with("ninon_load_")).collect();
         let wanted = [
             "ninon_load_clusters 1",

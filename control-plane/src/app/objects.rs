@@ -25,6 +25,7 @@ const SETTLE: Duration = Duration::from_millis(10);
 pub(super) struct Objects {
     world: Arc<World>,
     store: Store,
+    trust_domain: Arc<str>,
     files: Files,
     roots: Vec<PathBuf>,
     /// What files hold, for the API.
@@ -35,9 +36,9 @@ pub(super) struct Objects {
 
 impl Objects {
     /// Reads everything there is.
-    pub(super) async fn load(world: Arc<World>, store: Store, roots: Vec<PathBuf>) -> Result<Self, StoreError> {
-        let files = Files::new(roots.clone());
-        let mut objects = Self { world, store, files, roots, from_files: Arc::default(), seen: 0 };
+    pub(super) async fn load(world: Arc<World>, store: Store, roots: Vec<PathBuf>, trust_domain: Arc<str>) -> Result<Self, StoreError> {
+        let files = Files::new(roots.clone()).of(Arc::clone(&trust_domain));
+        let mut objects = Self { world, store, trust_domain, files, roots, from_files: Arc::default(), seen: 0 };
         objects.look().await;
         objects.list();
         Ok(objects)
@@ -52,8 +53,11 @@ impl Objects {
     fn list(&mut self) {
         let listed = self.store.list(&Scope::default());
         self.seen = listed.revision;
-        let stored: BTreeMap<Key, Object> =
-            listed.objects.into_iter().filter_map(|(key, object)| Some((key.clone(), read(&key, &object.value())?))).collect();
+        let stored: BTreeMap<Key, Object> = listed
+            .objects
+            .into_iter()
+            .filter_map(|(key, object)| Some((key.clone(), read(&key, &object.value(), &self.trust_domain)?)))
+            .collect();
         let gone: Vec<Key> = self.world.keys().into_iter().filter(|key| !self.in_files(key) && !stored.contains_key(key)).collect();
         let changes = stored.into_iter().filter(|(key, _)| !self.in_files(key)).map(|(key, object)| (key, Some(object)));
         let changes: Vec<_> = changes.chain(gone.into_iter().map(|key| (key, None))).collect();
@@ -86,7 +90,7 @@ impl Objects {
                     Ok(revision) => {
                         self.seen = revision.number;
                         let changes: Vec<_> = revision.changes.iter().filter(|change| !self.in_files(&change.key)).map(|change| {
-                            let object = change.after.as_ref().and_then(|object| read(&change.key, &object.value()));
+                            let object = change.after.as_ref().and_then(|object| read(&change.key, &object.value(), &self.trust_domain));
                             (change.key.clone(), object)
                         }).collect();
                         self.world.apply(changes);
@@ -136,7 +140,7 @@ impl Objects {
         let changes = changes.into_iter().map(|(key, written)| {
             let object = written.map(|written| written.object);
             // What the store has of that name was hidden.
-            let stored = || self.store.get(&key).and_then(|stored| read(&key, &stored.value()));
+            let stored = || self.store.get(&key).and_then(|stored| read(&key, &stored.value(), &self.trust_domain));
             (key.clone(), object.or_else(stored))
         });
         let changes: Vec<_> = changes.collect();
@@ -161,8 +165,8 @@ fn tell(fault: &FileFault) {
 }
 
 /// What the API took was good then; a newer program may see it otherwise.
-fn read(key: &Key, value: &serde_json::Value) -> Option<Object> {
-    match manifest::read(value) {
+fn read(key: &Key, value: &serde_json::Value, trust_domain: &str) -> Option<Object> {
+    match manifest::read(value).and_then(|read| manifest::agrees(value, trust_domain).map(|()| read)) {
         Ok((_, object)) => Some(object),
         Err(faults) => {
             for fault in faults {

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
 use crate::app::world::World;
+use crate::model::identity::Identity;
+use crate::model::name::Name;
 use crate::proxies::node::{About, Node};
 use crate::push::{Directory, Guest, Joined, Later, Refusal};
-use crate::registration::registrar::{Denial, Registered, Registrar};
+use crate::registration::registrar::{Denial, Proof, Registered, Registrar};
 use crate::source::manifest::DEFAULT_NAMESPACE;
 use crate::translate::view::{Form, View};
 
@@ -45,35 +47,84 @@ fn refusal(denial: Denial) -> Refusal {
 impl Directory for Viewer {
     fn join(&self, node: &Node) -> Result<Joined, Refusal> {
         let view = view(node)?;
+        if let (Some(verified), Some(workload)) = (&node.identity, &view.workload) {
+            let name = Name::new(Arc::clone(&view.namespace), Arc::clone(workload));
+            let own = &verified.identity;
+            if let Some(account) = self.world.account(&name).filter(|account| *account != own.account) {
+                return Err(Refusal::Denied(format!(
+                    "the workload {name} has service account {account:?}, and the certificate is of {own}"
+                )));
+            }
+        }
         let about = About { namespace: view.namespace.to_string(), workload: view.workload.as_deref().unwrap_or_default().to_owned() };
         Ok(Joined { about, snapshots: self.world.see(view), alive: None })
     }
 
-    fn admit<'a>(&'a self, node: &'a Node, token: &'a str) -> Later<'a, Result<Box<dyn Guest>, Refusal>> {
+    fn admit<'a>(&'a self, node: &'a Node, token: Option<&'a str>) -> Later<'a, Result<Option<Box<dyn Guest>>, Refusal>> {
         Box::pin(async move {
-            let registered: Box<dyn Guest> = Box::new(self.registrar.admit(node, token).await.map_err(refusal)?);
-            Ok(registered)
+            // What contradicts the certificate is told first.
+            view(node)?;
+            let proof = match (&node.identity, token) {
+                (None, Some(token)) => Proof::Token(token),
+                (Some(verified), token) if token.is_some() || registers(node) => Proof::Certificate(verified, token),
+                _ => return Ok(None),
+            };
+            let registered: Box<dyn Guest> = Box::new(self.registrar.admit(node, proof).await.map_err(refusal)?);
+            Ok(Some(registered))
         })
     }
 }
 
-/// On the port without TLS a node is who it says it is. Without `WORKLOAD_NAME` its id is taken for the workload's name.
+/// Whether a sidecar with a certificate is to be registered: it says where its workload listens.
+fn registers(node: &Node) -> bool {
+    !node.is_grpc() && node.metadata.contains_key("PORTS")
+}
+
+/// On the port without TLS a node is who it says it is; with a certificate it is who that says, and may not say otherwise. Without
+/// `WORKLOAD_NAME` its id is taken for the workload's name.
 pub(super) fn view(node: &Node) -> Result<View, Refusal> {
     let namespace = node.text("NAMESPACE").unwrap_or(DEFAULT_NAMESPACE);
     if namespace.is_empty() {
         return Err(Refusal::Invalid("the node's metadata has an empty NAMESPACE".to_owned()));
     }
+    let namespace: Arc<str> = match &node.identity {
+        Some(verified) => {
+            let own = &verified.identity;
+            contradicts(node, "NAMESPACE", &own.namespace, own)?;
+            contradicts(node, "SERVICE_ACCOUNT", &own.account, own)?;
+            Arc::clone(&own.namespace)
+        }
+        None => namespace.into(),
+    };
     if node.is_grpc() {
-        return Ok(View { form: Form::Grpc, namespace: namespace.into(), workload: None });
+        return Ok(View { form: Form::Grpc, namespace, workload: None });
     }
     let workload = node.text("WORKLOAD_NAME").unwrap_or(&node.id);
+    let only = node.identity.as_ref().and_then(|verified| verified.workload.as_deref());
+    if let Some(only) = only.filter(|only| *only != workload) {
+        return Err(Refusal::Denied(format!("the certificate is for workload {only:?}, and the node says it is beside {workload:?}")));
+    }
     let workload = (!workload.is_empty()).then(|| workload.into());
-    Ok(View { form: Form::Sidecar, namespace: namespace.into(), workload })
+    let form = if node.identity.is_some() { Form::Identified } else { Form::Sidecar };
+    Ok(View { form, namespace, workload })
+}
+
+/// Refuses what a node says of itself and its certificate does not.
+fn contradicts(node: &Node, key: &str, own: &str, identity: &Identity) -> Result<(), Refusal> {
+    match node.metadata.get(key) {
+        Some(said) if said.as_str() != Some(own) => {
+            Err(Refusal::Denied(format!("the node says {key} {said}, and its certificate is of {identity}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::model::identity::Verified;
     use serde_json::{Value, json};
 
     fn of(metadata: &Value, id: &str, agent: &str) -> Result<View, Refusal> {
@@ -88,6 +139,25 @@ mod tests {
         let by_id = Ok(View { form: Form::Sidecar, namespace: "default".into(), workload: Some("cart-1".into()) });
         assert_eq!(of(&json!({}), "cart-1", "ninon"), by_id);
         assert!(of(&json!({"NAMESPACE": ""}), "x", "envoy").is_err());
+    }
+
+    #[test]
+    fn a_certificate_says_where_a_node_is_and_nothing_may_say_otherwise() {
+        let of = |metadata: &Value, only: Option<&str>| {
+            let identity = Identity::new("cluster.local", "shop", "cart").unwrap();
+            let verified = Verified { identity, workload: only.map(Into::into), serial: String::new(), not_after: SystemTime::now() };
+            let metadata = metadata.as_object().cloned().unwrap_or_default();
+            view(&Node { id: "cart-1".to_owned(), metadata, identity: Some(Arc::new(verified)), ..Node::default() })
+        };
+        let shop = Ok(View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()) });
+        for agrees in [json!({}), json!({"NAMESPACE": "shop"}), json!({"NAMESPACE": "shop", "SERVICE_ACCOUNT": "cart"})] {
+            assert_eq!(of(&agrees, None), shop);
+            assert_eq!(of(&agrees, Some("cart-1")), shop);
+        }
+        for contradicts in [json!({"NAMESPACE": "bank"}), json!({"NAMESPACE": 7}), json!({"SERVICE_ACCOUNT": "admin"})] {
+            assert!(matches!(of(&contradicts, None), Err(Refusal::Denied(_))), "{contradicts}");
+        }
+        assert!(matches!(of(&json!({}), Some("cart-2")), Err(Refusal::Denied(_))));
     }
 
     #[test]

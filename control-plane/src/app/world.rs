@@ -13,7 +13,8 @@ use crate::model::name::{Key, Name};
 use crate::model::workload::Workload;
 use crate::snapshot::Snapshot;
 use crate::snapshot::kind::Kind as Type;
-use crate::snapshot::resource::Version;
+use crate::snapshot::resource::{Resource, Version};
+use crate::translate::trust;
 use crate::translate::view::{Translator, View};
 
 /// The mesh, and what each view sees of it.
@@ -97,8 +98,22 @@ pub(super) struct Figures {
 }
 
 impl World {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self::default())
+    pub(super) fn new(trust_domain: Arc<str>) -> Arc<Self> {
+        let inner = Inner { mesh: Mesh::new(trust_domain), ..Inner::default() };
+        Arc::new(Self { inner: Mutex::new(inner), ..Self::default() })
+    }
+
+    /// Whom proxies are to trust from now on, as PEM.
+    pub(super) fn trust(&self, bundle: &str) -> Arc<Resource> {
+        let resource = trust::bundle(bundle);
+        self.lock().translator.trust(&resource);
+        self.changed.notify_one();
+        resource
+    }
+
+    /// The account of a workload.
+    pub(super) fn account(&self, name: &Name) -> Option<Arc<str>> {
+        self.lock().mesh.workload(name).map(|workload| Arc::clone(&workload.service_account))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -34,6 +34,13 @@ pub(super) fn since(time: &str) -> String {
     span.map_or_else(|| "-".to_owned(), |span| age(span.as_secs()))
 }
 
+/// How long it is until a time of RFC 3339.
+pub(super) fn until(time: &str) -> String {
+    let then = humantime::parse_rfc3339(time).ok();
+    let span = then.and_then(|then| then.duration_since(std::time::SystemTime::now()).ok());
+    span.map_or_else(|| "-".to_owned(), |span| age(span.as_secs()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::api::tokens::{ShownToken, ShownTokens};
 use crate::cli::client::{Answer, Client};
 use crate::cli::kinds::encoded;
-use crate::cli::table::{age, since, table};
+use crate::cli::table::{since, table, until};
 use crate::cli::{Ending, Output, Server, Stop, Terminal};
 use crate::source::print::yaml;
 
@@ -159,11 +159,4 @@ fn shown(tokens: &[ShownToken], wide: bool) -> String {
         row
     });
     table(&head, &rows.collect::<Vec<_>>())
-}
-
-/// How long it is until a time of RFC 3339.
-fn until(time: &str) -> String {
-    let then = humantime::parse_rfc3339(time).ok();
-    let span = then.and_then(|then| then.duration_since(std::time::SystemTime::now()).ok());
-    span.map_or_else(|| "-".to_owned(), |span| age(span.as_secs()))
 }

@@ -88,6 +88,12 @@ pub struct Endpoint {
 }
 
 impl Mesh {
+    /// Without objects, for identities of a trust domain.
+    pub fn new(trust_domain: Arc<str>) -> Self {
+        let settings = MeshSettings { trust_domain, ..MeshSettings::default() };
+        Self { settings, ..Self::default() }
+    }
+
     /// Puts an object in the place of the one of its key, or takes that away.
     pub fn apply(&mut self, key: &Key, object: Option<Object>) {
         self.changes.count = self.changes.count.saturating_add(1);
@@ -122,10 +128,13 @@ impl Mesh {
                 self.changes.wiring = self.changes.count;
             }
             (Kind::MeshConfig, object) => {
-                self.settings = match object {
+                let trust_domain = Arc::clone(&self.settings.trust_domain);
+                let settings = match object {
                     Some(Object::MeshConfig(settings)) => settings,
                     _ => MeshSettings::default(),
                 };
+                // What identities there are is not up to an object.
+                self.settings = MeshSettings { trust_domain, ..settings };
                 self.changes.settings = self.changes.count;
                 self.changes.wiring = self.changes.count;
             }

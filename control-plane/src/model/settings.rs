@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct MeshSettings {
     /// What follows `svc` in the long names of services.
     pub domain: Arc<str>,
-    /// The trust domain of identities.
+    /// The trust domain of identities. In a mesh it is the authority's, whatever an object says.
     pub trust_domain: Arc<str>,
     /// Where connections to unknown destinations go.
     pub outbound: OutboundMode,

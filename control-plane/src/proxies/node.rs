@@ -1,6 +1,9 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
+
+use crate::model::identity::Verified;
 
 /// What a client says of itself in its first request, and what its connection says of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,13 +24,9 @@ pub struct Node {
     pub client_features: Vec<String>,
     /// Where it connects from.
     pub address: Option<SocketAddr>,
-    /// Who its certificate says it is; `None` on a port without TLS.
-    pub identity: Option<Identity>,
+    /// Its certificate; `None` on a port without TLS.
+    pub identity: Option<Arc<Verified>>,
 }
-
-/// Who a certificate says its bearer is: a SPIFFE ID.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity(pub String);
 
 /// Region, zone and sub-zone, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use crate::proxies::status::{Held, TypeStatus};
-use crate::proxies::{Observed, Proxies};
+use crate::proxies::{Holding, Observed, Proxies};
 use crate::push::answer::Writer;
 use crate::push::stream::Stream;
 use crate::snapshot::kind::Kind;
@@ -117,6 +117,10 @@ impl Observed for Shared {
 
     fn held(&self) -> Vec<Held> {
         self.lock().stream.as_ref().map(Stream::held).unwrap_or_default()
+    }
+
+    fn holding(&self, kind: Kind, name: &str) -> Option<Holding> {
+        self.lock().stream.as_ref().and_then(|stream| stream.holding(kind, name))
     }
 }
 

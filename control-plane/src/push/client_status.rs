@@ -15,8 +15,10 @@ use xds_proto::envoy::service::status::v3::client_config::GenericXdsConfig;
 use xds_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use xds_proto::envoy::r#type::matcher::v3::{NodeMatcher, StringMatcher};
 
+use crate::model::identity::Verified;
 use crate::proxies::status::{Held, HeldStatus, TypeStatus};
 use crate::proxies::{Proxies, Proxy};
+use crate::push::connection::verified;
 use crate::snapshot::kind::Kind;
 
 /// Resources in one answer, of all clients: some tens of megabytes.
@@ -40,8 +42,8 @@ impl wire::client_status_discovery_service_server::ClientStatusDiscoveryService 
         &self,
         request: Request<Streaming<wire::ClientStatusRequest>>,
     ) -> Result<Response<Self::StreamClientStatusStream>, Status> {
-        let proxies = Arc::clone(&self.0);
-        let answers = request.into_inner().map(move |request| request.and_then(|request| report(&proxies, &request)));
+        let (proxies, asks) = (Arc::clone(&self.0), verified(&request)?);
+        let answers = request.into_inner().map(move |request| request.and_then(|request| report(&proxies, asks.as_deref(), &request)));
         Ok(Response::new(Box::pin(answers)))
     }
 
@@ -49,14 +51,20 @@ impl wire::client_status_discovery_service_server::ClientStatusDiscoveryService 
         &self,
         request: Request<wire::ClientStatusRequest>,
     ) -> Result<Response<wire::ClientStatusResponse>, Status> {
-        report(&self.0, request.get_ref()).map(Response::new)
+        let asks = verified(&request)?;
+        report(&self.0, asks.as_deref(), request.get_ref()).map(Response::new)
     }
 }
 
-fn report(proxies: &Proxies, request: &wire::ClientStatusRequest) -> Result<wire::ClientStatusResponse, Status> {
+/// Who has a certificate is told of those that have the same identity.
+fn report(proxies: &Proxies, asks: Option<&Verified>, request: &wire::ClientStatusRequest) -> Result<wire::ClientStatusResponse, Status> {
     let mut response = wire::ClientStatusResponse::default();
     let mut total = 0;
-    for proxy in proxies.list().into_iter().filter(|proxy| proxy.gone.is_none()) {
+    let may_see = |proxy: &Proxy| {
+        let identity = proxy.node.identity.as_ref().map(|verified| &verified.identity);
+        asks.is_none_or(|asks| identity == Some(&asks.identity))
+    };
+    for proxy in proxies.list().into_iter().filter(|proxy| proxy.gone.is_none() && may_see(proxy)) {
         if !is_asked_for(&proxy, &request.node_matchers)? {
             continue;
         }

@@ -16,6 +16,7 @@ use xds_proto::envoy::service::load_stats::v3 as wire;
 use crate::proxies::Proxies;
 use crate::proxies::load::{Key, Report, Requests};
 use crate::proxies::node::Locality;
+use crate::push::connection::verified;
 use crate::push::{Push, server};
 
 /// See the module.
@@ -33,6 +34,7 @@ impl wire::load_reporting_service_server::LoadReportingService for LoadReporting
     type StreamLoadStatsStream = Reports;
 
     async fn stream_load_stats(&self, request: Request<Streaming<wire::LoadStatsRequest>>) -> Result<Response<Reports>, Status> {
+        verified(&request)?;
         let push = Arc::clone(&self.0);
         let stopped = Box::pin(async move { server::stopped(&push, Duration::ZERO).await });
         let (requests, proxies, interval) = (request.into_inner(), Arc::clone(&self.0.proxies), self.0.settings.load_interval);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
@@ -18,15 +19,18 @@ use tonic_health::server::{HealthReporter, HealthService};
 use tracing::warn;
 use xds_proto::envoy::service::load_stats::v3::load_reporting_service_server::LoadReportingServiceServer;
 use xds_proto::envoy::service::status::v3::client_status_discovery_service_server::ClientStatusDiscoveryServiceServer;
+use xds_proto::istio::v1::auth::istio_certificate_service_server::IstioCertificateServiceServer;
 
-use crate::push::Push;
+use crate::push::certificates::{Certificates, LARGEST_REQUEST};
 use crate::push::client_status::ClientStatus;
 use crate::push::connection::Connection;
 use crate::push::load::LoadReporting;
+use crate::push::secure::{Doorkeeper, Handshakes};
 use crate::push::service::Service;
+use crate::push::{Certifier, Push};
 
 /// Long enough for a file descriptor to become free.
-const AFTER_ERROR: Duration = Duration::from_millis(100);
+pub(super) const AFTER_ERROR: Duration = Duration::from_millis(100);
 /// What a client may send before it is read; requests are small.
 const WINDOW: u32 = 64 * 1024;
 /// Streams of one connection; a proxy has two or three.
@@ -88,6 +92,34 @@ pub async fn routes(push: &Arc<Push>, health: &HealthReporter) -> Result<Routes,
 pub async fn serve(listener: TcpListener, push: Arc<Push>) -> Result<(), Fault> {
     let health = HealthReporter::new();
     let routes = routes(&push, &health).await?;
+    serve_on(Incoming { listener, pause: None }, push, routes, health).await
+}
+
+/// The same with TLS, and with certificates for those who may have them.
+///
+/// # Errors
+/// If the server cannot be set up.
+pub async fn serve_secure(
+    listener: TcpListener,
+    push: Arc<Push>,
+    keeper: Arc<dyn Doorkeeper>,
+    by: Arc<dyn Certifier>,
+) -> Result<(), Fault> {
+    let health = HealthReporter::new();
+    let service = IstioCertificateServiceServer::new(Certificates::new(by)).max_decoding_message_size(LARGEST_REQUEST);
+    let routes = routes(&push, &health).await?.add_service(service);
+    serve_on(Handshakes::begin(listener, keeper), push, routes.prepare(), health).await
+}
+
+async fn serve_on<T>(
+    incoming: impl Stream<Item = io::Result<Connection<T>>>,
+    push: Arc<Push>,
+    routes: Routes,
+    health: HealthReporter,
+) -> Result<(), Fault>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let settings = &push.settings;
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(settings.ping))
@@ -95,7 +127,6 @@ pub async fn serve(listener: TcpListener, push: Arc<Push>) -> Result<(), Fault> 
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(WINDOW * 4)
         .max_concurrent_streams(STREAMS);
-    let incoming = Incoming { listener, pause: None };
     let serving = server.add_routes(routes).serve_with_incoming_shutdown(incoming, async {
         stopped(&push, Duration::ZERO).await;
         health.set_not_serving::<Service>().await;

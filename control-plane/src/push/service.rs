@@ -12,7 +12,6 @@ use tonic::body::Body as GrpcBody;
 use tonic::server::NamedService;
 use xds_proto::envoy::service::discovery::v3 as wire;
 
-use crate::proxies::node::Identity;
 use crate::push::Push;
 use crate::push::body::{Body, Shared};
 use crate::push::connection::Peer;
@@ -41,7 +40,11 @@ impl Service {
             Ok(token) => token,
             Err(status) => return status.into_http(),
         };
-        let caller = Caller { peer, identity: parts.extensions.get::<Identity>().cloned(), token };
+        let identity = match peer.verified() {
+            Ok(identity) => identity,
+            Err(status) => return status.into_http(),
+        };
+        let caller = Caller { peer, identity, token };
         let requests = Requests::<M>::new(body, self.0.settings.request);
         let shared = Shared::new();
         let session = Session::new(Arc::clone(&self.0), Arc::clone(&shared), caller);
@@ -54,7 +57,7 @@ impl Service {
 }
 
 /// The token of `authorization: Bearer TOKEN`, if there is one.
-fn bearer(headers: &HeaderMap) -> Result<Option<String>, Status> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<String>, Status> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let parts = value.to_str().ok().and_then(|text| text.split_once(' '));
     let token = parts.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim().to_owned());

@@ -3,19 +3,21 @@
 use std::future::pending;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use prost::Message;
 use prost_types::{Struct, Value, value};
 use serde_json as json;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::{Code, Status};
 use tracing::{debug, info, warn};
 use xds_proto::envoy::config::core::v3 as core;
 use xds_proto::envoy::service::discovery::v3 as wire;
 
+use crate::model::identity::Verified;
 use crate::proxies::Connected;
-use crate::proxies::node::{Identity, Locality, Node};
+use crate::proxies::node::{Locality, Node};
 use crate::proxies::status::Dialect;
 use crate::push::body::Shared;
 use crate::push::connection::Peer;
@@ -75,7 +77,7 @@ pub struct Caller {
     /// The connection.
     pub peer: Peer,
     /// By its certificate.
-    pub identity: Option<Identity>,
+    pub identity: Option<Arc<Verified>>,
     /// The token that it shows.
     pub token: Option<String>,
 }
@@ -122,11 +124,8 @@ impl Session {
         let node = first.node().ok_or_else(|| Status::invalid_argument("the first request does not say which node asks"))?;
         let node = Arc::new(self.node(node));
         self.node.get_or_init(|| Arc::clone(&node));
-        let guest = match &self.caller.token {
-            Some(token) => Some(self.push.directory.admit(&node, token).await.map_err(refused)?),
-            None => None,
-        };
-        let joined = self.push.directory.join(&node).map_err(refused)?;
+        let guest = self.push.directory.admit(&node, self.caller.token.as_deref()).await?;
+        let joined = self.push.directory.join(&node)?;
         let snapshot = Arc::clone(&joined.snapshots.borrow());
         let limits = Limits { patience: self.push.settings.patience, names: self.push.settings.names };
         self.shared.begin(Stream::new(M::DIALECT, limits, Arc::clone(&self.push.common), snapshot));
@@ -169,7 +168,7 @@ impl Session {
         guest: Option<&dyn Guest>,
     ) -> Status {
         let mut stop = self.push.stop.clone();
-        let mut expelled = pin!(expelled(guest));
+        let (mut expelled, mut expired) = (pin!(expelled(guest)), pin!(expired(self.caller.identity.as_deref())));
         let mut joining = guest;
         let limit = self.push.settings.stall;
         // The one that the stream began with is seen.
@@ -185,7 +184,8 @@ impl Session {
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => return Status::ok("this replica stops"),
-                refusal = &mut expelled => return refused(refusal),
+                refusal = &mut expelled => return refusal.into(),
+                status = &mut expired => return status,
                 request = requests.message() => match request {
                     Ok(Some(request)) => {
                         if let Err(status) = self.hear(request) {
@@ -290,13 +290,12 @@ async fn expelled(guest: Option<&dyn Guest>) -> Refusal {
     }
 }
 
-fn refused(refusal: Refusal) -> Status {
-    match refusal {
-        Refusal::Invalid(reason) => Status::invalid_argument(reason),
-        Refusal::Unauthenticated(reason) => Status::unauthenticated(reason),
-        Refusal::Denied(reason) => Status::permission_denied(reason),
-        Refusal::Unavailable(reason) => Status::unavailable(reason),
-    }
+/// Waits until a certificate no longer holds.
+async fn expired(verified: Option<&Verified>) -> Status {
+    let Some(verified) = verified else { return pending().await };
+    sleep(verified.not_after.duration_since(SystemTime::now()).unwrap_or_default()).await;
+    let at = humantime::format_rfc3339_seconds(verified.not_after);
+    Status::unauthenticated(format!("the certificate {} expired at {at}; come back with a newer one", verified.serial))
 }
 
 fn object(fields: Struct) -> json::Map<String, json::Value> {

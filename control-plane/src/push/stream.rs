@@ -258,18 +258,28 @@ impl Stream {
     /// Every resource that is asked for.
     pub fn held(&self) -> Vec<Held> {
         let of = |lane: &Lane| {
-            let (kind, waiting, refused) = (lane.status.kind, lane.is_waiting(), lane.status.refusal.is_some());
-            let status = move |version: Option<Version>| match version {
-                None => HeldStatus::NotSent,
-                Some(_) if refused => HeldStatus::Refused,
-                Some(_) if waiting => HeldStatus::Sent,
-                Some(_) => HeldStatus::Acknowledged,
-            };
-            let held = lane.subscription.held().into_iter();
-            held.map(move |Holding { name, version, resource }| Held { kind, name, version, status: status(version), resource })
-                .collect::<Vec<_>>()
+            let kind = lane.status.kind;
+            let one = |Holding { name, version, resource }| Held { kind, name, version, status: status(lane, version), resource };
+            lane.subscription.held().into_iter().map(one).collect::<Vec<_>>()
         };
         self.lanes.iter().flatten().flat_map(|lane| of(lane)).collect()
+    }
+
+    /// One of them.
+    pub fn holding(&self, kind: Kind, name: &str) -> Option<(Option<Version>, HeldStatus)> {
+        let lane = self.lanes.get(kind.index())?.as_ref().filter(|lane| lane.subscription.wants(name))?;
+        let version = lane.subscription.holding(name);
+        Some((version, status(lane, version)))
+    }
+}
+
+/// What became of a version that was sent.
+fn status(lane: &Lane, version: Option<Version>) -> HeldStatus {
+    match version {
+        None => HeldStatus::NotSent,
+        Some(_) if lane.status.refusal.is_some() => HeldStatus::Refused,
+        Some(_) if lane.is_waiting() => HeldStatus::Sent,
+        Some(_) => HeldStatus::Acknowledged,
     }
 }
 

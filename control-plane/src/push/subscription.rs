@@ -357,6 +357,12 @@ impl Subscription {
         self.except.len()
     }
 
+    /// The version that the client holds of a name.
+    pub fn holding(&self, name: &str) -> Option<Version> {
+        let known = || version(&self.base, self.kind, name);
+        self.except.get(name).map_or_else(known, State::version).filter(|version| *version != Version::NONE)
+    }
+
     /// Every name that is asked for and what the client holds of it.
     pub fn held(&self) -> Vec<Holding> {
         let one = |name: &Arc<str>| {

@@ -39,7 +39,7 @@ pub struct Book {
 #[derive(Debug)]
 struct Held {
     object: Value,
-    token: String,
+    token: Option<String>,
     streams: BTreeSet<u64>,
     /// Its sidecar has taken its listeners.
     serves: bool,
@@ -63,7 +63,7 @@ impl Book {
 
     /// A stream begins; its number. What it says counts over what a stream before it has said. `None` if a stream for another account is
     /// here.
-    pub fn enter(&mut self, name: &Name, object: Value, token: &str) -> Option<u64> {
+    pub fn enter(&mut self, name: &Name, object: Value, token: Option<&str>) -> Option<u64> {
         if self.held.get(name).is_some_and(|held| account(&held.object) != account(&object)) {
             return None;
         }
@@ -74,7 +74,7 @@ impl Book {
             Some(before) if before.object == object => before.streams,
             _ => BTreeSet::new(),
         };
-        let mut held = Held { object, token: token.to_owned(), streams, serves: false, claimed: false };
+        let mut held = Held { object, token: token.map(ToOwned::to_owned), streams, serves: false, claimed: false };
         held.streams.insert(self.next);
         self.held.insert(name.clone(), held);
         Some(self.next)

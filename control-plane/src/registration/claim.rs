@@ -4,7 +4,7 @@ use crate::model::fault::Fault;
 use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
 use crate::proxies::node::Node;
-use crate::source::manifest::{self, DEFAULT_NAMESPACE};
+use crate::source::manifest;
 
 /// Bytes of a workload's description.
 const LONGEST: usize = 16 * 1024;
@@ -31,17 +31,18 @@ const KEYS: [(&str, &str); 7] = [
     ("SIDECAR", "spec.sidecar"),
 ];
 
-/// Reads it from the node's metadata. Where no account is named it is `account`; where no address, the one that it connects from.
+/// Reads it from the node's metadata. Where no namespace is named it is `namespace`, where no account `account`; where no address, the
+/// one that it connects from.
 ///
 /// # Errors
 /// What is wrong, each with its key.
-pub fn read(node: &Node, account: &str) -> Result<Claim, Vec<Fault>> {
+pub fn read(node: &Node, namespace: &str, account: &str) -> Result<Claim, Vec<Fault>> {
     let text = |key: &str, default: &str| match node.metadata.get(key) {
         None => Ok(default.to_owned()),
         Some(Value::String(text)) => Ok(text.clone()),
         Some(_) => Err(vec![Fault::at(key, "not a text")]),
     };
-    let (namespace, name) = (text("NAMESPACE", DEFAULT_NAMESPACE)?, text("WORKLOAD_NAME", &node.id)?);
+    let (namespace, name) = (text("NAMESPACE", namespace)?, text("WORKLOAD_NAME", &node.id)?);
     let account = text("SERVICE_ACCOUNT", account)?;
     let given = |key: &str| node.metadata.get(key).cloned().map(whole);
     let from = node.address.map(|address| json!([address.ip().to_canonical().to_string()]));
@@ -51,7 +52,7 @@ pub fn read(node: &Node, account: &str) -> Result<Claim, Vec<Fault>> {
         ("ports", given("PORTS")),
         ("serviceAccount", Some(json!(account))),
         ("locality", locality(node)),
-        ("sidecar", given("SIDECAR")),
+        ("sidecar", sidecar(given("SIDECAR"), node.identity.is_some())),
     ];
     let mut object = json!({
         "apiVersion": Kind::Workload.api_version(),
@@ -79,6 +80,19 @@ fn locality(node: &Node) -> Option<Value> {
     let parts = [("region", &of.region), ("zone", &of.zone), ("subZone", &of.sub_zone)];
     let said = fields(parts.map(|(name, part)| (name, (!part.is_empty()).then(|| json!(part)))));
     (!said.is_empty()).then_some(Value::Object(said))
+}
+
+/// One that has a certificate can be reached by mutual TLS, whether it says so or not.
+fn sidecar(said: Option<Value>, is_known: bool) -> Option<Value> {
+    if !is_known {
+        return said;
+    }
+    let mut sidecar = said.unwrap_or_else(|| json!({}));
+    // What is no object is refused as it is.
+    if let Some(sidecar) = sidecar.as_object_mut() {
+        sidecar.insert("mutualTls".to_owned(), json!(true));
+    }
+    Some(sidecar)
 }
 
 /// In protobuf every number is a floating one.
@@ -124,7 +138,7 @@ mod tests {
             "NAMESPACE": "shop", "WORKLOAD_NAME": "cart-2", "LABELS": {"app": "cart"}, "ISTIO_VERSION": "1.28",
             "PORTS": [{"name": "http", "port": 8080.0, "applicationPort": 9090.0}], "SIDECAR": {"outbound": "127.0.0.1:15001"},
         });
-        let claim = read(&node(&said), "carts").unwrap();
+        let claim = read(&node(&said), "default", "carts").unwrap();
         assert_eq!((claim.name, claim.account.as_str()), (Name::new("shop", "cart-2"), "carts"));
         let object = json!({
             "apiVersion": "ninon.dev/v1alpha1", "kind": "Workload",
@@ -135,13 +149,13 @@ mod tests {
             },
         });
         assert_eq!(claim.object, object);
-        let bare = read(&node(&json!({"ADDRESSES": ["::1"]})), "default").unwrap();
+        let bare = read(&node(&json!({"ADDRESSES": ["::1"]})), "default", "default").unwrap();
         assert_eq!((bare.name, bare.object["spec"]["addresses"].clone()), (Name::new("default", "cart-1"), json!(["::1"])));
     }
 
     #[test]
     fn what_is_wrong_is_told_by_its_key() {
-        let wrong = |said: Value| read(&node(&said), "default").unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>();
+        let wrong = |said: Value| read(&node(&said), "default", "default").unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(wrong(json!({"NAMESPACE": 7})), ["NAMESPACE: not a text"]);
         assert!(wrong(json!({"NAMESPACE": "Shop"}))[0].starts_with("NAMESPACE: "));
         assert!(wrong(json!({"WORKLOAD_NAME": "a/b"}))[0].starts_with("WORKLOAD_NAME: "));

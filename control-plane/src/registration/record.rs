@@ -8,8 +8,9 @@ use crate::model::name::Name;
 pub struct Record {
     /// The `Workload`.
     pub object: Value,
-    /// The token that it was registered by.
-    pub token: String,
+    /// The token that it was registered by; none, if its certificate stood for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
     /// The control plane that has its stream, or had it.
     pub replica: String,
     /// How far it is.

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::model::endpoints::Condition;
+use crate::model::identity::Verified;
 use crate::model::mesh::Object;
 use crate::model::name::Name;
 use crate::model::workload::Workload;
@@ -15,10 +16,10 @@ use crate::registration::book::{Book, Kept, Times};
 use crate::registration::claim::{self, Claim};
 use crate::registration::record::{Record, State, key, name};
 use crate::registration::replicas::Replicas;
-use crate::source::manifest;
+use crate::source::manifest::{self, DEFAULT_NAMESPACE};
 use crate::store::Store;
 use crate::store::records::{Put, Shelf};
-use crate::token::{Refused, Token, Tokens};
+use crate::token::{Refused, Tokens};
 
 /// After the store refused.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -71,8 +72,17 @@ impl fmt::Debug for Registrar {
 pub struct Registered {
     registrar: Arc<Registrar>,
     name: Name,
-    token: String,
+    token: Option<String>,
     stream: u64,
+}
+
+/// What a workload is known by.
+#[derive(Clone, Copy, Debug)]
+pub enum Proof<'a> {
+    /// A token.
+    Token(&'a str),
+    /// A certificate, and perhaps a token beside it.
+    Certificate(&'a Verified, Option<&'a str>),
 }
 
 impl Registrar {
@@ -100,26 +110,52 @@ impl Registrar {
         Arc::clone(&self.told.borrow())
     }
 
+    /// This control plane, and those that share its store and live.
+    pub fn replicas(&self) -> (&str, Vec<String>) {
+        (self.replicas.me(), self.replicas.live())
+    }
+
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers the workload beside a node by the token that it shows.
+    /// Registers the workload beside a node, by what it shows.
     ///
     /// # Errors
     /// Why not.
-    pub async fn admit(self: &Arc<Self>, node: &Node, shown: &str) -> Result<Registered, Denial> {
-        let token = self.tokens.known(shown).map_err(denial)?;
-        let claim = claim::read(node, &token.service_account).map_err(|faults| {
-            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            Denial::Invalid(format!("the node's metadata: {}", faults.join("; ")))
-        })?;
-        token.allows(&claim.name, &claim.account).map_err(denial)?;
-        self.check(&token, &claim).await?;
+    pub async fn admit(self: &Arc<Self>, node: &Node, proof: Proof<'_>) -> Result<Registered, Denial> {
+        let (claim, token) = match proof {
+            Proof::Token(shown) => {
+                let token = self.tokens.known(shown).map_err(denial)?;
+                let claim = claimed(node, DEFAULT_NAMESPACE, &token.service_account)?;
+                token.allows(&claim.name, &claim.account).map_err(denial)?;
+                let known = self.known(&claim)?;
+                // Who has joined stays: a token that expires lets nobody in, and sends nobody away.
+                if !known.is_some_and(|before| before.token.as_ref() == Some(&token.id) && before.object == claim.object) {
+                    self.tokens.take(&token.id, &claim.name, &claim.account, SystemTime::now()).await.map_err(denial)?;
+                }
+                (claim, Some(token.id))
+            }
+            Proof::Certificate(verified, shown) => {
+                let claim = claimed(node, &verified.identity.namespace, &verified.identity.account)?;
+                let token = shown.map(|shown| self.tokens.known(shown).map_err(denial)).transpose()?;
+                if let Some(token) = &token {
+                    // It was counted when the certificate was given.
+                    token.allows(&claim.name, &claim.account).map_err(denial)?;
+                }
+                stands_for(verified, &claim)?;
+                self.known(&claim)?;
+                (claim, token.map(|token| token.id))
+            }
+        };
+        self.enter(claim, token).await
+    }
+
+    async fn enter(self: &Arc<Self>, claim: Claim, token: Option<String>) -> Result<Registered, Denial> {
         let Claim { name, object, account } = claim;
         let taken = || Denial::Denied(format!("the workload {name} is being registered, for another service account than {account:?}"));
-        let stream = self.book().enter(&name, object.clone(), &token.id).ok_or_else(taken)?;
-        let registered = Registered { registrar: Arc::clone(self), name: name.clone(), token: token.id, stream };
+        let stream = self.book().enter(&name, object.clone(), token.as_deref()).ok_or_else(taken)?;
+        let registered = Registered { registrar: Arc::clone(self), name: name.clone(), token, stream };
         self.entered.notify_one();
         let mut told = self.told.subscribe();
         let here = told.wait_for(|told| told.get(&registered.name).is_some_and(|(record, _)| record.object == object));
@@ -132,26 +168,18 @@ impl Registrar {
         if is_anothers { Err(taken()) } else { Ok(registered) }
     }
 
-    /// Whether a token may be used for a workload now.
-    async fn check(&self, token: &Token, claim: &Claim) -> Result<(), Denial> {
-        let now = SystemTime::now();
+    /// What is known of a workload before, if it is of the same account, and there is room for it otherwise.
+    fn known(&self, claim: &Claim) -> Result<Option<Record>, Denial> {
         let before = self.store.records().get(Shelf::Registrations, &key(&claim.name));
         let before = before.and_then(|kept| Record::read(&kept.text));
-        if let Some(before) = &before {
-            if before.account() != claim.account {
-                let (name, account) = (&claim.name, before.account());
-                return Err(Denial::Denied(format!("the workload {name} is registered, for service account {account:?}")));
-            }
-            // Who has joined stays: a token that expires lets nobody in, and sends nobody away.
-            if before.token == token.id && before.object == claim.object {
-                return Ok(());
-            }
+        if let Some(before) = before.as_ref().filter(|before| before.account() != claim.account) {
+            let (name, account) = (&claim.name, before.account());
+            return Err(Denial::Denied(format!("the workload {name} is registered, for service account {account:?}")));
         }
-        self.tokens.take(&token.id, &claim.name, &claim.account, now).await.map_err(denial)?;
         if before.is_none() && self.store.records().count(Shelf::Registrations) >= self.most {
             return Err(Denial::Unavailable(format!("as many workloads are registered as may be, {}", self.most)));
         }
-        Ok(())
+        Ok(before)
     }
 
     /// Keeps registrations until it is time to stop. What is kept then is there for the next one.
@@ -254,15 +282,16 @@ impl Registered {
 
     /// Waits until its token is no longer good; why.
     pub async fn expelled(&self) -> Denial {
+        let Some(token) = &self.token else { return std::future::pending().await };
         let mut valid = self.registrar.valid.subscribe();
         // The sender lives as long as this. What it says may be older than the token: the store is asked.
-        while valid.wait_for(|valid| !valid.contains(&self.token)).await.is_ok()
-            && self.registrar.store.records().get(Shelf::Tokens, &self.token).is_some()
+        while valid.wait_for(|valid| !valid.contains(token)).await.is_ok()
+            && self.registrar.store.records().get(Shelf::Tokens, token).is_some()
             && valid.changed().await.is_ok()
         {}
         self.registrar.book().goodbye(&self.name, self.stream);
         self.registrar.entered.notify_one();
-        Denial::Unauthenticated(format!("the token {} was revoked", self.token))
+        Denial::Unauthenticated(format!("the token {token} was revoked"))
     }
 }
 
@@ -270,6 +299,26 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.registrar.book().leave(&self.name, self.stream);
         self.registrar.entered.notify_one();
+    }
+}
+
+fn claimed(node: &Node, namespace: &str, account: &str) -> Result<Claim, Denial> {
+    claim::read(node, namespace, account).map_err(|faults| {
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        Denial::Invalid(format!("the node's metadata: {}", faults.join("; ")))
+    })
+}
+
+/// Whether a certificate is that of the workload.
+fn stands_for(verified: &Verified, Claim { name, account, .. }: &Claim) -> Result<(), Denial> {
+    let own = &verified.identity;
+    let is_other = |workload: &Arc<str>| **workload != *name.name;
+    if *own.namespace != *name.namespace || *own.account != **account || own.is_control_planes() {
+        return Err(Denial::Denied(format!("the certificate is of {own}, and the workload is {name} of service account {account:?}")));
+    }
+    match verified.workload.as_ref().filter(|workload| is_other(workload)) {
+        Some(workload) => Err(Denial::Denied(format!("the certificate is for workload {workload:?}, and this is {:?}", &*name.name))),
+        None => Ok(()),
     }
 }
 
@@ -290,7 +339,7 @@ fn workload(record: &Record) -> Option<Workload> {
 fn log(name: &Name, record: &Record, before: Option<State>) {
     let state = record.state.as_str();
     match before {
-        None => tracing::info!(workload = %name, token = record.token, state, "a workload is registered"),
+        None => tracing::info!(workload = %name, token = record.token.as_deref(), state, "a workload is registered"),
         Some(before) if before != record.state => tracing::info!(workload = %name, state, "a registration goes on"),
         Some(_) => tracing::info!(workload = %name, state, "a registration says something else"),
     }

@@ -38,6 +38,18 @@ impl Replicas {
         Self { store, me, others: Mutex::new(BTreeMap::new()) }
     }
 
+    /// This one.
+    pub fn me(&self) -> &str {
+        &self.me
+    }
+
+    /// All that live, and this one.
+    pub fn live(&self) -> Vec<String> {
+        let others = self.store.records().list(Shelf::Replicas).into_keys().map(|id| id.to_string());
+        let others = others.filter(|id| *id != self.me && self.is_live(id));
+        std::iter::once(self.me.clone()).chain(others).collect()
+    }
+
     /// Whether one lives.
     pub fn is_live(&self, id: &str) -> bool {
         if id == self.me {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -65,6 +66,7 @@ impl fmt::Display for FileFault {
 #[derive(Debug, Default)]
 pub struct Files {
     roots: Vec<PathBuf>,
+    trust_domain: Option<Arc<str>>,
     objects: BTreeMap<Key, Written>,
     faults: Vec<FileFault>,
 }
@@ -84,6 +86,11 @@ impl Files {
         Self { roots, ..Self::default() }
     }
 
+    /// Which agree with a trust domain.
+    pub fn of(self, trust_domain: Arc<str>) -> Self {
+        Self { trust_domain: Some(trust_domain), ..self }
+    }
+
     /// All that is good.
     pub fn objects(&self) -> &BTreeMap<Key, Written> {
         &self.objects
@@ -96,7 +103,7 @@ impl Files {
 
     /// Looks at everything. This takes as long as the disk does.
     pub fn look(&mut self) -> Found {
-        let mut seen = Look::default();
+        let mut seen = Look { trust_domain: self.trust_domain.clone(), ..Look::default() };
         for root in &self.roots {
             seen.folder(root, 0, &mut BTreeSet::new());
         }
@@ -120,6 +127,7 @@ impl Files {
 
 #[derive(Default)]
 struct Look {
+    trust_domain: Option<Arc<str>>,
     objects: BTreeMap<Key, Written>,
     faults: Vec<FileFault>,
     /// Files with something wrong: the objects that are wrong, none if that cannot be told.
@@ -198,7 +206,8 @@ impl Look {
     }
 
     fn object(&mut self, path: &Path, value: Value, line_of: impl Fn(&str) -> usize) {
-        match manifest::read(&value) {
+        let agrees = |value| self.trust_domain.as_deref().map_or(Ok(()), |domain| manifest::agrees(value, domain));
+        match manifest::read(&value).and_then(|read| agrees(&value).map(|()| read)) {
             Ok((key, object)) => {
                 if let Some(first) = self.objects.get(&key) {
                     let problem = format!("it is in {}:{} already, which stays", first.path.display(), first.line);

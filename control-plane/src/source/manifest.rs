@@ -167,5 +167,16 @@ fn fits<T: DeserializeOwned>(value: &Value) -> Result<(), Vec<Fault>> {
     if unknown.is_empty() { Ok(()) } else { Err(unknown) }
 }
 
+/// Whether an object that was read agrees with the trust domain of `ninon serve`.
+///
+/// # Errors
+/// Where it does not.
+pub fn agrees(object: &Value, trust_domain: &str) -> Result<(), Vec<Fault>> {
+    let is_config = object.get("kind").and_then(Value::as_str) == Some(Kind::MeshConfig.as_str());
+    let said = object.pointer("/spec/trustDomain").and_then(Value::as_str).filter(|said| is_config && *said != trust_domain);
+    let problem = |said| format!("{said:?} is not the trust domain of the authority, which is {trust_domain:?} (--trust-domain)");
+    said.map_or(Ok(()), |said| Err(vec![Fault::at("spec.trustDomain", problem(said))]))
+}
+
 #[cfg(test)]
 mod tests;

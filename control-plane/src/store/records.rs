@@ -15,16 +15,19 @@ pub enum Shelf {
     Registrations,
     /// Control planes that share a store.
     Replicas,
+    /// The authority: its roots, and how far their rotation is.
+    Authority,
 }
 
 impl Shelf {
-    const ALL: [Self; 3] = [Self::Tokens, Self::Registrations, Self::Replicas];
+    const ALL: [Self; 4] = [Self::Tokens, Self::Registrations, Self::Replicas, Self::Authority];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Tokens => "tokens",
             Self::Registrations => "registrations",
             Self::Replicas => "replicas",
+            Self::Authority => "authority",
         }
     }
 

@@ -4,9 +4,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{constant_time, rand};
 
 /// So that a scanner of texts knows one.
-const PREFIX: &str = "ninon-join-";
+pub const PREFIX: &str = "ninon-join-";
 const ID: usize = 8;
 const SECRET: usize = 32;
+/// Digits of a pin: a SHA-256 in base64url.
+const PIN: usize = 43;
 
 /// A token as its bearer has it.
 pub(super) struct Written {
@@ -28,13 +30,16 @@ impl Written {
 
     /// Reads what somebody shows.
     pub(super) fn read(shown: &str) -> Option<Self> {
-        let (id, secret) = shown.strip_prefix(PREFIX)?.split_once('.')?;
+        let (id, rest) = shown.strip_prefix(PREFIX)?.split_once('.')?;
+        let (secret, pin) = rest.split_once('.').map_or((rest, None), |(secret, pin)| (secret, Some(pin)));
+        let is_pin = |pin: &str| pin.len() == PIN && pin.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         let is = |text: &str, bytes: usize| text.len() == bytes * 2 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        (is(id, ID) && is(secret, SECRET)).then(|| Self { id: id.to_owned(), secret: secret.to_owned() })
+        (is(id, ID) && is(secret, SECRET) && pin.is_none_or(is_pin)).then(|| Self { id: id.to_owned(), secret: secret.to_owned() })
     }
 
-    pub(super) fn text(&self) -> String {
-        format!("{PREFIX}{}.{}", self.id, self.secret)
+    pub(super) fn text(&self, pin: Option<&str>) -> String {
+        let pin = pin.map(|pin| format!(".{pin}")).unwrap_or_default();
+        format!("{PREFIX}{}.{}{pin}", self.id, self.secret)
     }
 
     pub(super) fn digest(&self) -> Digest {

@@ -20,7 +20,7 @@ async fn a_token_is_known_by_its_secret_and_kept_without_it() {
     let folder = Folder::new();
     let (token, shown) = {
         let tokens = tokens(&folder).await;
-        let made = tokens.create(wish(None, None)).await.unwrap();
+        let made = tokens.create(wish(None, None), None).await.unwrap();
         assert_eq!(tokens.list().len(), 1);
         tokens.0.close().await;
         made
@@ -41,11 +41,53 @@ async fn a_token_is_known_by_its_secret_and_kept_without_it() {
 }
 
 #[tokio::test]
+async fn a_token_says_whom_to_trust_and_is_known_with_it_and_without() {
+    let folder = Folder::new();
+    let tokens = tokens(&folder).await;
+    let pin = "A".repeat(43);
+    let (token, shown) = tokens.create(wish(None, None), Some(&pin)).await.unwrap();
+    let without = shown.strip_suffix(&format!(".{pin}")).unwrap();
+    assert_eq!(without.matches('.').count(), 1);
+    let other = format!("{without}.{}", "-".repeat(43));
+    for good in [shown.as_str(), without, &other] {
+        assert_eq!(tokens.known(good).unwrap().id, token.id, "the root may have changed");
+    }
+    for wrong in [format!("{without}."), format!("{shown}A"), format!("{shown}.{pin}"), format!("{without}.{}", "=".repeat(43))] {
+        assert_eq!(tokens.known(&wrong), Err(Refused::Unknown), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_counted_once_and_beside_names() {
+    let folder = Folder::new();
+    let tokens = tokens(&folder).await;
+    let (token, _) = tokens.create(wish(None, Some(2)), None).await.unwrap();
+    let now = SystemTime::now();
+    assert_eq!(tokens.take_for_key(&token.id, "0a", now).await, Ok(()));
+    assert_eq!(tokens.take_for_key(&token.id, "0a", now).await, Ok(()));
+    assert_eq!(tokens.take(&token.id, &name("cart-1"), "cart", now).await, Ok(()));
+    assert_eq!(tokens.take_for_key(&token.id, "0b", now).await, Err(Refused::UsedUp(2)));
+    let later = now + Duration::from_secs(3601);
+    assert!(matches!(tokens.take_for_key(&token.id, "0a", later).await, Err(Refused::Expired(_))), "also for one that has joined");
+}
+
+#[tokio::test]
+async fn nobody_joins_as_the_control_plane() {
+    let folder = Folder::new();
+    let tokens = tokens(&folder).await;
+    let (token, _) = tokens
+        .create(Wish { namespace: "ninon-system".to_owned(), service_account: "ninon".to_owned(), ..wish(None, None) }, None)
+        .await
+        .unwrap();
+    assert!(matches!(token.allows(&Name::new("ninon-system", "x"), "ninon"), Err(Refused::NotFor(_))));
+}
+
+#[tokio::test]
 async fn a_token_is_for_one_namespace_and_account_and_perhaps_one_workload() {
     let folder = Folder::new();
     let tokens = tokens(&folder).await;
-    let (any, _) = tokens.create(wish(None, None)).await.unwrap();
-    let (one, _) = tokens.create(wish(Some("cart-1"), None)).await.unwrap();
+    let (any, _) = tokens.create(wish(None, None), None).await.unwrap();
+    let (one, _) = tokens.create(wish(Some("cart-1"), None), None).await.unwrap();
     assert_eq!(any.allows(&name("cart-2"), "cart"), Ok(()));
     assert_eq!(one.allows(&name("cart-1"), "cart"), Ok(()));
     let told = |refused: Result<(), Refused>| refused.unwrap_err().to_string();
@@ -62,7 +104,7 @@ async fn a_token_is_for_one_namespace_and_account_and_perhaps_one_workload() {
 async fn a_token_ends_by_time_and_by_use() {
     let folder = Folder::new();
     let tokens = tokens(&folder).await;
-    let (token, _) = tokens.create(wish(None, Some(2))).await.unwrap();
+    let (token, _) = tokens.create(wish(None, Some(2)), None).await.unwrap();
     let now = SystemTime::now();
     // Those who come at the same time are counted one after the other.
     let (first, second) = (name("cart-1"), name("cart-2"));

@@ -17,7 +17,7 @@ use crate::snapshot::resource::Resource;
 use crate::snapshot::set::Set;
 use crate::snapshot::{Layer, Snapshot};
 use crate::translate::route::Asking;
-use crate::translate::{assignment, cluster, grpc, inbound, listener, names, table};
+use crate::translate::{assignment, cluster, grpc, inbound, listener, names, table, trust};
 
 /// Which dialect of xDS a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +58,7 @@ pub struct Translator {
     own: BTreeMap<View, (u64, Arc<Layer>)>,
     made: BTreeMap<View, Arc<Snapshot>>,
     nothing: Arc<Layer>,
+    trust: Arc<Layer>,
 }
 
 /// The listener for what goes out, and the change of the wiring that it was made after.
@@ -87,6 +88,14 @@ struct Made {
 }
 
 impl Translator {
+    /// Whom everybody is to trust from now on: see [`trust::bundle`].
+    pub fn trust(&mut self, bundle: &Arc<Resource>) {
+        let same = self.trust.of(Kind::Secret).get(&bundle.name).is_some_and(|known| known.version == bundle.version);
+        if !same {
+            self.trust = trust::layer(&self.trust, bundle);
+        }
+    }
+
     /// What a proxy is to see now. The same as before, if nothing has changed for it.
     pub fn snapshot(&mut self, mesh: &Mesh, view: &View) -> Arc<Snapshot> {
         let shared = self.shared.entry(view.form).or_default();
@@ -95,6 +104,7 @@ impl Translator {
         // Every layer keeps its place, whether there is something in it or not.
         layers.push(Arc::clone(shared.private.get(&view.namespace).unwrap_or(&self.nothing)));
         layers.push(self.wiring(mesh, view));
+        layers.push(Arc::clone(&self.trust));
         layers.extend(self.own(mesh, view));
         let made = self.made.get(view).filter(|made| made.layers.len() == layers.len());
         if let Some(same) = made.filter(|made| made.layers.iter().zip(&layers).all(|(one, other)| Arc::ptr_eq(one, other))) {

@@ -14,6 +14,7 @@ use crate::identity::{Identity, Key, Renewal, token};
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
 use crate::tls::{chain, client};
+use crate::worker::{Shown, tls_source};
 use crate::xds::certificates::{SignError, Wish, sign};
 
 /// How long an authority may take.
@@ -29,7 +30,7 @@ pub(super) struct Agent {
     enrolment: Enrolment,
     authorities: Vec<ClusterName>,
     next: usize,
-    source: Rc<client::Source>,
+    tls: TlsSource,
     renewal: Renewal,
     expires: Option<SystemTime>,
     /// The authority did not take the certificate: the next attempt is by token.
@@ -39,9 +40,8 @@ pub(super) struct Agent {
 impl Agent {
     /// `authorities` are clusters, tried one after the other.
     pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, authorities: Vec<ClusterName>) -> Self {
-        let source = Rc::new(client::Source::new());
         let shared = Arc::clone(shared);
-        Self { shared, enrolment, authorities, next: 0, source, renewal: Renewal::new(), expires: None, refused: false }
+        Self { shared, enrolment, authorities, next: 0, tls: tls_source(), renewal: Renewal::new(), expires: None, refused: false }
     }
 
     /// Returns when there is a certificate; then keeps it current as long as the task that it returns is kept.
@@ -115,7 +115,7 @@ impl Agent {
         let key = Key::new().map_err(|error| failed(error.to_string()))?;
         let csr = key.request().map_err(|error| failed(error.to_string()))?;
         let (tls, token) = match is_valid && !self.refused {
-            true => (self.as_known(), None),
+            true => (Rc::clone(&self.tls), None),
             false => {
                 let token = token::read(&self.enrolment.token).map_err(|error| failed(format!("the token: {error}")))?;
                 (self.as_stranger(&token).map_err(failed)?, Some(token))
@@ -128,14 +128,6 @@ impl Agent {
         Identity::read(&key, &answer).map_err(|error| failed(error.to_string()))
     }
 
-    /// With the certificate that there is, to whom the authority trusts.
-    fn as_known(&self) -> TlsSource {
-        let source = Rc::clone(&self.source);
-        Rc::new(move |cluster, settings, asked| {
-            source.target(cluster, settings, asked).map(|(config, server_name)| TlsTarget { config, server_name })
-        })
-    }
-
     /// Without one, to whom the token or the operator says.
     fn as_stranger(&self, token: &str) -> Result<TlsSource, String> {
         let name = StringMatch::new(StringPattern::Suffix(CONTROL_PLANE.to_owned()), false);
@@ -144,7 +136,7 @@ impl Agent {
             (Some(path), _) => {
                 let pem = read(path).map_err(|error| format!("{}: {error}", path.display()))?;
                 let trusted = Validation { trusted_ca: Some(pem.into()), trusted_ca_file: None, subject_alt_names: names, crl: None };
-                client::client_config(&stranger(trusted), &[])
+                client::client_config(&stranger(Some(trusted)), &[])
             }
             (None, Some(pin)) => chain::pinned(pin, names),
             (None, None) => {
@@ -154,14 +146,16 @@ impl Agent {
         let config = config.map_err(|error| error.to_string())?;
         // No name is sent.
         let server_name = ServerName::from(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
-        Ok(Rc::new(move |_, _, _| Ok(TlsTarget { config: Arc::clone(&config), server_name: server_name.clone() })))
+        let settings = Arc::new(stranger(None));
+        let target = TlsTarget { config, server_name, settings, expires: None, certificates: Rc::new(Shown) };
+        Ok(Rc::new(move |_, _, _| Ok(target.clone())))
     }
 }
 
-fn stranger(trusted: Validation) -> ClientTls {
+fn stranger(trusted: Option<Validation>) -> ClientTls {
     ClientTls {
         certificate: None,
-        validation: Some(Trust::from(trusted)),
+        validation: trusted.map(Trust::from),
         sni: None,
         auto_host_sni: false,
         alpn: vec![b"h2".to_vec()],

@@ -14,7 +14,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::balance::{Balancer, PickContext};
 use crate::config::ClusterName;
 use crate::connect::io::UpstreamIo;
-use crate::connect::{TlsSource, TlsTarget, tcp};
+use crate::connect::{TlsSource, tcp};
 use crate::runtime::Shared;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
 
@@ -39,10 +39,7 @@ struct Order {
 impl Channels {
     pub(super) fn start(shared: &Arc<Shared>) -> Self {
         let (orders, incoming) = mpsc::channel(MAX_ORDERS);
-        let source = crate::tls::client::Source::new();
-        let tls: TlsSource = Rc::new(move |cluster, settings, asked| {
-            source.target(cluster, settings, asked).map(|(config, server_name)| TlsTarget { config, server_name })
-        });
+        let tls = crate::worker::tls_source();
         let dialler = Rc::new(Dialler { shared: Arc::clone(shared), balancer: Balancer::new(shared.own.clone()), tls });
         Self { orders, _dialler: OwnedTask::spawn(serve(dialler, incoming)) }
     }

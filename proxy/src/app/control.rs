@@ -17,7 +17,7 @@ use crate::config::ClusterName;
 use crate::config::bootstrap::Server;
 use crate::config::cluster::Cluster;
 use crate::config::source::ResourceFile;
-use crate::connect::{TlsSource, TlsTarget};
+use crate::connect::TlsSource;
 use crate::runtime::Shared;
 use crate::xds::cache;
 use crate::xds::follow::Outcome;
@@ -85,10 +85,7 @@ impl Control {
         (cache, files): (Option<Cache>, Files),
         (server, is_known): (Option<&Server>, bool),
     ) -> Self {
-        let source = crate::tls::client::Source::new();
-        let tls: TlsSource = Rc::new(move |cluster, settings, asked| {
-            source.target(cluster, settings, asked).map(|(config, server_name)| TlsTarget { config, server_name })
-        });
+        let tls = crate::worker::tls_source();
         let until = Instant::now().checked_add(FIRST_ANSWER);
         let resources = cache.as_ref().and_then(Cache::load);
         let earlier = resources.zip(until).map(|(resources, until)| Earlier { resources, until });
@@ -312,6 +309,8 @@ impl Control {
             tracing::warn!(%kind, %refusal, "refused; the last good one stays");
         }
         stats.update_accepted.add(accepted.saturating_sub(verdict.taken_back));
+        let secrets = self.following.borrow().follower.inventory.secrets.changes();
+        self.shared.trust.send_if_modified(|seen| std::mem::replace(seen, secrets) != secrets);
         if accepted >= MANY_RESOURCES {
             heap::give_back();
         }

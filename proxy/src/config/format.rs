@@ -155,6 +155,8 @@ pub enum Command {
     DownstreamLocal(AddressPart),
     /// `%CONNECTION_ID%`.
     ConnectionId,
+    /// `%CONNECTION_TERMINATION_DETAILS%`
+    ConnectionTerminationDetails,
     /// `%STREAM_ID%`: the request's identifier.
     StreamId,
     /// `%UNIQUE_ID%`: another one each time.

@@ -8,6 +8,7 @@ use http::HeaderValue;
 use crate::config::RouteTableName;
 use crate::config::access_log::{AccessLog, LogFilter, LogFormat};
 use crate::config::address::Cidr;
+use crate::config::filter::HttpFilter;
 use crate::config::headers::HeaderMutations;
 use crate::config::route::RouteTable;
 use crate::config::scope::ScopedRoutes;
@@ -56,6 +57,8 @@ pub struct HttpConnectionManager {
     pub add_user_agent: bool,
     /// Pass `Expect: 100-continue` on rather than answer it.
     pub proxy_100_continue: bool,
+    /// What may stop a request, in the order written; the router comes behind.
+    pub filters: Vec<Arc<HttpFilter>>,
     /// The router's settings.
     pub router: RouterSettings,
     /// Lines about its requests.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::ListenerName;
+use crate::config::access::NetworkAccess;
 use crate::config::access_log::AccessLog;
 use crate::config::address::{Address, Cidr, SocketOption, TcpKeepalive};
 use crate::config::http::HttpConnectionManager;
@@ -145,9 +146,11 @@ pub struct FilterChain {
     pub tls: Option<Arc<ServerTls>>,
     /// How long the TLS handshake may take.
     pub handshake_timeout: Option<Duration>,
+    /// Who may connect, decided in this order before anything else is done.
+    pub access: Vec<Arc<NetworkAccess>>,
     /// What it does.
     pub handler: ChainHandler,
-    /// Differs where anything but secrets differs.
+    /// Differs where anything but secrets, and who may do what, differs.
     pub fingerprint: u64,
 }
 

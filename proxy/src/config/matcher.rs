@@ -54,6 +54,18 @@ impl StringMatch {
         }
     }
 
+    /// Whether `text` fits; `None` where that cannot be told: a regular expression is about characters, and `text` is not UTF-8.
+    pub fn decides(&self, text: &[u8]) -> Option<bool> {
+        match &self.pattern {
+            StringPattern::Regex(_) if std::str::from_utf8(text).is_err() => None,
+            StringPattern::Exact(_)
+            | StringPattern::Prefix(_)
+            | StringPattern::Suffix(_)
+            | StringPattern::Contains(_)
+            | StringPattern::Regex(_) => Some(self.matches(text)),
+        }
+    }
+
     fn equal(&self, left: &[u8], right: &[u8]) -> bool {
         if self.ignore_case { left.eq_ignore_ascii_case(right) } else { left == right }
     }
@@ -114,6 +126,10 @@ pub trait RequestHeaders {
     fn method(&self) -> &str;
     /// Path and query.
     fn path(&self) -> &str;
+    /// A plain CONNECT has no path.
+    fn has_path(&self) -> bool {
+        true
+    }
     /// Host and port, if given.
     fn authority(&self) -> &str;
     /// `http` or `https`.
@@ -123,40 +139,53 @@ pub trait RequestHeaders {
 }
 
 impl HeaderMatch {
-    /// Whether the request fits.
+    /// Whether the request fits. Where that cannot be told, no character is one that a regular expression is about.
     pub fn matches(&self, request: &impl RequestHeaders) -> bool {
+        self.decides(request).unwrap_or(self.invert)
+    }
+
+    /// Whether the request fits; `None` where that cannot be told, see [`StringMatch::decides`].
+    pub fn decides(&self, request: &impl RequestHeaders) -> Option<bool> {
         match &self.name {
-            MatchedName::Field(name) => self.matches_any(request.fields().get_all(name).iter().map(HeaderValue::as_bytes)),
-            MatchedName::Method => self.matches_any([request.method().as_bytes()]),
-            MatchedName::Path => self.matches_any([request.path().as_bytes()]),
-            MatchedName::Authority => self.matches_any([request.authority().as_bytes()]),
-            MatchedName::Scheme => self.matches_any([request.scheme().as_bytes()]),
+            MatchedName::Field(name) => self.decides_of(request.fields().get_all(name).iter().map(HeaderValue::as_bytes)),
+            MatchedName::Method => self.decides_of([request.method().as_bytes()]),
+            MatchedName::Path => self.decides_of(request.has_path().then(|| request.path().as_bytes())),
+            MatchedName::Authority => self.decides_of([request.authority().as_bytes()]),
+            MatchedName::Scheme => self.decides_of([request.scheme().as_bytes()]),
         }
     }
 
     /// As Envoy: of several values one must fit (inverted: none may), and a missing header fits nothing, inverted or not.
-    fn matches_any<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    fn decides_of<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> Option<bool> {
         let mut values = values.into_iter().peekable();
         if let HeaderTest::Present(wanted) = self.test {
             let present = values.peek().is_some() || self.treat_missing_as_empty;
-            return (present == wanted) != self.invert;
+            return Some((present == wanted) != self.invert);
         }
         if values.peek().is_none() {
-            return self.treat_missing_as_empty && self.test.holds(b"") != self.invert;
+            return Some(self.treat_missing_as_empty && self.test.decides(b"") != Some(self.invert));
         }
-        values.any(|value| self.test.holds(value)) != self.invert
+        let mut unclear = false;
+        for value in values {
+            match self.test.decides(value) {
+                Some(true) => return Some(!self.invert),
+                Some(false) => {}
+                None => unclear = true,
+            }
+        }
+        (!unclear).then_some(self.invert)
     }
 }
 
 impl HeaderTest {
-    fn holds(&self, value: &[u8]) -> bool {
+    fn decides(&self, value: &[u8]) -> Option<bool> {
         match self {
-            Self::String(string) => string.matches(value),
+            Self::String(string) => string.decides(value),
             Self::Range { start, end } => {
                 let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<i64>().ok());
-                number.is_some_and(|number| *start <= number && number < *end)
+                Some(number.is_some_and(|number| *start <= number && number < *end))
             }
-            Self::Present(wanted) => *wanted,
+            Self::Present(wanted) => Some(*wanted),
         }
     }
 }

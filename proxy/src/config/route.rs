@@ -17,6 +17,7 @@ use http::header::{HeaderName, HeaderValue};
 use crate::config::ClusterName;
 use crate::config::Fraction;
 use crate::config::RouteTableName;
+use crate::config::filter::FilterOverrides;
 use crate::config::headers::HeaderMutations;
 use crate::config::matcher::MatchedName;
 use crate::config::route::domains::DomainIndex;
@@ -44,6 +45,8 @@ pub struct RouteTable {
     pub most_specific_mutations_win: bool,
     /// Bytes of a direct response's body, at most.
     pub max_direct_response_body: usize,
+    /// Settings of filters, least specific.
+    pub filters: FilterOverrides,
 }
 
 /// `VirtualHost`.
@@ -71,6 +74,8 @@ pub struct VirtualHost {
     pub replay_limit: Option<usize>,
     /// Mirrors where the route has none.
     pub mirrors: Vec<Mirror>,
+    /// Settings of filters.
+    pub filters: FilterOverrides,
 }
 
 /// A host that a virtual host serves, lower case.
@@ -117,6 +122,8 @@ pub struct Route {
     pub tracing: Option<RouteTracing>,
     /// Name of the operation in spans.
     pub operation: Option<String>,
+    /// Settings of filters, most specific.
+    pub filters: FilterOverrides,
 }
 
 /// Overrides of a listener's sampling.

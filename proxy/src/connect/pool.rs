@@ -31,6 +31,7 @@ use crate::config::address::{Address, SourceAddress};
 use crate::config::cluster::{Cluster, UpstreamProtocol};
 use crate::config::route::Priority;
 use crate::connect::TlsSource;
+use crate::connect::bond::Bond;
 use crate::task::OwnedTask;
 use crate::upstream::{ClusterState, EndpointState};
 
@@ -58,7 +59,7 @@ pub struct Target<'a> {
 }
 
 /// What is known of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ConnectionFacts {
     /// Our end.
     pub local: Option<Address>,
@@ -70,6 +71,8 @@ pub struct ConnectionFacts {
     pub connect_time: Duration,
     /// When it was dialled.
     pub began: Instant,
+    /// Of mutual TLS.
+    pub bond: Option<Bond>,
 }
 
 /// The connection that carried a request.

@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::address::{Address, SocketState, SourceAddress};
 use crate::config::cluster::Cluster;
 use crate::config::route::Priority;
+use crate::connect::bond::Bond;
 use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::{CountedIo, UpstreamIo};
 use crate::connect::socket_option;
@@ -129,6 +130,8 @@ pub struct Dialed {
     pub local: Option<Address>,
     /// Protocol that TLS agreed on.
     pub alpn: Option<Vec<u8>>,
+    /// Of mutual TLS.
+    pub bond: Option<Bond>,
 }
 
 /// Connects, with TLS if `tls` says so, within the cluster's `connect_timeout`.
@@ -136,7 +139,7 @@ pub async fn dial(address: &Address, cluster: &Cluster, tls: Option<TlsTarget>, 
     let connecting = async {
         let (io, local) = plain(address, cluster, from).await?;
         match tls {
-            None => Ok(Dialed { io, local, alpn: None }),
+            None => Ok(Dialed { io, local, alpn: None, bond: None }),
             Some(target) => handshake(io, local, target).await,
         }
     };
@@ -205,10 +208,12 @@ fn under(socket: &TcpSocket, reference: &SockRef<'_>, remote: SocketAddr, from: 
 }
 
 async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) -> Result<Dialed, DialCause> {
-    let stream =
-        TlsConnector::from(target.config).connect(target.server_name, io).await.map_err(|error| DialCause::Tls(error.to_string()))?;
-    let alpn = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-    Ok(Dialed { io: UpstreamIo::Tls(Box::new(stream)), local, alpn })
+    let connector = TlsConnector::from(Arc::clone(&target.config));
+    let stream = connector.connect(target.server_name.clone(), io).await.map_err(|error| DialCause::Tls(error.to_string()))?;
+    let session = stream.get_ref().1;
+    let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
+    let bond = Bond::new(&target, session.peer_certificates());
+    Ok(Dialed { io: UpstreamIo::Tls(Box::new(stream)), local, alpn, bond })
 }
 
 /// What TLS to an endpoint of this cluster needs; `None` where plain text is spoken. Without a source, TLS fails rather than falls
@@ -253,6 +258,8 @@ pub struct Opened {
     pub io: CountedIo,
     /// Our end.
     pub local: Option<Address>,
+    /// Of mutual TLS.
+    pub bond: Option<Bond>,
 }
 
 /// Connects for a TCP proxy: one attempt, counted against the cluster's limit.
@@ -270,7 +277,7 @@ pub async fn open(
     };
     guard.count_dial(&result);
     let dialed = result.map_err(OpenError::Dial)?;
-    Ok(Opened { io: CountedIo::new(dialed.io, guard), local: dialed.local })
+    Ok(Opened { io: CountedIo::new(dialed.io, guard), local: dialed.local, bond: dialed.bond })
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,9 +37,16 @@ pub struct ConnectionInfo {
     pub tls: Option<TlsInfo>,
     /// When it was accepted.
     pub started: Instant,
+    /// Why it was closed here, as Envoy words it, if it was.
+    pub termination: OnceCell<String>,
 }
 
 impl ConnectionInfo {
+    /// It is closed here, for this reason; the first one counts.
+    pub fn terminated(&self, details: String) {
+        let _first = self.termination.set(details);
+    }
+
     /// Where the client meant to go. A connection that was meant for this proxy has no such place: sent there, it would come back.
     pub fn original_destination(&self) -> Option<SocketAddr> {
         match self.local {
@@ -67,6 +75,8 @@ pub struct TlsInfo {
     pub peer_validated: bool,
     /// URI names of the client's certificate.
     pub peer_uri_sans: Vec<String>,
+    /// DNS names of the client's certificate.
+    pub peer_dns_sans: Vec<String>,
     /// Its subject.
     pub peer_subject: Option<String>,
 }

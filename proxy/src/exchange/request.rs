@@ -51,6 +51,10 @@ impl RequestHeaders for RequestHead {
         self.path.as_ref().map_or("", RequestPath::as_str)
     }
 
+    fn has_path(&self) -> bool {
+        self.path.is_some()
+    }
+
     fn authority(&self) -> &str {
         self.authority.to_str().unwrap_or("")
     }

@@ -1,7 +1,7 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Fields of requests that Envoy keeps as one line: a second line is appended to the first (RFC 9110, section 5.3).
-const OF_REQUESTS: [&str; 32] = [
+const OF_REQUESTS: [&str; 33] = [
     "accept",
     "accept-encoding",
     "access-control-request-headers",
@@ -29,6 +29,7 @@ const OF_REQUESTS: [&str; 32] = [
     "x-envoy-downstream-service-node",
     "x-envoy-external-address",
     "x-envoy-original-path",
+    "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",

@@ -81,7 +81,8 @@ fn canonical(path: &str) -> Option<String> {
     for (index, segment) in raw.into_iter().enumerate() {
         let segment = recode(segment)?;
         let is_last = index == last;
-        match segment.as_str() {
+        // As Envoy, and also where the dots were escaped: servers that know path parameters leave them out before they look for dots.
+        match segment.split(';').next().unwrap_or_default() {
             "." if is_last => segments.push(String::new()),
             "." => {}
             ".." => {
@@ -203,6 +204,11 @@ mod tests {
             ("/a%zz", "/a%zz"),
             ("/%2%45%2%45/%2%46%", "/%252E%252E/%252F%"),
             ("/a//b", "/a//b"),
+            ("/a/b/..;/c", "/a/c"),
+            ("/a/b/%2e%2E;q=1;r/c", "/a/c"),
+            ("/a/.;q/b/..;", "/a/"),
+            ("/a/...;/b;/;/..b", "/a/...;/b;/;/..b"),
+            ("/a/..%3b/b", "/a/..%3b/b"),
             ("/", "/"),
         ] {
             assert_eq!(canonical(given).as_deref(), Some(wanted), "{given}");

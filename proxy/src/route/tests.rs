@@ -20,6 +20,7 @@ use super::action::{self, MissingClusterHeader};
 use super::mutate::{self, Levels, Source};
 use super::{MatchContext, Selection, explain, select};
 use crate::config::address::Address;
+use crate::config::filter::FilterOverrides;
 use crate::config::format::Format;
 use crate::config::headers::{HeaderAction, HeaderMutations, HeaderSet, HeaderTarget};
 use crate::config::matcher::{HeaderMatch, HeaderTest, MatchedName, StringMatch, StringPattern, full_match_regex};
@@ -100,6 +101,7 @@ fn route(name: &str, matches: RouteMatch) -> Arc<Route> {
         replay_limit: None,
         tracing: None,
         operation: None,
+        filters: FilterOverrides::default(),
     })
 }
 
@@ -116,6 +118,7 @@ fn host(name: &str, domains: Vec<Domain>, routes: Vec<Arc<Route>>) -> VirtualHos
         attempt_count_in_response: false,
         replay_limit: None,
         mirrors: Vec::new(),
+        filters: FilterOverrides::default(),
     }
 }
 
@@ -130,6 +133,7 @@ fn table(hosts: Vec<VirtualHost>) -> RouteTable {
         response_headers: HeaderMutations::default(),
         most_specific_mutations_win: false,
         max_direct_response_body: 4096,
+        filters: FilterOverrides::default(),
     }
 }
 
@@ -162,6 +166,7 @@ fn info() -> StreamInfo {
         listener: ListenerName::from("edge"),
         tls: None,
         started: Instant::now(),
+        termination: std::cell::OnceCell::new(),
     }))
 }
 

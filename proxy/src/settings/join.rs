@@ -20,10 +20,10 @@ pub struct Join {
     #[arg(long, value_name = "ADDRESS,...", env = "NINON_MESH", value_delimiter = ',', group = "control_plane")]
     pub mesh: Vec<Place>,
     /// What shows to the control plane that the workload belongs to the mesh: see `ninon token create`
-    #[arg(long, value_name = "TOKEN", env = "NINON_TOKEN", hide_env_values = true, requires = "mesh", conflicts_with = "token_file")]
+    #[arg(long, value_name = "TOKEN", env = "NINON_JOIN_TOKEN", hide_env_values = true, requires = "mesh", conflicts_with = "token_file")]
     pub token: Option<Secret>,
     /// File with that token, read whenever it is needed
-    #[arg(long, value_name = "FILE", env = "NINON_TOKEN_FILE", requires = "mesh")]
+    #[arg(long, value_name = "FILE", env = "NINON_JOIN_TOKEN_FILE", requires = "mesh")]
     pub token_file: Option<PathBuf>,
     /// Certificates, PEM, of those whom the control plane's first certificate may be from [default: the token tells]
     #[arg(long, value_name = "FILE", env = "NINON_MESH_CA", requires = "mesh")]
@@ -31,7 +31,7 @@ pub struct Join {
     /// How long the proxy's certificates are to be valid [default: the control plane decides]
     #[arg(long, value_name = "DURATION", env = "NINON_CERTIFICATE_TTL", requires = "mesh", value_parser = humantime::parse_duration)]
     pub certificate_ttl: Option<Duration>,
-    /// Name of the workload that the proxy is beside [default: --node-id]
+    /// Name of the workload that the proxy is beside [default: --node-id, else the name of this machine]
     #[arg(long, value_name = "NAME", env = "NINON_WORKLOAD", requires = "mesh")]
     pub workload: Option<String>,
     /// Ports of the workload, as others know them, and where the application listens if that is another port; a name that begins with

@@ -107,9 +107,11 @@ pub fn render(registry: &Registry, selection: &Selection) -> String {
 fn full_name(sample: &Sample<'_>, out: &mut String) {
     out.clear();
     out.push_str(sample.scope.prefix());
-    for part in [sample.instance, sample.name] {
+    for part in [sample.instance, sample.scope.kind(), sample.part, sample.name] {
         if !part.is_empty() {
-            out.push('.');
+            if !out.is_empty() {
+                out.push('.');
+            }
             out.push_str(part);
         }
     }

@@ -160,6 +160,8 @@ macro_rules! group {
     };
 }
 
+/// What was decided about requests and connections.
+pub mod access;
 /// HTTP connection managers, TCP proxies and listeners.
 pub mod downstream;
 /// The process as a whole.
@@ -169,6 +171,7 @@ pub mod registry;
 /// Answers by status code.
 pub mod status;
 
+pub use access::{AccessName, AccessStats, EnforcedStats, ShadowStats};
 pub use downstream::{HttpStats, ListenerStats, TcpStats};
 pub use process::{ClusterManagerStats, ControlPlaneStats, ListenerManagerStats, NinonStats, ServerStats};
 pub use registry::{ClusterMetrics, Registry, Sample, Scope};

@@ -2,17 +2,18 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use rustls::ClientConfig;
 use rustls::client::Resumption;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use tracing::warn;
 
 use crate::config::ClusterName;
 use crate::config::cluster::{Cluster, UpstreamProtocol};
 use crate::config::identity::{CertificatePem, ClientTls, Validation};
-use crate::tls::{LONGEST_PROBLEM, TlsError, bounded, pem, provider, verify, versions};
+use crate::tls::{LONGEST_PROBLEM, TlsError, bounded, describe, pem, provider, verify, versions};
 
 /// Makes what handshakes with servers need. `default_alpn` is offered where the settings name no protocol.
 ///
@@ -81,6 +82,26 @@ fn parse_name(name: &str) -> Result<ServerName<'static>, TlsError> {
     ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(bounded(name, LONGEST_PROBLEM)))
 }
 
+/// What one handshake needs.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Certificates, roots, ALPN.
+    pub config: Arc<ClientConfig>,
+    /// Who the server should be.
+    pub server_name: ServerName<'static>,
+    /// When our own certificate ends.
+    pub expires: Option<SystemTime>,
+}
+
+/// Whether a server that shows these certificates would be accepted by settings as they are now. One that cannot be looked at is not.
+pub fn accepts(settings: &ClientTls, chain: &[CertificateDer<'_>]) -> bool {
+    let (Some(trust), Some((leaf, intermediates))) = (&settings.validation, chain.split_first()) else {
+        return settings.validation.is_none();
+    };
+    let Ok(servers) = verify::of_servers(trust, &trust.validation.load(), &provider()) else { return false };
+    servers.verify_server_cert(leaf, intermediates, &no_name(), &[], UnixTime::now()).is_ok()
+}
+
 /// What handshakes with the servers of all clusters need, made when first asked for and kept. One for each worker.
 ///
 /// A cluster whose settings changed has other settings in memory, and gets what they need; one whose certificate was renewed, too.
@@ -99,6 +120,7 @@ struct Kept {
     cluster: ClusterName,
     protocol: UpstreamProtocol,
     config: Result<Arc<ClientConfig>, String>,
+    expires: Option<SystemTime>,
 }
 
 impl Kept {
@@ -125,16 +147,11 @@ impl Source {
     ///
     /// # Errors
     /// In a plain sentence: settings that cannot be used, or a request's host that is no name.
-    pub fn target(
-        &self,
-        cluster: &Cluster,
-        settings: &Arc<ClientTls>,
-        asked: Option<&str>,
-    ) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
-        let config = self.config(cluster, settings)?;
+    pub fn target(&self, cluster: &Cluster, settings: &Arc<ClientTls>, asked: Option<&str>) -> Result<Ready, String> {
+        let (config, expires) = self.config(cluster, settings)?;
         let asked = asked.filter(|name| settings.auto_host_sni && !name.is_empty());
         let name = asked.or(settings.sni.as_deref()).map_or_else(|| Ok(no_name()), parse_name);
-        Ok((config, name.map_err(|error| error.to_string())?))
+        Ok(Ready { config, server_name: name.map_err(|error| error.to_string())?, expires })
     }
 
     #[cfg(test)]
@@ -142,11 +159,11 @@ impl Source {
         self.kept.borrow().len()
     }
 
-    fn config(&self, cluster: &Cluster, settings: &Arc<ClientTls>) -> Result<Arc<ClientConfig>, String> {
+    fn config(&self, cluster: &Cluster, settings: &Arc<ClientTls>) -> Result<(Arc<ClientConfig>, Option<SystemTime>), String> {
         let mut kept = self.kept.borrow_mut();
         let place = Arc::as_ptr(settings).addr();
         if let Some(found) = kept.get(&place).filter(|kept| kept.is_of(settings, &cluster.protocol)) {
-            return found.config.clone();
+            return found.config.clone().map(|config| (config, found.expires));
         }
         let known = kept.values().any(|kept| kept.cluster == cluster.name);
         kept.retain(|_, kept| !kept.is_unused());
@@ -155,11 +172,12 @@ impl Source {
         }
         let material = Material::of(settings);
         let config = config(settings, &material, default_alpn(&cluster.protocol)).map_err(|error| error.to_string());
+        let expires = material.certificate.as_ref().and_then(|pem| describe::certificates(&pem.chain).first().map(|leaf| leaf.expires));
         if kept.len() < CONFIGS || kept.contains_key(&place) {
             let (cluster, protocol) = (cluster.name.clone(), cluster.protocol.clone());
-            kept.insert(place, Kept { settings: Arc::downgrade(settings), material, cluster, protocol, config: config.clone() });
+            kept.insert(place, Kept { settings: Arc::downgrade(settings), material, cluster, protocol, config: config.clone(), expires });
         }
-        config
+        config.map(|config| (config, expires))
     }
 }
 

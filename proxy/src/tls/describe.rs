@@ -30,6 +30,12 @@ pub fn certificates(pem: &[u8]) -> Vec<Description> {
     certificates.filter_map(|certificate| describe(&certificate)).collect()
 }
 
+/// When a certificate ends; `None` where it cannot be read.
+pub fn expires(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    moment(certificate.validity().not_after)
+}
+
 fn describe(certificate: &CertificateDer<'_>) -> Option<Description> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let names = names::alternative_names(&certificate).unwrap_or_default();

@@ -20,6 +20,8 @@ use crate::tls::bounded;
 pub(super) struct Facts {
     /// Its URI names.
     pub(super) uris: Vec<String>,
+    /// Its DNS names.
+    pub(super) hosts: Vec<String>,
     /// Its subject, as RFC 2253 writes it.
     pub(super) subject: String,
 }
@@ -28,8 +30,8 @@ pub(super) struct Facts {
 pub(super) fn facts(certificate: &CertificateDer<'_>) -> Facts {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Facts::default() };
     let names = alternative_names(&certificate).unwrap_or_default();
-    let uris = names.into_iter().filter(|(kind, _)| *kind == SanKind::Uri).map(|(_, name)| name.into_owned()).collect();
-    Facts { uris, subject: subject(certificate.subject()) }
+    let of_kind = |wanted: SanKind| names.iter().filter(|(kind, _)| *kind == wanted).map(|(_, name)| name.clone().into_owned()).collect();
+    Facts { uris: of_kind(SanKind::Uri), hosts: of_kind(SanKind::Dns), subject: subject(certificate.subject()) }
 }
 
 /// Host names that a server's certificate is for, lower case: its DNS names, or its common name where it has none (as Envoy).

@@ -1,7 +1,9 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{CipherSuite, ProtocolVersion, ServerConfig, ServerConnection};
@@ -13,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 use crate::config::identity::{CertificatePem, ServerTls, Validation};
 use crate::exchange::info::TlsInfo;
 use crate::tls::handshake::{HandshakeError, HandshakeFailure, Peer};
-use crate::tls::{TlsError, names, pem, provider, verify, versions};
+use crate::tls::{TlsError, describe, names, pem, provider, verify, versions};
 
 /// What handshakes with clients need, made anew when a certificate or an authority is replaced.
 #[derive(Debug)]
@@ -26,6 +28,9 @@ pub struct Source {
 struct Made {
     material: Material,
     config: Arc<ServerConfig>,
+    clients: Arc<dyn ClientCertVerifier>,
+    /// When the first of the certificates ends.
+    expires: Option<SystemTime>,
 }
 
 impl Source {
@@ -35,24 +40,49 @@ impl Source {
     /// A certificate, key, authority or revocation list that cannot be used.
     pub fn new(settings: &Arc<ServerTls>) -> Result<Self, TlsError> {
         let material = Material::of(settings);
-        let config = with(settings, &material)?;
-        Ok(Self { settings: Arc::clone(settings), made: ArcSwap::from_pointee(Made { material, config }) })
+        Ok(Self { settings: Arc::clone(settings), made: ArcSwap::from_pointee(with(settings, material)?) })
     }
 
     /// What handshakes need now. A certificate or authority that cannot be used is told, and the one before goes on.
     pub fn config(&self) -> Arc<ServerConfig> {
-        let made = self.made.load();
-        if made.material.is_current(&self.settings) {
-            return Arc::clone(&made.config);
-        }
-        let material = Material::of(&self.settings);
-        let config = with(&self.settings, &material).unwrap_or_else(|error| {
-            tracing::error!(%error, "what has come in place of a certificate or an authority cannot be used; the one before goes on");
-            Arc::clone(&made.config)
-        });
-        self.made.store(Arc::new(Made { material, config: Arc::clone(&config) }));
-        config
+        Arc::clone(&self.made().config)
     }
+
+    fn made(&self) -> Arc<Made> {
+        let made = self.made.load_full();
+        if made.material.is_current(&self.settings) {
+            return made;
+        }
+        let next = with(&self.settings, Material::of(&self.settings)).unwrap_or_else(|error| {
+            tracing::error!(%error, "what has come in place of a certificate or an authority cannot be used; the one before goes on");
+            let (config, clients) = (Arc::clone(&made.config), Arc::clone(&made.clients));
+            Made { material: Material::of(&self.settings), config, clients, expires: made.expires }
+        });
+        let next = Arc::new(next);
+        self.made.store(Arc::clone(&next));
+        next
+    }
+
+    /// What a client and we have shown each other in a handshake; nothing where it has shown nothing.
+    pub fn bond(&self, connection: &ServerConnection) -> Option<Bond> {
+        let chain: Vec<CertificateDer<'static>> = connection.peer_certificates()?.iter().map(|one| one.clone().into_owned()).collect();
+        let until = chain.first().and_then(describe::expires).into_iter().chain(self.made.load().expires).min();
+        Some(Bond { chain, until })
+    }
+
+    /// Whether the client would be accepted now.
+    pub fn accepts(&self, bond: &Bond) -> bool {
+        let Some((leaf, intermediates)) = bond.chain.split_first() else { return false };
+        self.made().clients.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
+    }
+}
+
+/// Two that have shown each other who they are.
+#[derive(Debug)]
+pub struct Bond {
+    chain: Vec<CertificateDer<'static>>,
+    /// When the first of the certificates ends.
+    pub until: Option<SystemTime>,
 }
 
 /// Certificates and authorities as they were when a configuration was made of them.
@@ -81,10 +111,10 @@ impl Material {
 /// # Errors
 /// A certificate, key, authority or revocation list that cannot be used.
 pub fn config(tls: &ServerTls) -> Result<Arc<ServerConfig>, TlsError> {
-    with(tls, &Material::of(tls))
+    with(tls, Material::of(tls)).map(|made| made.config)
 }
 
-fn with(tls: &ServerTls, material: &Material) -> Result<Arc<ServerConfig>, TlsError> {
+fn with(tls: &ServerTls, material: Material) -> Result<Made, TlsError> {
     let provider = provider();
     let identity = |(index, pem): (usize, &Arc<CertificatePem>)| match pem::identity(pem, &provider) {
         Ok(key) => Ok(Identity::new(key)),
@@ -102,12 +132,14 @@ fn with(tls: &ServerTls, material: &Material) -> Result<Arc<ServerConfig>, TlsEr
     let builder = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(tls.min_version, tls.max_version))
         .map_err(|error| TlsError::library(&error))?;
-    let mut config = builder.with_client_cert_verifier(clients).with_cert_resolver(Arc::new(Identities(identities)));
+    let mut config = builder.with_client_cert_verifier(Arc::clone(&clients)).with_cert_resolver(Arc::new(Identities(identities)));
     config.alpn_protocols.clone_from(&tls.alpn);
     // A resumed session would skip the check of the client's certificate: it may be revoked by now.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    Ok(Arc::new(config))
+    let leaves = material.certificates.iter().filter_map(|pem| describe::certificates(&pem.chain).into_iter().next());
+    let expires = leaves.map(|leaf| leaf.expires).min();
+    Ok(Made { material, config: Arc::new(config), clients, expires })
 }
 
 /// Does the handshake with a client, within `limit`.
@@ -148,8 +180,7 @@ fn lenient(config: Arc<ServerConfig>, hello: &ClientHello<'_>) -> Arc<ServerConf
 /// What a handshake said.
 pub fn info(connection: &ServerConnection) -> TlsInfo {
     let certificate = connection.peer_certificates().and_then(<[_]>::first);
-    let facts = certificate.map(names::facts);
-    let (uris, subject) = facts.map(|facts| (facts.uris, facts.subject)).unzip();
+    let facts = certificate.map(names::facts).unwrap_or_default();
     TlsInfo {
         sni: connection.server_name().map(str::to_ascii_lowercase),
         terminated: true,
@@ -159,8 +190,9 @@ pub fn info(connection: &ServerConnection) -> TlsInfo {
         peer_presented: certificate.is_some(),
         // A certificate that was not accepted ends the handshake.
         peer_validated: certificate.is_some(),
-        peer_uri_sans: uris.unwrap_or_default(),
-        peer_subject: subject,
+        peer_uri_sans: facts.uris,
+        peer_dns_sans: facts.hosts,
+        peer_subject: certificate.is_some().then_some(facts.subject),
     }
 }
 

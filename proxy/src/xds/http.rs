@@ -77,8 +77,9 @@ pub fn parse(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> Opti
     let max_request_headers_bytes = max_request_headers_bytes(manager.max_request_headers_kb, parser);
     let server_header = server_header(manager.server_header_transformation, parser);
     let upgrades = upgrades(&manager.upgrade_configs, parser);
-    let router = filters::http_filters(&manager.http_filters, parser);
+    let filters = filters::http_filters(&manager.http_filters, parser);
     let access_log = parser.each("access_log", &manager.access_log, access_log::parse);
+    let filters = filters?;
     Some(HttpConnectionManager {
         stat_prefix: manager.stat_prefix.clone(),
         server_name: headers::value_at("server_name", server_name, parser)?,
@@ -100,7 +101,8 @@ pub fn parse(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> Opti
         upgrades,
         add_user_agent: manager.add_user_agent.unwrap_or(false),
         proxy_100_continue: manager.proxy_100_continue,
-        router: router?,
+        filters: filters.filters,
+        router: filters.router,
         access_log,
         tracing: tracing.flatten().map(Arc::new),
         local_reply: local_reply.unwrap_or_default(),

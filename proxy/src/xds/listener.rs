@@ -4,6 +4,8 @@
 pub mod chain;
 /// Listener filters: what is learnt before a chain is chosen.
 pub mod detection;
+/// Whether a chain has changed.
+mod fingerprint;
 
 use std::sync::Arc;
 

@@ -67,6 +67,7 @@ pub fn parse(table: &wire::RouteConfiguration, parser: &mut Parser) -> Option<Ro
         response_headers: headers::response(&table.response_headers_to_add, &table.response_headers_to_remove, parser),
         most_specific_mutations_win: table.most_specific_header_mutations_wins,
         max_direct_response_body: context.max_direct_response_body,
+        filters: filters::overrides(&table.typed_per_filter_config, parser),
     })
 }
 
@@ -91,7 +92,6 @@ fn refuse_table_fields(table: &wire::RouteConfiguration, parser: &mut Parser) {
     parser.unsupported("vhost_header", !table.vhost_header.is_empty());
     parser.unsupported("ignore_path_parameters_in_path_matching", table.ignore_path_parameters_in_path_matching);
     parser.unsupported("route_specifiers", !table.route_specifiers.is_empty());
-    filters::check(&table.typed_per_filter_config, parser);
     parser.ignored("metadata", table.metadata.is_some(), METADATA);
 }
 
@@ -156,6 +156,7 @@ fn virtual_host(host: &wire::VirtualHost, domains: Vec<Domain>, context: &Contex
         attempt_count_in_response: host.include_attempt_count_in_response,
         replay_limit: replay_limit(host.request_body_buffer_limit, host.per_request_buffer_limit_bytes),
         mirrors: if mirrors.is_empty() { context.mirrors.clone() } else { mirrors },
+        filters: filters::overrides(&host.typed_per_filter_config, parser),
     })
 }
 
@@ -163,7 +164,6 @@ fn refuse_host_fields(host: &wire::VirtualHost, parser: &mut Parser) {
     parser.ignored("virtual_clusters", !host.virtual_clusters.is_empty(), "requests are not counted by virtual cluster");
     parser.unsupported("rate_limits", !host.rate_limits.is_empty());
     parser.unsupported("cors", host.cors.is_some());
-    filters::check(&host.typed_per_filter_config, parser);
     parser.unsupported("retry_policy_typed_config", host.retry_policy_typed_config.is_some());
     parser.ignored("hedge_policy", host.hedge_policy.is_some(), NO_HEDGING);
     let announced = host.include_is_timeout_retry_header;

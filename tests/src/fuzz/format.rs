@@ -25,6 +25,7 @@ pub(super) fn format_string(data: &[u8]) {
         dialled_proxy: false,
         source: None,
         started: Instant::now(),
+        termination: std::cell::OnceCell::new(),
     };
     let info = StreamInfo::new(Rc::new(connection));
     let mut out = Vec::new();

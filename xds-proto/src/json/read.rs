@@ -92,7 +92,8 @@ impl<'a> Reader<'a> {
     /// A type with a JSON form of its own stands under `"value"` in an `Any`.
     fn wrapped(&mut self, inner: &MessageDescriptor, object: &Map<String, Json>, depth: usize) -> Option<DynamicMessage> {
         for key in object.keys().filter(|key| *key != TYPE_KEY && *key != VALUE_KEY) {
-            self.at(|path| path.field(key), |reader| reader.unknown(UnknownKind::Field { nearest: None }));
+            let message = inner.full_name().to_owned();
+            self.at(|path| path.field(key), |reader| reader.unknown(UnknownKind::Field { message, nearest: None }));
         }
         let Some(value) = object.get(VALUE_KEY) else {
             return self.fault(format_args!("needs \"value\", the {} itself", inner.full_name()));
@@ -110,7 +111,7 @@ impl<'a> Reader<'a> {
             match field {
                 None => {
                     let nearest = nearest(&descriptor, name);
-                    self.unknown(UnknownKind::Field { nearest });
+                    self.unknown(UnknownKind::Field { message: descriptor.full_name().to_owned(), nearest });
                 }
                 Some(field) if json.is_null() && !accepts_null(&field) => {}
                 Some(field) => {

@@ -57,10 +57,22 @@ pub(super) fn all() -> Map<String, Value> {
         ("Proxies", shape(&[("items", &array(&reference("Proxy")))], &[])),
         ("Token", token()),
         ("Tokens", shape(&[("items", &array(&reference("Token")))], &[])),
+        ("Authority", authority()),
         ("Loads", shape(&[("items", &array(&load()))], &[])),
         ("ProxyConfig", shape(&[("resources", &array(&resource))], &[])),
     ];
     shapes.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
+}
+
+fn authority() -> Value {
+    let (text, flag, maybe_text) = (json!({"type": "string"}), json!({"type": "boolean"}), json!({"type": ["string", "null"]}));
+    let root =
+        [("fingerprint", &text), ("pin", &text), ("notBefore", &text), ("notAfter", &text), ("signs", &flag), ("certificate", &text)];
+    let (step, names) = (json!({"enum": ["steady", "distributing", "issuing"]}), array(&text));
+    let rotation = shape(&[("step", &step), ("since", &text), ("until", &maybe_text), ("waitsFor", &names)], &[]);
+    let roots = array(&shape(&root, &[]));
+    let all = [("trustDomain", &text), ("madeHere", &flag), ("roots", &roots), ("rotation", &rotation), ("fault", &maybe_text)];
+    shape(&all, &[])
 }
 
 fn token() -> Value {

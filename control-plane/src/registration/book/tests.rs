@@ -23,7 +23,7 @@ fn world() -> World {
 
 impl World {
     fn enter(&mut self, port: u16) -> u64 {
-        self.book.enter(&name(), json!({"port": port}), "token").unwrap()
+        self.book.enter(&name(), json!({"port": port}), Some("token")).unwrap()
     }
 
     /// Does what is due, until nothing is; the record's state afterwards.
@@ -224,10 +224,10 @@ fn a_goodbye_of_long_ago_is_forgotten_when_it_came_back_elsewhere() {
 fn nobody_takes_what_is_being_registered_for_another_account() {
     let mut world = world();
     let of = |account: &str| json!({"spec": {"serviceAccount": account}});
-    assert!(world.book.enter(&name(), of("cart"), "one").is_some());
-    assert_eq!(world.book.enter(&name(), of("bank"), "two"), None);
+    assert!(world.book.enter(&name(), of("cart"), Some("one")).is_some());
+    assert_eq!(world.book.enter(&name(), of("bank"), Some("two")), None);
     // Another control plane was first.
-    let record = Record { object: of("bank"), token: "two".to_owned(), replica: "other".to_owned(), state: State::Serving };
+    let record = Record { object: of("bank"), token: Some("two".to_owned()), replica: "other".to_owned(), state: State::Serving };
     world.kept.insert(name(), (Arc::new(record.clone()), 7));
     world.live = vec!["me"];
     world.look();

@@ -5,7 +5,7 @@ use crate::store::Limits;
 use crate::store::embedded::tests::Folder;
 use crate::store::records::Put;
 use crate::task::OwnedTask;
-use crate::token::Wish;
+use crate::token::{Token, Wish};
 
 /// Far more than anything takes on a crowded machine.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -55,11 +55,11 @@ impl Running {
     async fn token(&self, workload: Option<&str>) -> (Token, String) {
         let (namespace, service_account) = ("shop".to_owned(), "cart".to_owned());
         let workload = workload.map(ToOwned::to_owned);
-        self.registrar.tokens.create(Wish { namespace, service_account, workload, ttl: LONG, uses: None }).await.unwrap()
+        self.registrar.tokens.create(Wish { namespace, service_account, workload, ttl: LONG, uses: None }, None).await.unwrap()
     }
 
     async fn admit(&self, node: &Node, shown: &str) -> Result<Registered, Denial> {
-        self.registrar.admit(node, shown).await
+        self.registrar.admit(node, Proof::Token(shown)).await
     }
 
     async fn until(&self, workload: &str, state: Option<State>) {
@@ -128,7 +128,7 @@ async fn nobody_takes_the_name_of_another_account() {
     let (_, shown) = running.token(None).await;
     let _registered = running.admit(&node("cart-1", json!({})), &shown).await.unwrap();
     let wish = Wish { namespace: "shop".to_owned(), service_account: "web".to_owned(), workload: None, ttl: LONG, uses: None };
-    let (_, other) = running.registrar.tokens.create(wish).await.unwrap();
+    let (_, other) = running.registrar.tokens.create(wish, None).await.unwrap();
     let denied = running.admit(&node("cart-1", json!({})), &other).await.unwrap_err();
     assert_eq!(denied, Denial::Denied("the workload shop/cart-1 is registered, for service account \"cart\"".to_owned()));
 }

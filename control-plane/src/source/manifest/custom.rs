@@ -297,7 +297,7 @@ pub enum MutualTlsMode {
 pub struct MeshConfigSpec {
     /// What follows `svc` in the long names of services; cluster.local where nothing is said.
     pub domain: Option<String>,
-    /// The trust domain of identities; as `domain` where nothing is said.
+    /// The trust domain of identities: what `--trust-domain` of `ninon serve` says, and an object that says something else is refused.
     pub trust_domain: Option<String>,
     /// What happens to connections to unknown destinations.
     pub outbound: Option<OutboundMode>,

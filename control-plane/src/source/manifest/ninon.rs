@@ -240,7 +240,7 @@ pub(super) fn mesh_config(value: &Value, reader: &mut Reader) -> Option<MeshSett
         };
         let trust_domain = match &spec.trust_domain {
             Some(domain) => reader.at("trustDomain", |reader| text::subdomain(domain, reader)),
-            None => domain.clone(),
+            None => Some(default.trust_domain),
         };
         let connect_timeout = duration("connectTimeout", spec.connect_timeout.as_ref(), reader)?.unwrap_or(default.connect_timeout);
         if connect_timeout.is_zero() {

@@ -211,6 +211,7 @@ static PLAIN: [(&str, Command); 51] = [
     ("DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT", Command::DownstreamLocal(AddressPart::Host)),
     ("DOWNSTREAM_LOCAL_PORT", Command::DownstreamLocal(AddressPart::Port)),
     ("CONNECTION_ID", Command::ConnectionId),
+    ("CONNECTION_TERMINATION_DETAILS", Command::ConnectionTerminationDetails),
     ("STREAM_ID", Command::StreamId),
     ("UNIQUE_ID", Command::UniqueId),
     ("DOWNSTREAM_TLS_VERSION", Command::DownstreamTlsVersion),
@@ -224,7 +225,6 @@ static PLAIN: [(&str, Command); 51] = [
     ("LOCAL_REPLY_BODY", Command::LocalReplyBody),
     // What they tell is not kept, so they are as unknown as they mostly are with Envoy.
     ("FILTER_CHAIN_NAME", Command::Unset),
-    ("CONNECTION_TERMINATION_DETAILS", Command::Unset),
     ("VIRTUAL_CLUSTER_NAME", Command::Unset),
 ];
 

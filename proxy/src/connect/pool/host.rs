@@ -21,7 +21,7 @@ use crate::connect::guard::Gone;
 use crate::connect::pool::http1::{self, Held, Idle};
 use crate::connect::pool::http2::{self, Multiplexed};
 use crate::connect::pool::keeper::Keeper;
-use crate::connect::pool::{Failure, Key, Target, Wanted};
+use crate::connect::pool::{ConnectionFacts, Failure, Key, Target, Wanted};
 use crate::connect::tcp::DialError;
 use crate::upstream::{ClusterState, EndpointState, LimitKind, Permit};
 
@@ -144,7 +144,7 @@ impl HostPool {
         loop {
             let idle = self.idle.borrow_mut().pop();
             let Some(mut idle) = idle else { break };
-            if !self.is_old(idle.held.home.facts.began) && !idle.held.is_closed() {
+            if !self.is_old(&idle.held.home.facts) && !idle.held.is_closed() {
                 return Some(Lease::Http1(http1::Lease::new(Rc::clone(self), idle.held)));
             }
         }
@@ -157,7 +157,7 @@ impl HostPool {
         let with_room = self.shared.borrow().iter().find(|connection| connection.has_room(limit)).map(Rc::clone);
         let connection = with_room?;
         let lease = http2::Lease::new(Rc::clone(self), Rc::clone(&connection));
-        if self.has_done_enough(connection.requests.get()) || self.is_old(connection.facts.began) {
+        if self.has_done_enough(connection.requests.get()) || self.is_old(&connection.facts) {
             self.let_go(&connection);
         }
         Some(Lease::Http2(lease))
@@ -171,14 +171,14 @@ impl HostPool {
         enough
     }
 
-    fn is_old(&self, began: Instant) -> bool {
-        self.cluster.config().max_connection_duration.is_some_and(|longest| began.elapsed() >= longest)
+    fn is_old(&self, facts: &ConnectionFacts) -> bool {
+        self.grows_old(facts).is_some_and(|due| due <= Instant::now()) || facts.bond.as_ref().is_some_and(|bond| !bond.holds())
     }
 
     /// Takes a connection that has no request: a new one, or one that comes back.
     pub(super) fn take_back(self: &Rc<Self>, held: Held) {
         let requests = held.home.requests.get();
-        if (requests > 0 && self.has_done_enough(requests)) || self.is_old(held.home.facts.began) {
+        if (requests > 0 && self.has_done_enough(requests)) || self.is_old(&held.home.facts) {
             return;
         }
         let Some(held) = self.offer(held) else { return };
@@ -212,7 +212,7 @@ impl HostPool {
         }
         let config = self.cluster.config();
         let until = config.idle_timeout.map(|longest| Instant::now() + longest);
-        let old = config.max_connection_duration.map(|longest| held.home.facts.began + longest);
+        let old = self.grows_old(&held.home.facts);
         if let Some(due) = until.into_iter().chain(old).min() {
             self.counts.keeper.wake_by(due);
         }

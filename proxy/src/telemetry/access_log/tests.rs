@@ -27,6 +27,7 @@ fn info() -> StreamInfo {
         listener: ListenerName::from("in"),
         tls: None,
         started: Instant::now(),
+        termination: std::cell::OnceCell::new(),
     }))
 }
 

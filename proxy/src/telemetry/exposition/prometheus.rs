@@ -77,7 +77,8 @@ impl FamilyName {
     fn text(self) -> String {
         let vendor = if self.scope == Scope::Ninon { "" } else { "envoy_" };
         let class = if self.class { "_xx" } else { "" };
-        format!("{vendor}{}_{}{class}", self.scope.prefix(), self.base.replace('.', "_"))
+        let scope = [self.scope.prefix(), self.scope.kind()].map(|part| if part.is_empty() { String::new() } else { format!("{part}_") });
+        format!("{vendor}{}{}{class}", scope.concat(), self.base.replace('.', "_"))
     }
 }
 
@@ -123,8 +124,17 @@ fn split_class(name: &'static str) -> (&'static str, Option<char>) {
 
 fn labels(sample: &Sample<'_>) -> String {
     let Some(label) = sample.scope.label() else { return String::new() };
+    if sample.part.is_empty() {
+        return labelled(label, sample.instance);
+    }
+    // Envoy has a label for it with HTTP only, and otherwise makes it part of the name.
+    let part = if sample.scope == Scope::HttpAccess { "envoy_rbac_http_prefix" } else { "envoy_rbac_shadow_prefix" };
+    format!("{},{}", labelled(part, sample.part), labelled(label, sample.instance))
+}
+
+fn labelled(label: &str, value: &str) -> String {
     let mut text = format!("{label}=\"");
-    for character in sample.instance.chars() {
+    for character in value.chars() {
         match character {
             '\\' => text.push_str("\\\\"),
             '"' => text.push_str("\\\""),

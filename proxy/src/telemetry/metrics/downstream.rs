@@ -145,6 +145,10 @@ group! {
             ssl_no_certificate = "ssl.no_certificate",
             /// Clients whose certificate could not be verified.
             ssl_fail_verify_error = "ssl.fail_verify_error",
+            /// Connections of mutual TLS that outlived a certificate, and were told to go.
+            ssl_certificate_expired = "ssl.certificate_expired",
+            /// Connections of mutual TLS whose client is not accepted any more, and that were closed.
+            ssl_certificate_revoked = "ssl.certificate_revoked",
         }
         gauges {
             /// Connections open.

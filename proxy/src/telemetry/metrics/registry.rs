@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use crate::telemetry::metrics::access::AccessFamilies;
 use crate::telemetry::metrics::{
-    ClusterManagerStats, ClusterStats, ControlPlaneStats, HttpStats, ListenerManagerStats, ListenerStats, Metric, NinonStats, ServerStats,
-    TcpStats,
+    AccessName, AccessStats, ClusterManagerStats, ClusterStats, ControlPlaneStats, HttpStats, ListenerManagerStats, ListenerStats, Metric,
+    NinonStats, ServerStats, TcpStats,
 };
 
 /// Every group of metrics, by name. Asked when the configuration changes and when a page is made, never by a request.
@@ -24,6 +25,7 @@ pub struct Registry {
     http: Family<HttpStats>,
     listeners: Family<ListenerStats>,
     tcp: Family<TcpStats>,
+    access: AccessFamilies,
 }
 
 /// A cluster as it runs: its metrics are made when something touches them first, so that idle clusters stay small.
@@ -45,12 +47,16 @@ pub enum Scope {
     ClusterManager,
     /// HTTP connection managers of one name.
     Http,
+    /// Decisions about requests, in connection managers of one name.
+    HttpAccess,
     /// One listener.
     Listener,
     /// All listeners.
     ListenerManager,
     /// The control plane, and the stream from it.
     ControlPlane,
+    /// Decisions about connections.
+    NetworkAccess,
     /// Ours alone.
     Ninon,
     /// The process.
@@ -66,6 +72,8 @@ pub struct Sample<'a> {
     pub scope: Scope,
     /// Of which cluster, listener, ...; empty where there is but one.
     pub instance: &'a str,
+    /// Which of several of the instance, where they have names; else empty.
+    pub part: &'a str,
     /// Its name within the group.
     pub name: &'static str,
     /// Its value.
@@ -79,12 +87,30 @@ impl Scope {
             Self::Cluster => "cluster",
             Self::ClusterManager => "cluster_manager",
             Self::ControlPlane => "control_plane",
-            Self::Http => "http",
+            Self::Http | Self::HttpAccess => "http",
             Self::Listener => "listener",
             Self::ListenerManager => "listener_manager",
+            // Envoy: the name of the instance comes first.
+            Self::NetworkAccess => "",
             Self::Ninon => "ninon",
             Self::Server => "server",
             Self::Tcp => "tcp",
+        }
+    }
+
+    /// What stands between the instance and the rest of a name.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::HttpAccess | Self::NetworkAccess => "rbac",
+            Self::Cluster
+            | Self::ClusterManager
+            | Self::Http
+            | Self::Listener
+            | Self::ListenerManager
+            | Self::ControlPlane
+            | Self::Ninon
+            | Self::Server
+            | Self::Tcp => "",
         }
     }
 
@@ -92,7 +118,8 @@ impl Scope {
     pub fn label(self) -> Option<&'static str> {
         match self {
             Self::Cluster => Some("envoy_cluster_name"),
-            Self::Http => Some("envoy_http_conn_manager_prefix"),
+            Self::Http | Self::HttpAccess => Some("envoy_http_conn_manager_prefix"),
+            Self::NetworkAccess => Some("envoy_rbac_prefix"),
             Self::Listener => Some("envoy_listener_address"),
             Self::Tcp => Some("envoy_tcp_prefix"),
             Self::ClusterManager | Self::ControlPlane | Self::ListenerManager | Self::Ninon | Self::Server => None,
@@ -139,6 +166,11 @@ impl Registry {
         self.tcp.get(stat_prefix)
     }
 
+    /// `http.<stat_prefix>.rbac.*`, `<stat_prefix>.rbac.*`
+    pub fn access(&self, name: &AccessName) -> AccessStats {
+        self.access.get(name)
+    }
+
     /// Forgets what nobody holds any more. Called when a change of the configuration is done, not before: a cluster that
     /// only changed keeps its counts, because the new one has asked for them by then.
     pub fn prune(&self) {
@@ -146,29 +178,33 @@ impl Registry {
         self.http.prune();
         self.listeners.prune();
         self.tcp.prune();
+        self.access.prune();
     }
 
     /// Shows every metric, group by group.
     pub fn visit(&self, mut see: impl FnMut(Sample<'_>)) {
         for (name, cluster) in self.all_clusters() {
             if let Some(group) = cluster.touched() {
-                group.visit(|metric_name, metric| see(Sample { scope: Scope::Cluster, instance: &name, name: metric_name, metric }));
+                group.visit(|metric_name, metric| {
+                    see(Sample { scope: Scope::Cluster, instance: &name, part: "", name: metric_name, metric })
+                });
             }
         }
-        self.cluster_manager.visit(|name, metric| see(Sample { scope: Scope::ClusterManager, instance: "", name, metric }));
-        self.control_plane.visit(|name, metric| see(Sample { scope: Scope::ControlPlane, instance: "", name, metric }));
+        self.cluster_manager.visit(|name, metric| see(Sample { scope: Scope::ClusterManager, instance: "", part: "", name, metric }));
+        self.control_plane.visit(|name, metric| see(Sample { scope: Scope::ControlPlane, instance: "", part: "", name, metric }));
         for (name, group) in self.http.all() {
-            group.visit(|metric_name, metric| see(Sample { scope: Scope::Http, instance: &name, name: metric_name, metric }));
+            group.visit(|metric_name, metric| see(Sample { scope: Scope::Http, instance: &name, part: "", name: metric_name, metric }));
         }
         for (name, group) in self.listeners.all() {
-            group.visit(|metric_name, metric| see(Sample { scope: Scope::Listener, instance: &name, name: metric_name, metric }));
+            group.visit(|metric_name, metric| see(Sample { scope: Scope::Listener, instance: &name, part: "", name: metric_name, metric }));
         }
-        self.listener_manager.visit(|name, metric| see(Sample { scope: Scope::ListenerManager, instance: "", name, metric }));
-        self.ninon.visit(|name, metric| see(Sample { scope: Scope::Ninon, instance: "", name, metric }));
-        self.server.visit(|name, metric| see(Sample { scope: Scope::Server, instance: "", name, metric }));
+        self.listener_manager.visit(|name, metric| see(Sample { scope: Scope::ListenerManager, instance: "", part: "", name, metric }));
+        self.ninon.visit(|name, metric| see(Sample { scope: Scope::Ninon, instance: "", part: "", name, metric }));
+        self.server.visit(|name, metric| see(Sample { scope: Scope::Server, instance: "", part: "", name, metric }));
         for (name, group) in self.tcp.all() {
-            group.visit(|metric_name, metric| see(Sample { scope: Scope::Tcp, instance: &name, name: metric_name, metric }));
+            group.visit(|metric_name, metric| see(Sample { scope: Scope::Tcp, instance: &name, part: "", name: metric_name, metric }));
         }
+        self.access.visit(see);
     }
 
     fn all_clusters(&self) -> Vec<(Arc<str>, Arc<dyn ClusterMetrics>)> {

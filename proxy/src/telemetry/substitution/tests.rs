@@ -28,6 +28,7 @@ fn info() -> StreamInfo {
         listener: ListenerName::from("edge"),
         tls: None,
         started: Instant::now(),
+        termination: std::cell::OnceCell::new(),
     };
     StreamInfo { started_at: UNIX_EPOCH + Duration::from_micros(1_795_264_276_508_101), ..StreamInfo::new(Rc::new(connection)) }
 }

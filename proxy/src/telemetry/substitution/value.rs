@@ -88,6 +88,7 @@ fn of_info<'a>(command: &Command, info: &'a StreamInfo) -> Option<Value<'a>> {
         Command::DownstreamRemote(part) => address(&info.remote, *part),
         Command::DownstreamDirectRemote(part) => address(&info.connection.peer, *part),
         Command::DownstreamLocal(part) => address(&info.connection.local, *part),
+        Command::ConnectionTerminationDetails => info.connection.termination.get().map(Value::text),
         Command::ConnectionId => Some(Value::Number(info.connection.id)),
         Command::RouteName => info.route.as_ref().and_then(|route| not_empty(&route.name)).map(Value::text),
         Command::ListenerName => not_empty(info.connection.listener.as_str()).map(Value::text),

@@ -173,3 +173,44 @@ async fn a_revoked_certificate_is_refused() {
     let told = refused(with(Authority::new("others").crl(&[7], 4000)), serial(8)).await;
     assert_eq!(told, "the client's certificate was refused: no revocation list tells of it");
 }
+
+#[tokio::test]
+async fn a_server_shows_a_renewed_certificate_and_forgets_whom_it_no_longer_trusts() {
+    let (ca, other) = (Authority::new("ca"), Authority::new("other"));
+    let own = ca.issue(&["spiffe://mesh.test/old"]);
+    let trust = crate::config::identity::Trust::from(ca.trust());
+    let settings = ServerTls { validation: Some(trust.clone()), require_client_certificate: true, ..server_tls(vec![own.clone()]) };
+    let source = server::Source::new(&Arc::new(settings)).unwrap();
+    let first = source.config();
+    assert!(Arc::ptr_eq(&first, &source.config()));
+    own.replace(ca.issue(&["spiffe://mesh.test/new"]).load());
+    let second = source.config();
+    assert!(!Arc::ptr_eq(&first, &second) && Arc::ptr_eq(&second, &source.config()));
+    // What cannot be used changes nothing.
+    own.replace(pem("", "").load());
+    assert!(Arc::ptr_eq(&second, &source.config()));
+    own.replace(ca.issue(&["spiffe://mesh.test/newer"]).load());
+    let client =
+        ClientTls { certificate: Some(ca.issue_with(&[SHOP], |params| params.serial_number = Some(7_u64.into()))), ..client_tls() };
+    let client = client::client_config(&client, &[]).unwrap();
+    let bond = bond_of(&source, client).await;
+    assert!(bond.until.is_some() && source.accepts(&bond));
+    trust.validation.replace(Arc::new(Validation { crl: Some(ca.crl(&[8], 2099)), ..ca.trust() }));
+    assert!(source.accepts(&bond), "another one is revoked");
+    trust.validation.replace(Arc::new(Validation { crl: Some(ca.crl(&[7], 2099)), ..ca.trust() }));
+    assert!(!source.accepts(&bond), "it is revoked");
+    trust.validation.replace(Arc::new(ca.trust()));
+    assert!(source.accepts(&bond));
+    trust.validation.replace(Arc::new(other.trust()));
+    assert!(!source.accepts(&bond), "its authority is not trusted any more");
+}
+
+/// What the server and the client have shown each other.
+async fn bond_of(source: &server::Source, client: Arc<ClientConfig>) -> server::Bond {
+    let (near, far) = duplex(64 * 1024);
+    let connector = tokio_rustls::TlsConnector::from(client);
+    let server_name = ServerName::try_from("a.test").unwrap();
+    let (connected, accepted) = tokio::join!(connector.connect(server_name, near), server::accept(far, source.config(), LIMIT));
+    let _client = connected.unwrap();
+    source.bond(accepted.unwrap().0.get_ref().1).unwrap()
+}

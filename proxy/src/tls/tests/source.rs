@@ -63,7 +63,7 @@ fn cluster(name: &str, tls: ClientTls) -> Cluster {
 }
 
 fn target(source: &Source, cluster: &Cluster, asked: Option<&str>) -> Result<(Arc<ClientConfig>, ServerName<'static>), String> {
-    source.target(cluster, cluster.tls.as_ref().unwrap(), asked)
+    source.target(cluster, cluster.tls.as_ref().unwrap(), asked).map(|ready| (ready.config, ready.server_name))
 }
 
 fn config(source: &Source, cluster: &Cluster) -> Arc<ClientConfig> {

@@ -1,43 +1,67 @@
 //! HTTP filters. An unknown one refuses the listener: leaving out a filter could let through what it was to stop.
 
+use std::sync::Arc;
+
 use xds_proto::any;
+use xds_proto::envoy::extensions::filters::http::rbac::v3::Rbac;
 use xds_proto::envoy::extensions::filters::http::router::v3::Router;
-use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter as WireFilter;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_filter::ConfigType;
 
+use crate::config::filter::{FilterKind, HttpFilter};
 use crate::config::http::RouterSettings;
+use crate::xds::access;
 use crate::xds::invalid::Parser;
 
+/// What a connection manager does with requests.
+#[derive(Debug)]
+pub struct HttpFilters {
+    /// What may stop them, in the order written.
+    pub filters: Vec<Arc<HttpFilter>>,
+    /// What sends them on.
+    pub router: RouterSettings,
+}
+
 /// Parses the filters of a connection manager: there must be a router, and it must be the last.
-pub fn http_filters(filters: &[HttpFilter], parser: &mut Parser) -> Option<RouterSettings> {
+pub fn http_filters(filters: &[WireFilter], parser: &mut Parser) -> Option<HttpFilters> {
     let last = filters.len().checked_sub(1);
     let mut names = Vec::new();
-    let mut router = None;
+    let mut parsed = Vec::new();
     parser.at("http_filters", |parser| {
         for (index, filter) in filters.iter().enumerate() {
             if names.contains(&filter.name.as_str()) {
                 parser.at_index(index, |parser| parser.refuse_at::<()>("name", format_args!("{:?} is used twice", filter.name)));
             }
             names.push(filter.name.as_str());
-            router = parser.at_index(index, |parser| http_filter(filter, Some(index) == last, parser));
+            parsed.push(parser.at_index(index, |parser| http_filter(filter, Some(index) == last, parser)));
         }
         let Some(last) = last else {
             return parser.refuse("the last filter must be envoy.filters.http.router");
         };
-        match router {
-            Some(Parsed::Router(router)) => Some(router),
-            Some(Parsed::Skipped) => parser.at_index(last, |parser| parser.refuse("the last filter must be envoy.filters.http.router")),
-            None => None,
+        match parsed.pop() {
+            Some(Some(Parsed::Router(router))) => {
+                let filters = parsed.into_iter().filter_map(|parsed| match parsed {
+                    Some(Parsed::Filter(filter)) => Some(Some(filter)),
+                    Some(Parsed::Skipped) => None,
+                    Some(Parsed::Router(_)) | None => Some(None),
+                });
+                Some(HttpFilters { filters: filters.collect::<Option<_>>()?, router })
+            }
+            Some(Some(Parsed::Filter(_) | Parsed::Skipped)) => {
+                parser.at_index(last, |parser| parser.refuse("the last filter must be envoy.filters.http.router"))
+            }
+            Some(None) | None => None,
         }
     })
 }
 
 enum Parsed {
     Router(RouterSettings),
+    Filter(Arc<HttpFilter>),
     Skipped,
 }
 
-fn http_filter(filter: &HttpFilter, is_last: bool, parser: &mut Parser) -> Option<Parsed> {
+fn http_filter(filter: &WireFilter, is_last: bool, parser: &mut Parser) -> Option<Parsed> {
     if filter.name.is_empty() {
         parser.refuse_at::<()>("name", "required");
     }
@@ -58,15 +82,19 @@ fn http_filter(filter: &HttpFilter, is_last: bool, parser: &mut Parser) -> Optio
             Some(Parsed::Router(router(&config, parser)))
         });
     }
-    if filter.disabled {
-        parser.warn("skipped: the filter is disabled, and is not available to be enabled on a route");
-        return Some(Parsed::Skipped);
+    if any::is::<Rbac>(config) {
+        let access = parser.at("typed_config", |parser| {
+            let config = parser.unpack(config)?;
+            access::http(&config, parser)
+        })?;
+        let kind = FilterKind::Access(access);
+        return Some(Parsed::Filter(Arc::new(HttpFilter { name: filter.name.clone(), disabled: filter.disabled, kind })));
     }
     if filter.is_optional {
         parser.warn(format_args!("skipped: filter of type {:?} is not available, and is optional", config.type_url));
         return Some(Parsed::Skipped);
     }
-    parser.at("typed_config", |parser| parser.refuse_type("HTTP filter", config, "Router"))
+    parser.at("typed_config", |parser| parser.refuse_type("HTTP filter", config, "Router, RBAC"))
 }
 
 fn router(router: &Router, parser: &mut Parser) -> RouterSettings {

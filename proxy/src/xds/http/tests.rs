@@ -72,14 +72,15 @@ fn the_router_is_required_and_last() {
 fn a_filter_that_is_not_available_refuses_the_listener_unless_it_is_optional() {
     let url = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua";
     let mut lua = json!({"name": "lua", "typed_config": {"@type": url}});
-    let expected = format!("http_filters[0].typed_config: HTTP filter of type {url:?} is not available; there are: Router");
+    let expected = format!("http_filters[0].typed_config: HTTP filter of type {url:?} is not available; there are: Router, RBAC");
     assert_eq!(fault(json!({"http_filters": [lua, router()]})), expected);
     lua["is_optional"] = json!(true);
     let (_, warnings) = with(json!({"http_filters": [lua, router()]})).unwrap();
     assert_eq!(warnings, [format!("http_filters[0]: skipped: filter of type {url:?} is not available, and is optional")]);
     lua["is_optional"] = json!(false);
     lua["disabled"] = json!(true);
-    assert!(with(json!({"http_filters": [lua, router()]})).is_ok());
+    assert_eq!(fault(json!({"http_filters": [lua, router()]})), expected, "a route may enable it");
+    lua["is_optional"] = json!(true);
     assert_eq!(
         fault(json!({"http_filters": [router(), lua]})),
         "http_filters[0]: the router must be the last filter\nhttp_filters[1]: the last filter must be envoy.filters.http.router"

@@ -1,9 +1,7 @@
 //! `FilterChain` to `FilterChain`.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
-use prost::Message as _;
 use prost_types::Any;
 use xds_proto::any;
 use xds_proto::envoy::config::core::v3::CidrRange;
@@ -11,12 +9,15 @@ use xds_proto::envoy::config::listener::v3 as wire;
 use xds_proto::envoy::config::listener::v3::filter::ConfigType;
 use xds_proto::envoy::config::listener::v3::filter_chain_match::ConnectionSourceType;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
+use xds_proto::envoy::extensions::filters::network::rbac::v3::Rbac;
 use xds_proto::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 
+use crate::config::access::NetworkAccess;
 use crate::config::address::Cidr;
 use crate::config::listener::{ChainHandler, ChainMatch, FilterChain, ServerNameMatch, SourceType, TransportProtocol};
 use crate::xds::invalid::Parser;
-use crate::xds::{address, http, tcp, tls};
+use crate::xds::listener::fingerprint;
+use crate::xds::{access, address, http, tcp, tls};
 
 /// Parses a filter chain.
 pub fn parse(chain: &wire::FilterChain, parser: &mut Parser) -> Option<FilterChain> {
@@ -30,62 +31,85 @@ pub fn parse(chain: &wire::FilterChain, parser: &mut Parser) -> Option<FilterCha
     };
     let timeout = chain.transport_socket_connect_timeout.as_ref();
     let handshake_timeout = parser.limit("transport_socket_connect_timeout", timeout, None);
-    let handler = handler(&chain.filters, parser);
+    let filters = filters(&chain.filters, parser);
+    let Filters { access, handler } = filters?;
     Some(FilterChain {
         name: chain.name.clone(),
         matches: matches?,
         tls: tls?,
         handshake_timeout,
-        handler: handler?,
-        fingerprint: fingerprint(chain),
+        access,
+        handler,
+        fingerprint: fingerprint::of(chain),
     })
 }
 
-/// Metadata is a map, which is written in any order, and has no effect.
-fn fingerprint(chain: &wire::FilterChain) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    wire::FilterChain { metadata: None, ..chain.clone() }.encode_to_vec().hash(&mut hasher);
-    hasher.finish()
+struct Filters {
+    access: Vec<Arc<NetworkAccess>>,
+    handler: ChainHandler,
 }
 
-/// The last filter is the one that does something with the connection; no other kind is available.
-fn handler(filters: &[wire::Filter], parser: &mut Parser) -> Option<ChainHandler> {
+enum NetworkFilter {
+    Access(Arc<NetworkAccess>),
+    Handler(ChainHandler),
+}
+
+/// The last filter is the one that does something with the connection; those before it may only refuse it.
+fn filters(filters: &[wire::Filter], parser: &mut Parser) -> Option<Filters> {
     let last = filters.len().checked_sub(1);
-    let mut handler = None;
-    parser.at("filters", |parser| {
-        for (index, filter) in filters.iter().enumerate() {
-            handler = parser.at_index(index, |parser| {
-                if filter.name.is_empty() {
-                    parser.refuse_at::<()>("name", "required");
-                }
-                let config = match &filter.config_type {
-                    None => return parser.refuse_at("typed_config", "required"),
-                    Some(ConfigType::ConfigDiscovery(_)) => {
-                        return parser.refuse_at("config_discovery", "not supported");
-                    }
-                    Some(ConfigType::TypedConfig(config)) => config,
-                };
-                let parsed = parser.at("typed_config", |parser| network_filter(config, parser))?;
-                if Some(index) == last { Some(parsed) } else { parser.refuse("must be the last filter of its chain") }
-            });
+    if last.is_none() {
+        return parser.refuse_at("filters", "at least one is required");
+    }
+    let mut index = 0_usize;
+    let parsed = parser.each("filters", filters, |filter, parser| {
+        let is_last = Some(index) == last;
+        index = index.saturating_add(1);
+        match (filter_of(filter, parser)?, is_last) {
+            (NetworkFilter::Handler(_), false) => parser.refuse("must be the last filter of its chain"),
+            (NetworkFilter::Access(_), true) => {
+                parser.refuse("must be followed by a filter that does something with the connection: HttpConnectionManager, TcpProxy")
+            }
+            (filter, _) => Some(filter),
         }
-        if last.is_none() {
-            return parser.refuse("at least one is required");
+    });
+    if parsed.len() < filters.len() {
+        return None;
+    }
+    let (mut access, mut handler) = (Vec::new(), None);
+    for filter in parsed {
+        match filter {
+            NetworkFilter::Access(one) => access.push(one),
+            NetworkFilter::Handler(one) => handler = Some(one),
         }
-        handler
-    })
+    }
+    Some(Filters { access, handler: handler? })
 }
 
-fn network_filter(config: &Any, parser: &mut Parser) -> Option<ChainHandler> {
+fn filter_of(filter: &wire::Filter, parser: &mut Parser) -> Option<NetworkFilter> {
+    if filter.name.is_empty() {
+        parser.refuse_at::<()>("name", "required");
+    }
+    match &filter.config_type {
+        None => parser.refuse_at("typed_config", "required"),
+        Some(ConfigType::ConfigDiscovery(_)) => parser.refuse_at("config_discovery", "not supported"),
+        Some(ConfigType::TypedConfig(config)) => parser.at("typed_config", |parser| network_filter(config, parser)),
+    }
+}
+
+fn network_filter(config: &Any, parser: &mut Parser) -> Option<NetworkFilter> {
     if any::is::<HttpConnectionManager>(config) {
         let manager = parser.unpack(config)?;
-        return http::parse(&manager, parser).map(|manager| ChainHandler::Http(Arc::new(manager)));
+        return http::parse(&manager, parser).map(|manager| NetworkFilter::Handler(ChainHandler::Http(Arc::new(manager))));
     }
     if any::is::<TcpProxy>(config) {
         let proxy = parser.unpack(config)?;
-        return tcp::parse(&proxy, parser).map(|proxy| ChainHandler::Tcp(Arc::new(proxy)));
+        return tcp::parse(&proxy, parser).map(|proxy| NetworkFilter::Handler(ChainHandler::Tcp(Arc::new(proxy))));
     }
-    parser.refuse_type("network filter", config, "HttpConnectionManager, TcpProxy")
+    if any::is::<Rbac>(config) {
+        let filter = parser.unpack(config)?;
+        return access::network(&filter, parser).map(|access| NetworkFilter::Access(Arc::new(access)));
+    }
+    parser.refuse_type("network filter", config, "HttpConnectionManager, TcpProxy, RBAC")
 }
 
 fn chain_match(matches: &wire::FilterChainMatch, parser: &mut Parser) -> Option<ChainMatch> {

@@ -91,15 +91,29 @@ fn the_filter_that_handles_the_connection_is_the_last() {
 
 #[test]
 fn a_network_filter_that_is_not_available_is_refused() {
-    let url = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC";
-    let rbac = json!({"name": "rbac", "typed_config": {"@type": url}});
+    let url = "type.googleapis.com/envoy.extensions.filters.network.ratelimit.v3.RateLimit";
+    let limit = json!({"name": "limit", "typed_config": {"@type": url}});
     let expected = format!(
         "filter_chains[0].filters[0].typed_config: network filter of type {url:?} is not available; \
-         there are: HttpConnectionManager, TcpProxy"
+         there are: HttpConnectionManager, TcpProxy, RBAC"
     );
-    assert_eq!(fault(json!({"filter_chains": [{"filters": [rbac, tcp()]}]})), expected);
+    assert_eq!(fault(json!({"filter_chains": [{"filters": [limit, tcp()]}]})), expected);
     let bare = json!({"filter_chains": [{"filters": [{"name": "envoy.filters.network.tcp_proxy"}]}]});
     assert_eq!(fault(bare), "filter_chains[0].filters[0].typed_config: required");
+}
+
+#[test]
+fn who_may_connect_is_said_before_what_is_done_with_connections() {
+    let url = "type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC";
+    let rbac = |prefix: &str| json!({"name": "rbac", "typed_config": {"@type": url, "stat_prefix": prefix, "rules": {}}});
+    let listener = good(json!({"filter_chains": [{"filters": [rbac("a"), rbac("b"), tcp()]}]}));
+    let names: Vec<_> = listener.chains[0].access.iter().map(|access| access.stat_prefix.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    let last = fault(json!({"filter_chains": [{"filters": [rbac("a")]}]}));
+    assert!(last.starts_with("filter_chains[0].filters[0]: must be followed by a filter that does something"), "{last}");
+    // One that cannot be read leaves nothing of its chain.
+    let fault = fault(json!({"filter_chains": [{"filters": [rbac(""), tcp()]}]}));
+    assert_eq!(fault, "filter_chains[0].filters[0].typed_config.stat_prefix: must not be empty");
 }
 
 #[test]

@@ -10,7 +10,6 @@ use crate::xds::route::{Context, METADATA, action, direct, filters, matches, red
 /// A `Route`.
 pub fn route(route: &wire::Route, context: &Context, parser: &mut Parser) -> Option<Route> {
     parser.ignored("metadata", route.metadata.is_some(), METADATA);
-    filters::check(&route.typed_per_filter_config, parser);
     parser.unsupported("route_specifiers", !route.route_specifiers.is_empty());
     parser.ignored("stat_prefix", !route.stat_prefix.is_empty(), "requests are not counted by route");
     let matched = parser.required("match", route.r#match.as_ref());
@@ -29,6 +28,7 @@ pub fn route(route: &wire::Route, context: &Context, parser: &mut Parser) -> Opt
         replay_limit: replay_limit(route.request_body_buffer_limit, route.per_request_buffer_limit_bytes),
         tracing,
         operation,
+        filters: filters::overrides(&route.typed_per_filter_config, parser),
     })
 }
 

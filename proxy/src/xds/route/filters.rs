@@ -1,6 +1,4 @@
-//! Settings of HTTP filters on a table, virtual host, route or part of a split.
-//!
-//! The only filter is the router, which has none, so every setting belongs to a filter that is not there: it is refused, since it
+//! Settings of HTTP filters on a table, virtual host, route or part of a split. One of a filter that is not here is refused, since it
 //! may decide who may do what, unless the operator marked it as optional.
 
 use std::collections::BTreeMap;
@@ -8,33 +6,55 @@ use std::collections::BTreeMap;
 use prost_types::Any;
 use xds_proto::any;
 use xds_proto::envoy::config::route::v3::FilterConfig;
+use xds_proto::envoy::extensions::filters::http::rbac::v3::RbacPerRoute;
 
+use crate::config::filter::{FilterKind, FilterOverride, FilterOverrides};
+use crate::xds::access;
 use crate::xds::invalid::Parser;
 
 /// The field `typed_per_filter_config`.
-pub fn check(settings: &BTreeMap<String, Any>, parser: &mut Parser) {
-    let mut names: Vec<_> = settings.iter().collect();
-    names.sort_by_key(|(name, _)| *name);
+pub fn overrides(settings: &BTreeMap<String, Any>, parser: &mut Parser) -> FilterOverrides {
     parser.at("typed_per_filter_config", |parser| {
-        for (name, setting) in names {
-            parser.at_key(name, |parser| check_one(setting, parser));
-        }
-    });
+        let parsed = settings.iter().filter_map(|(name, setting)| {
+            let said = parser.at_key(name, |parser| one(setting, parser))?;
+            Some((name.clone(), said))
+        });
+        FilterOverrides::new(parsed.collect())
+    })
 }
 
-fn check_one(setting: &Any, parser: &mut Parser) {
+/// The same of a part of a split, which is chosen when filters have run.
+pub fn refuse_on_part(settings: &BTreeMap<String, Any>, parser: &mut Parser) {
+    let said = overrides(settings, parser);
+    if !said.is_empty() {
+        parser.refuse_at::<()>("typed_per_filter_config", "not supported on a part of a split: set it on the route");
+    }
+}
+
+fn one(setting: &Any, parser: &mut Parser) -> Option<FilterOverride> {
     if !any::is::<FilterConfig>(setting) {
-        parser.refuse::<()>(format_args!("there is no filter with settings of type {:?}", setting.type_url));
-        return;
+        return of_kind(setting, parser).map(FilterOverride::Kind);
     }
-    let Some(config) = parser.unpack::<FilterConfig>(setting) else { return };
+    let config = parser.unpack::<FilterConfig>(setting)?;
     match &config.config {
-        _ if config.is_optional => parser.warn("ignored: there is no such filter, and it is optional"),
-        _ if config.disabled => parser.warn("ignored: there is no such filter that could be disabled"),
-        Some(inner) => {
-            let problem = format_args!("there is no filter with settings of type {:?}", inner.type_url);
-            parser.refuse_at::<()>("config", problem);
+        _ if config.disabled => Some(FilterOverride::Disabled),
+        None => Some(FilterOverride::Enabled),
+        Some(inner) if config.is_optional && !is_available(inner) => {
+            parser.warn("ignored: there is no such filter, and it is optional");
+            None
         }
-        None => parser.warn("ignored: there is no such filter"),
+        Some(inner) => parser.at("config", |parser| of_kind(inner, parser)).map(FilterOverride::Kind),
     }
+}
+
+fn is_available(setting: &Any) -> bool {
+    any::is::<RbacPerRoute>(setting)
+}
+
+fn of_kind(setting: &Any, parser: &mut Parser) -> Option<FilterKind> {
+    if any::is::<RbacPerRoute>(setting) {
+        let route = parser.unpack::<RbacPerRoute>(setting)?;
+        return access::of_route(&route, parser).map(FilterKind::Access);
+    }
+    parser.refuse(format_args!("there is no filter with settings of type {:?}", setting.type_url))
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::Fraction;
+use crate::config::filter::{FilterKind, FilterOverride};
 use crate::config::route::{Route, RouteAction};
 use crate::xds::test_wire::{message, parsed};
 
@@ -238,10 +239,28 @@ fn settings_of_filters_are_refused_unless_they_are_optional() {
         &setting(config(json!({"config": router, "is_optional": true}))),
         "typed_per_filter_config[\"x\"]: ignored: there is no such filter, and it is optional",
     );
-    route_told(
-        &setting(config(json!({"disabled": true}))),
-        "typed_per_filter_config[\"x\"]: ignored: there is no such filter that could be disabled",
-    );
+}
+
+#[test]
+fn a_route_sets_filters_by_their_names() {
+    let said = |setting: Value| {
+        let (route, warnings) = read_route(&json!({"typed_per_filter_config": {"x": setting}})).unwrap();
+        assert!(warnings.is_empty() && route.filters.of("y").is_none(), "{warnings:?}");
+        route.filters.of("x").cloned().unwrap()
+    };
+    let config = |rest: Value| with(json!({"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig"}), &rest);
+    let rbac = json!({"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute", "rbac": {"rules": {}}});
+    assert!(matches!(said(config(json!({"disabled": true}))), FilterOverride::Disabled));
+    assert!(matches!(said(config(json!({"disabled": true, "config": rbac}))), FilterOverride::Disabled));
+    assert!(matches!(said(config(json!({}))), FilterOverride::Enabled));
+    for setting in [rbac.clone(), config(json!({"config": rbac}))] {
+        let FilterOverride::Kind(FilterKind::Access(access)) = said(setting) else { panic!("of another kind") };
+        assert!(access.rules.is_some());
+    }
+    let part = json!({"name": "a", "weight": 1, "typed_per_filter_config": {"x": rbac}});
+    let split = json!({"route": {"weighted_clusters": {"clusters": [part]}}});
+    let refused = read_route(&split).map(|_| ()).unwrap_err();
+    assert!(refused.ends_with("clusters[0].typed_per_filter_config: not supported on a part of a split: set it on the route"), "{refused}");
 }
 
 #[test]

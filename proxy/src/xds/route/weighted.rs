@@ -39,7 +39,7 @@ pub fn clusters(wire: &wire::WeightedCluster, parser: &mut Parser) -> Option<Wei
 
 fn part(wire: &ClusterWeight, parser: &mut Parser) -> Option<(Arc<WeightedCluster>, u32)> {
     parser.ignored("metadata_match", wire.metadata_match.is_some(), NO_SUBSETS);
-    filters::check(&wire.typed_per_filter_config, parser);
+    filters::refuse_on_part(&wire.typed_per_filter_config, parser);
     let cluster = mirror::target("name", &wire.name, &wire.cluster_header, parser);
     let weight = parser.required("weight", wire.weight.as_ref()).copied();
     let host_rewrite = match &wire.host_rewrite_specifier {

@@ -71,7 +71,7 @@ impl HostPool {
             Err(cause) => Err(DialError { address: remote.clone(), cause }),
         };
         guard.count_dial(&result);
-        let dialed = result?;
+        let mut dialed = result?;
         if self.wanted == Wanted::Negotiated {
             self.speaks_http2.set(dialed.alpn.as_deref() == Some(b"h2"));
             guard.set_version(self.version());
@@ -85,6 +85,7 @@ impl HostPool {
             version: self.version(),
             connect_time: guard.began().elapsed(),
             began: guard.began(),
+            bond: dialed.bond.take(),
         };
         self.speak(dialed, guard, facts).await
     }

@@ -7,6 +7,8 @@ use std::task::Context;
 use tokio::time::Instant;
 
 use super::HostPool;
+use crate::connect::bond::Bond;
+use crate::connect::pool::ConnectionFacts;
 use crate::connect::pool::http1::Idle;
 use crate::connect::pool::http2::Multiplexed;
 
@@ -41,11 +43,13 @@ impl HostPool {
     }
 
     fn due_of(&self, idle: &Idle) -> Option<Instant> {
-        idle.until.into_iter().chain(self.grows_old(idle.held.home.facts.began)).min()
+        idle.until.into_iter().chain(self.grows_old(&idle.held.home.facts)).min()
     }
 
-    fn grows_old(&self, began: Instant) -> Option<Instant> {
-        self.cluster.config().max_connection_duration.map(|longest| began + longest)
+    /// When nothing more is begun on a connection.
+    pub(super) fn grows_old(&self, facts: &ConnectionFacts) -> Option<Instant> {
+        let longest = self.cluster.config().max_connection_duration.map(|longest| facts.began + longest);
+        longest.into_iter().chain(facts.bond.as_ref().and_then(Bond::until)).min()
     }
 
     fn sweep_shared(&self, now: Instant) -> Option<Instant> {
@@ -55,7 +59,7 @@ impl HostPool {
             if idle {
                 self.cluster.stats().upstream_cx_idle_timeout.inc();
             }
-            let old = self.grows_old(connection.facts.began).is_some_and(|due| due <= now);
+            let old = self.grows_old(&connection.facts).is_some_and(|due| due <= now);
             // One that has not been used waits for the requests it was dialled for.
             let retired = self.is_retired() && self.counts.waiting.get() == 0;
             !idle && !old && !retired && connection.client.is_usable()
@@ -75,7 +79,7 @@ impl HostPool {
     }
 
     fn due_of_shared(&self, connection: &Multiplexed) -> Option<Instant> {
-        self.idle_until(connection).into_iter().chain(self.grows_old(connection.facts.began)).min()
+        self.idle_until(connection).into_iter().chain(self.grows_old(&connection.facts)).min()
     }
 
     fn idle_until(&self, connection: &Multiplexed) -> Option<Instant> {

@@ -1,0 +1,161 @@
+//! A request for a certificate, from the caller's proof to the chain that it is given.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use crate::authority::Authority;
+use crate::authority::caller::{Authenticator, Caller, by_certificate};
+use crate::authority::csr::{self, Csr};
+use crate::authority::issuer::Order;
+use crate::authority::text::pem;
+use crate::model::identity::Verified;
+
+/// What is asked for, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The request, as PEM.
+    pub csr: &'a str,
+    /// How long it is to hold; 0 leaves that to the authority.
+    pub seconds: i64,
+    /// What is shown in `authorization`.
+    pub token: Option<&'a str>,
+    /// The certificate of the connection.
+    pub shown: Option<&'a Verified>,
+    /// Where it comes from.
+    pub from: Option<IpAddr>,
+}
+
+/// Why there is no certificate; each is a sentence for the caller's operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The request is none.
+    Invalid(String),
+    /// What is shown is no proof of who it is.
+    Unauthenticated(String),
+    /// It may not have it.
+    Denied(String),
+    /// It asks too often.
+    Exhausted(String),
+    /// It cannot be now.
+    Unavailable(String),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(reason)
+            | Self::Unauthenticated(reason)
+            | Self::Denied(reason)
+            | Self::Exhausted(reason)
+            | Self::Unavailable(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl Authority {
+    /// Gives a caller a certificate: the leaf first, then what lies between it and the root, the root last, each as PEM. Whatever comes
+    /// of it is told to the audit log.
+    ///
+    /// # Errors
+    /// Why it is given none.
+    pub async fn certify(&self, callers: &[Box<dyn Authenticator>], asked: Asked<'_>) -> Result<Vec<String>, Refused> {
+        let mut known = None;
+        let given = self.given_to(callers, asked, &mut known).await;
+        let from = asked.from.map(|from| from.to_string()).unwrap_or_default();
+        let (identity, by) = known.map(|caller| (caller.identity.to_string(), caller.by.to_string())).unwrap_or_default();
+        match &given {
+            Ok((serial, not_after, _)) => {
+                let until = humantime::format_rfc3339_seconds(*not_after);
+                tracing::info!(target: "audit", identity, by, from, serial, %until, "a certificate was issued");
+            }
+            Err(refused) => {
+                self.counters.refused(refused);
+                tracing::warn!(target: "audit", identity, by, from, reason = %refused, "a certificate was refused");
+            }
+        }
+        given.map(|(_, _, chain)| chain)
+    }
+
+    async fn given_to(
+        &self,
+        callers: &[Box<dyn Authenticator>],
+        asked: Asked<'_>,
+        known: &mut Option<Caller>,
+    ) -> Result<(String, SystemTime, Vec<String>), Refused> {
+        let now = Instant::now();
+        if let Some(from) = asked.from.filter(|from| !self.failures.may(from, now)) {
+            return Err(Refused::Exhausted(format!("too many requests from {from} were refused; try again later")));
+        }
+        let authenticated = self.authenticate(callers, asked).await;
+        if let (Err(Refused::Unauthenticated(_)), Some(from)) = (&authenticated, asked.from) {
+            self.failures.count(from, now);
+        }
+        let (caller, authenticator) = authenticated?;
+        let caller = &*known.insert(caller);
+        if caller.identity.is_control_planes() {
+            return Err(Refused::Denied(format!("{} is the control plane, and nobody else is given its certificate", caller.identity)));
+        }
+        if !self.requests.may(&caller.identity, now) {
+            return Err(Refused::Exhausted(format!("{} asks for certificates too often; try again later", caller.identity)));
+        }
+        self.requests.count(caller.identity.clone(), now);
+        let csr = csr::read(asked.csr).map_err(Refused::Invalid)?;
+        csr.asks_for(&caller.identity).map_err(Refused::Denied)?;
+        if let Some(authenticator) = authenticator {
+            authenticator.take(caller, &csr.key_id()).await?;
+        }
+        self.signed(caller, csr, asked.seconds).await
+    }
+
+    async fn signed(&self, caller: &Caller, csr: Csr, seconds: i64) -> Result<(String, SystemTime, Vec<String>), Refused> {
+        let trust = self.trust();
+        let order = Order {
+            identity: caller.identity.clone(),
+            workload: caller.workload.clone(),
+            hosts: Vec::new(),
+            key: csr.key,
+            ttl: self.ttl(seconds)?,
+        };
+        let issued = trust.issuer.issue(&order).await.map_err(Refused::Unavailable)?;
+        self.counters.issued(&caller.by);
+        let mut chain: Vec<String> = issued.chain.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect();
+        chain.push(trust.current.pem());
+        Ok((issued.serial, issued.not_after, chain))
+    }
+
+    /// By its certificate, where it has one: renewing costs no token.
+    async fn authenticate<'a>(
+        &self,
+        callers: &'a [Box<dyn Authenticator>],
+        asked: Asked<'_>,
+    ) -> Result<(Caller, Option<&'a dyn Authenticator>), Refused> {
+        let shown = asked.shown.map(|shown| by_certificate(shown, SystemTime::now())).transpose()?;
+        let Some(token) = asked.token else {
+            let nothing = || {
+                let ways = "a token in `authorization: Bearer TOKEN`, or a certificate of this mesh";
+                Refused::Unauthenticated(format!("nothing says who asks: {ways}, is needed"))
+            };
+            return shown.map(|caller| (caller, None)).ok_or_else(nothing);
+        };
+        let unknown = || Refused::Unauthenticated("the token is not of a kind that is known here".to_owned());
+        let authenticator = callers.iter().find(|callers| callers.knows(token)).ok_or_else(unknown)?;
+        match (shown, authenticator.authenticate(token, &self.trust_domain).await) {
+            (Some(shown), Ok(caller)) if caller.identity != shown.identity => {
+                let (one, other) = (&shown.identity, &caller.identity);
+                Err(Refused::Denied(format!("the certificate is of {one}, and the token of {other}")))
+            }
+            // A token that is over by now has done its part.
+            (Some(shown), Ok(_) | Err(Refused::Unauthenticated(_) | Refused::Unavailable(_))) => Ok((shown, None)),
+            (_, authenticated) => authenticated.map(|caller| (caller, Some(&**authenticator))),
+        }
+    }
+
+    fn ttl(&self, seconds: i64) -> Result<Duration, Refused> {
+        let asked = u64::try_from(seconds).map_err(|_| Refused::Invalid(format!("a certificate cannot hold for {seconds} seconds")))?;
+        let asked = if asked == 0 { self.times.usual } else { Duration::from_secs(asked) };
+        Ok(asked.min(self.times.longest).max(super::SHORTEST))
+    }
+}

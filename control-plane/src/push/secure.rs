@@ -1,0 +1,115 @@
+//! Connections with TLS: handshakes, so many at a time and none for long, and who is at the other end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::Stream;
+use tracing::{debug, info, warn};
+
+use crate::model::identity::Verified;
+use crate::push::connection::Connection;
+use crate::push::server::AFTER_ERROR;
+use crate::task::OwnedTask;
+
+/// Time for a handshake: a round trip over the world and some loss.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Handshakes at a time; who comes then waits in the listener's queue.
+const MOST: usize = 512;
+/// Connections without a certificate at a time. They are there for a request or two.
+const ANONYMOUS: usize = 1024;
+/// How long one without a certificate may stay.
+const STAY: Duration = Duration::from_secs(60);
+/// After its certificate has expired, for the last words.
+const AFTER: Duration = Duration::from_secs(5);
+
+/// Says how handshakes are made, and who has come.
+pub trait Doorkeeper: Send + Sync + 'static {
+    /// For the next handshake. It asks for a certificate, takes none as an answer, and lets nobody in with a bad one.
+    fn config(&self) -> Arc<ServerConfig>;
+
+    /// What the certificate of a finished handshake says.
+    ///
+    /// # Errors
+    /// If that cannot be used.
+    fn verified(&self, certificate: &CertificateDer<'_>) -> Result<Verified, String>;
+}
+
+type Secured = Connection<TlsStream<TcpStream>>;
+
+/// Connections that are secure, for ever.
+pub struct Handshakes {
+    made: mpsc::Receiver<Secured>,
+    _accepts: OwnedTask,
+}
+
+impl Handshakes {
+    /// Of a listener.
+    pub fn begin(listener: TcpListener, keeper: Arc<dyn Doorkeeper>) -> Self {
+        let (say, made) = mpsc::channel(MOST);
+        Self { made, _accepts: OwnedTask::spawn(accept(listener, keeper, say)) }
+    }
+}
+
+impl Stream for Handshakes {
+    type Item = io::Result<Secured>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.made.poll_recv(cx).map(|made| made.map(Ok))
+    }
+}
+
+async fn accept(listener: TcpListener, keeper: Arc<dyn Doorkeeper>, say: mpsc::Sender<Secured>) {
+    let (mut handshakes, anonymous) = (JoinSet::new(), Arc::new(Semaphore::new(ANONYMOUS)));
+    loop {
+        while handshakes.try_join_next().is_some() {}
+        if handshakes.len() >= MOST {
+            let _ended = handshakes.join_next().await;
+        }
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                // A connection that cannot be set up so is as good.
+                let _ = stream.set_nodelay(true);
+                let (keeper, anonymous, say) = (Arc::clone(&keeper), Arc::clone(&anonymous), say.clone());
+                handshakes.spawn(async move {
+                    match timeout(HANDSHAKE, shake(stream, address, &*keeper, &anonymous)).await {
+                        // That nobody takes it any more is the end of the server.
+                        Ok(Ok(connection)) => drop(say.send(connection).await),
+                        Ok(Err(problem)) => info!(%address, problem, "a TLS handshake failed"),
+                        Err(_) => debug!(%address, "a TLS handshake took too long"),
+                    }
+                });
+            }
+            Err(error) => {
+                warn!(%error, "a connection cannot be accepted");
+                sleep(AFTER_ERROR).await;
+            }
+        }
+    }
+}
+
+async fn shake(stream: TcpStream, address: SocketAddr, keeper: &dyn Doorkeeper, anonymous: &Arc<Semaphore>) -> Result<Secured, String> {
+    let stream = TlsAcceptor::from(keeper.config()).accept(stream).await.map_err(|error| error.to_string())?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let verified = shown.map(|certificate| keeper.verified(certificate)).transpose()?;
+    let now = Instant::now();
+    let (until, place) = match &verified {
+        Some(verified) => (now + verified.not_after.duration_since(SystemTime::now()).unwrap_or_default() + AFTER, None),
+        None => {
+            let place = Arc::clone(anonymous).try_acquire_owned();
+            (now + STAY, Some(place.map_err(|_| "there are as many connections without a certificate as may be".to_owned())?))
+        }
+    };
+    Ok(Connection::new(stream, Some(address)).secure(verified.map(Arc::new), until, place))
+}

@@ -1,0 +1,170 @@
+//! Who may do what on a filter chain. Connections outlive changes of it: each request asks for what holds now, and each
+//! connection is told of a change and decided about anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::config::access::{HttpAccess, NetworkAccess};
+use crate::config::filter::{FilterKind, HttpFilter};
+use crate::config::listener::{ChainHandler, FilterChain};
+use crate::exchange::ConnectionInfo;
+use crate::filter::access::{Decision, Subject, decide};
+use crate::telemetry::metrics::{AccessName, AccessStats, Registry, Scope};
+
+/// What holds now.
+#[derive(Debug)]
+pub struct ChainPolicy {
+    current: ArcSwap<Guards>,
+    changed: watch::Sender<()>,
+}
+
+/// What connections and requests have to pass, in order.
+#[derive(Debug)]
+pub struct Guards {
+    network: Vec<NetworkGuard>,
+    /// Of requests.
+    pub http: Vec<HttpGuard>,
+}
+
+#[derive(Debug)]
+struct NetworkGuard {
+    access: Arc<NetworkAccess>,
+    stats: AccessStats,
+}
+
+/// A filter of requests, with its metrics.
+#[derive(Debug)]
+pub struct HttpGuard {
+    /// As configured.
+    pub filter: Arc<HttpFilter>,
+    /// Its metrics.
+    pub stats: AccessStats,
+}
+
+/// A connection that may not be, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// As Envoy words it.
+    pub details: String,
+    /// How long it is kept before it is closed.
+    pub delay: Option<Duration>,
+}
+
+/// Hears of changes from when it was made.
+#[derive(Debug)]
+pub struct Watch(watch::Receiver<()>);
+
+impl Guards {
+    /// Those of a chain.
+    pub fn new(chain: &FilterChain, registry: &Registry) -> Self {
+        let network = chain.access.iter().map(|access| NetworkGuard { access: Arc::clone(access), stats: network_stats(access, registry) });
+        let http = match &chain.handler {
+            ChainHandler::Tcp(_) => Vec::new(),
+            ChainHandler::Http(manager) => {
+                let guard = |filter: &Arc<HttpFilter>| {
+                    let FilterKind::Access(access) = &filter.kind;
+                    HttpGuard { filter: Arc::clone(filter), stats: http_stats(&manager.stat_prefix, access, registry) }
+                };
+                manager.filters.iter().map(guard).collect()
+            }
+        };
+        Self { network: network.collect(), http }
+    }
+
+    /// Why a connection that comes may not be. Counts.
+    fn refuse(&self, connection: &ConnectionInfo) -> Option<Refusal> {
+        let subject = Subject::of_connection(connection);
+        self.network.iter().find_map(|NetworkGuard { access, stats }| {
+            if let Some(rules) = &access.shadow {
+                let decision = decide(rules, &subject);
+                stats.count_shadow(decision.allowed);
+                tracing::debug!(client = %connection.client, allowed = decision.allowed, policy = decision.policy, "shadow rules");
+            }
+            let decision = decide(access.rules.as_ref()?, &subject);
+            stats.count(decision.allowed);
+            (!decision.allowed).then(|| refusal(access, &decision))
+        })
+    }
+
+    /// Why a connection that was let in may not be any more.
+    fn refuse_now(&self, connection: &ConnectionInfo) -> Option<Refusal> {
+        let subject = Subject::of_connection(connection);
+        self.network.iter().find_map(|NetworkGuard { access, stats }| {
+            let decision = decide(access.rules.as_ref()?, &subject);
+            if decision.allowed {
+                return None;
+            }
+            stats.count(false);
+            Some(Refusal { delay: None, ..refusal(access, &decision) })
+        })
+    }
+}
+
+fn refusal(access: &NetworkAccess, decision: &Decision<'_>) -> Refusal {
+    Refusal { details: decision.details(), delay: access.delay }
+}
+
+fn network_stats(access: &NetworkAccess, registry: &Registry) -> AccessStats {
+    registry.access(&AccessName {
+        scope: Scope::NetworkAccess,
+        instance: access.stat_prefix.clone(),
+        part: String::new(),
+        shadow_part: access.shadow_stat_prefix.clone(),
+    })
+}
+
+fn http_stats(manager: &str, access: &HttpAccess, registry: &Registry) -> AccessStats {
+    registry.access(&AccessName {
+        scope: Scope::HttpAccess,
+        instance: manager.to_owned(),
+        part: access.stat_prefix.clone(),
+        shadow_part: access.shadow_stat_prefix.clone(),
+    })
+}
+
+impl ChainPolicy {
+    /// These hold.
+    pub fn new(guards: Arc<Guards>) -> Self {
+        Self { current: ArcSwap::new(guards), changed: watch::Sender::new(()) }
+    }
+
+    /// These hold from now on; connections are told.
+    pub fn change(&self, guards: &Arc<Guards>) {
+        self.current.store(Arc::clone(guards));
+        if !guards.network.is_empty() {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// What holds now.
+    pub fn current(&self) -> arc_swap::Guard<Arc<Guards>> {
+        self.current.load()
+    }
+
+    /// Decides about a connection that comes.
+    ///
+    /// # Errors
+    /// It may not be.
+    pub fn admit(&self, connection: &ConnectionInfo) -> Result<Watch, Refusal> {
+        // Before it is decided, so that no change goes by in between.
+        let watch = Watch(self.changed.subscribe());
+        match self.current.load().refuse(connection) {
+            None => Ok(watch),
+            Some(refusal) => Err(refusal),
+        }
+    }
+
+    /// Waits until a connection that was admitted may not be any more.
+    pub async fn forbids(&self, connection: &ConnectionInfo, mut watch: Watch) -> Refusal {
+        loop {
+            // The sender lives as long as this.
+            let _gone = watch.0.changed().await.is_err();
+            if let Some(refusal) = self.current.load().refuse_now(connection) {
+                return refusal;
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::pki_types::CertificateDer;
+
+use crate::config::identity::ClientTls;
+use crate::connect::bond::Certificates;
+use crate::connect::{TlsSource, TlsTarget};
+use crate::tls::{client, describe};
+
+/// What handshakes with the servers of all clusters need, on this thread.
+pub fn tls_source() -> TlsSource {
+    let source = client::Source::new();
+    let certificates: Rc<dyn Certificates> = Rc::new(Shown);
+    Rc::new(move |cluster, settings, asked| {
+        let client::Ready { config, server_name, expires } = source.target(cluster, settings, asked)?;
+        let (settings, certificates) = (Arc::clone(settings), Rc::clone(&certificates));
+        Ok(TlsTarget { config, server_name, settings, expires, certificates })
+    })
+}
+
+/// Certificates that servers show.
+pub struct Shown;
+
+impl Certificates for Shown {
+    fn expires(&self, certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+        describe::expires(certificate)
+    }
+
+    fn accepts(&self, settings: &ClientTls, chain: &[CertificateDer<'static>]) -> bool {
+        client::accepts(settings, chain)
+    }
+}
