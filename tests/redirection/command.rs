@@ -68,6 +68,13 @@ async fn a_check_says_what_is_good_and_what_is_not() {
     assert!(output.status.success(), "{}", errors(&output));
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains("192.0.2.1:9 arrives at port 15001") && told.contains("not checked") && told.contains("CAP_NET_ADMIN"), "{told}");
+    // As an init container that has one capability.
+    let mut only_net_admin = client.command("setpriv");
+    only_net_admin.args(["--bounding-set=-all,+net_admin", "--inh-caps=-all"]).arg(program()).args(["redirect", "--check"]);
+    let output = only_net_admin.output().unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("what user 1337 sends: not checked") && told.contains("connections from elsewhere go to port 15006"), "{told}");
     let output = client.command_as(PROXY, program()).args(["redirect", "--check"]).output().unwrap();
     assert!(output.status.code() == Some(1) && errors(&output).contains("run --check as another one"), "{}", errors(&output));
 }
