@@ -50,6 +50,11 @@ async fn a_check_says_what_is_good_and_what_is_not() {
         }
         assert_eq!(good.lines().count(), 7, "{good}");
     }
+    client.ip("rule del fwmark 1337 lookup 133");
+    client.ip("-6 route del local default dev lo table 133");
+    let bad = errors(&redirect(&client, &["--check", "--inbound-mode", "tproxy"]));
+    assert!(bad.contains("no rule for mark 0x539 and table 133 (ip -4 rule)") && bad.contains("(ip -6 route show table 133)"), "{bad}");
+    assert_eq!(bad.matches("FAULT").count(), 2, "{bad}");
     redirected(&client, &[]);
     for (words, told) in [
         (&["--outbound-port", "15011"][..], "192.0.2.1:9 does not arrive at port 15011: it did not come about (Connection refused"),
