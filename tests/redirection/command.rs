@@ -50,6 +50,11 @@ async fn a_check_says_what_is_good_and_what_is_not() {
         }
         assert_eq!(good.lines().count(), 7, "{good}");
     }
+    client.ip("rule del fwmark 1337 lookup 133");
+    client.ip("-6 route del local default dev lo table 133");
+    let bad = errors(&redirect(&client, &["--check", "--inbound-mode", "tproxy"]));
+    assert!(bad.contains("no rule for mark 0x539 and table 133 (ip -4 rule)") && bad.contains("(ip -6 route show table 133)"), "{bad}");
+    assert_eq!(bad.matches("FAULT").count(), 2, "{bad}");
     redirected(&client, &[]);
     for (words, told) in [
         (&["--outbound-port", "15011"][..], "192.0.2.1:9 does not arrive at port 15011: it did not come about (Connection refused"),
@@ -68,6 +73,13 @@ async fn a_check_says_what_is_good_and_what_is_not() {
     assert!(output.status.success(), "{}", errors(&output));
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains("192.0.2.1:9 arrives at port 15001") && told.contains("not checked") && told.contains("CAP_NET_ADMIN"), "{told}");
+    // As an init container that has one capability.
+    let mut only_net_admin = client.command("setpriv");
+    only_net_admin.args(["--bounding-set=-all,+net_admin", "--inh-caps=-all"]).arg(program()).args(["redirect", "--check"]);
+    let output = only_net_admin.output().unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("what user 1337 sends: not checked") && told.contains("connections from elsewhere go to port 15006"), "{told}");
     let output = client.command_as(PROXY, program()).args(["redirect", "--check"]).output().unwrap();
     assert!(output.status.code() == Some(1) && errors(&output).contains("run --check as another one"), "{}", errors(&output));
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::redirect::{RedirectError, nft};
+use crate::redirect::{RedirectError, nft, routes};
 use crate::settings::redirect::{InboundMode, Ports, Redirect};
 
 use probe::{Arrival, arrival};
@@ -58,6 +58,9 @@ pub(super) fn run(settings: &Redirect) -> Result<String, RedirectError> {
         findings.fault("no connection could be tried: this machine has no route to anywhere else");
     }
     table(settings, &mut findings);
+    if settings.inbound_mode == InboundMode::Tproxy {
+        routing(settings, &mut findings);
+    }
     let Findings { lines, faults, .. } = findings;
     match faults {
         0 => Ok(lines),
@@ -122,7 +125,7 @@ fn as_proxy(settings: &Redirect, destination: SocketAddr, own: IpAddr, findings:
             findings.fault(&format!("{name}: what user {proxy} sends is redirected to port {port}: the proxy would connect to itself"));
         }
         Ok(Arrival::Somewhere | Arrival::Nowhere(_)) => findings.good(&format!("{name}: what user {proxy} sends is not redirected")),
-        Err(error) => findings.fault(&format!("{name}: {error}")),
+        Err(error) => return findings.good(&format!("{name}: what user {proxy} sends: not checked, {error}")),
     }
     let wanted = settings.include_inbound_port.first().map(|ports| *ports.0.start());
     let taken = |port: &u16| settings.own_ports().contains(port) || holds(&settings.exclude_inbound_port, *port);
@@ -154,6 +157,14 @@ fn table(settings: &Redirect, findings: &mut Findings) {
         Ok(Some(_)) => {
             findings.fault(&format!("table inet {name} has no rule that brings connections from elsewhere to port {port} ({way})"))
         }
+    }
+}
+
+/// Without the routing of the mode `tproxy`, packets that are given to the proxy go elsewhere.
+fn routing(settings: &Redirect, findings: &mut Findings) {
+    match routes::missing(settings) {
+        Err(problem) => findings.good(&format!("routing for tproxy: not checked, {problem}")),
+        Ok(missing) => missing.iter().for_each(|missing| findings.fault(&format!("routing for tproxy: {missing}"))),
     }
 }
 

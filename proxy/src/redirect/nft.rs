@@ -23,9 +23,10 @@ pub(super) fn list(table: &str) -> Result<Option<Json>, RedirectError> {
 }
 
 fn run(document: &Json) -> Result<Output, RedirectError> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => RedirectError("there is no program nft here: install nftables (1.0 or newer)".to_owned()),
-        _ => RedirectError(format!("running nft: {error}")),
+    let failed = |error: io::Error| {
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        let advice = "there is no program nft here: install nftables (1.0 or newer)";
+        RedirectError(if missing { advice.to_owned() } else { format!("running nft: {error}") })
     };
     let mut command = Command::new("nft");
     command.args(["-j", "-f", "-"]).env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

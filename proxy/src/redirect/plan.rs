@@ -85,7 +85,7 @@ fn proxy(settings: &Redirect) -> Chain {
     for family in FAMILIES {
         let mut when = vec![LeavesByLoopback, NotToLoopbackAddress(family), NotTo(Transport::Tcp, direct(settings))];
         let included = merged(settings.include_inbound_port.iter().cloned());
-        when.extend((!included.is_empty()).then(|| To(Transport::Tcp, included)));
+        when.extend((!included.is_empty()).then_some(To(Transport::Tcp, included)));
         rules.push(rule(when, Action::Redirect(settings.inbound_port), "to an endpoint on this machine"));
     }
     Chain { name: PROXY, hook: None, rules }

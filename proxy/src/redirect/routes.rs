@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use serde_json::Value as Json;
+
 use crate::redirect::RedirectError;
 use crate::settings::redirect::Redirect;
 
@@ -31,6 +33,34 @@ pub(super) fn remove(settings: &Redirect) -> Result<(), RedirectError> {
     Ok(())
 }
 
+/// What is not there of both.
+pub(super) fn missing(settings: &Redirect) -> Result<Vec<String>, RedirectError> {
+    let (mark, table) = (format!("{:#x}", settings.tproxy_mark), settings.tproxy_route_table.to_string());
+    let mut missing = Vec::new();
+    for family in families() {
+        let rules = listed(family, &["rule", "show"])?;
+        if !rules.iter().any(|rule| is(rule, "fwmark", &mark) && is(rule, "table", &table)) {
+            missing.push(format!("there is no rule for mark {mark} and table {table} (ip {family} rule)"));
+        }
+        let routes = listed(family, &["route", "show", "table", &table])?;
+        if !routes.iter().any(|route| is(route, "type", "local") && is(route, "dst", "default")) {
+            missing.push(format!("table {table} has no local default route (ip {family} route show table {table})"));
+        }
+    }
+    Ok(missing)
+}
+
+fn is(object: &Json, field: &str, value: &str) -> bool {
+    object.get(field).is_some_and(|there| there == value)
+}
+
+/// What `ip` lists; nothing where it fails, as it does for a table without routes.
+fn listed(family: &str, words: &[&str]) -> Result<Vec<Json>, RedirectError> {
+    let words: Vec<&str> = ["-j"].into_iter().chain(words.iter().copied()).collect();
+    let text = ip(family, &words)?.unwrap_or_default();
+    Ok(serde_json::from_str(&text).unwrap_or_default())
+}
+
 fn families() -> impl Iterator<Item = &'static str> {
     let has_v6 = Path::new("/proc/net/if_inet6").exists();
     std::iter::once("-4").chain(has_v6.then_some("-6"))
@@ -46,17 +76,18 @@ fn forget_rules(family: &str, mark: &str, table: &str) -> Result<(), RedirectErr
 }
 
 fn needed(family: &str, words: &[&str]) -> Result<(), RedirectError> {
-    ip(family, words)?.map_err(|told| RedirectError(format!("ip {family} {}: {told}", words.join(" "))))
+    ip(family, words)?.map(drop).map_err(|told| RedirectError(format!("ip {family} {}: {told}", words.join(" "))))
 }
 
-/// What `ip` says where it fails.
-fn ip(family: &str, words: &[&str]) -> Result<Result<(), String>, RedirectError> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => RedirectError("there is no program ip here, which the mode tproxy needs: install iproute2".to_owned()),
-        _ => RedirectError(format!("running ip: {error}")),
+/// What `ip` prints, or says where it fails.
+fn ip(family: &str, words: &[&str]) -> Result<Result<String, String>, RedirectError> {
+    let failed = |error: io::Error| {
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        let advice = "there is no program ip here, which the mode tproxy needs: install iproute2";
+        RedirectError(if missing { advice.to_owned() } else { format!("running ip: {error}") })
     };
     let mut command = Command::new("ip");
     let output = command.arg(family).args(words).env("LC_ALL", "C").stdin(Stdio::null()).output().map_err(failed)?;
-    let told = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Ok(if output.status.success() { Ok(()) } else { Err(told) })
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
 }

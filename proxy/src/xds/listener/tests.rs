@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::listener::{ChainHandler, ServerNameMatch};
+use crate::config::listener::{ChainHandler, OriginalSource, ServerNameMatch};
 use crate::xds::test_wire::{message, parsed};
 
 fn tcp() -> Value {
@@ -184,6 +184,18 @@ fn listener_filters_are_what_is_detected() {
     let filters: Vec<Value> = filters.into_iter().map(listener_filter).collect();
     let detection = good(json!({"listener_filters": filters})).detection;
     assert!(detection.proxy_protocol.is_some() && detection.original_dst && detection.tls && detection.http);
+}
+
+#[test]
+fn endpoints_may_see_the_clients_address() {
+    let mut filter = listener_filter("original_src.v3.OriginalSrc");
+    assert_eq!(
+        good(json!({"listener_filters": [filter.clone()]})).detection.original_src,
+        Some(OriginalSource { bind_port: false, mark: 0 })
+    );
+    filter["typed_config"]["bind_port"] = json!(true);
+    filter["typed_config"]["mark"] = json!(1337);
+    assert_eq!(good(json!({"listener_filters": [filter]})).detection.original_src, Some(OriginalSource { bind_port: true, mark: 1337 }));
 }
 
 #[test]
