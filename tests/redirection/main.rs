@@ -11,6 +11,8 @@ mod command;
 mod inbound;
 /// Sidecars that a control plane tells what to do.
 mod mesh;
+/// Mutual TLS between hosts, as the wire sees it.
+mod mutual;
 /// Questions for names.
 mod names;
 /// What programs open.

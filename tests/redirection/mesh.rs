@@ -9,7 +9,7 @@ use ninon_tests::settings;
 use crate::world::{Application, LIMIT, MAIL, OTHER, Sidecar, WEB, curl, get, mail, redirected};
 
 /// A control plane on a host, with these objects.
-async fn control_plane(host: &Host, objects: &str) -> Process {
+pub async fn control_plane(host: &Host, objects: &str) -> Process {
     let folder = Folder::new();
     fs::create_dir(folder.path().join("config")).unwrap();
     fs::write(folder.path().join("config/shop.yaml"), objects).unwrap();

@@ -67,6 +67,13 @@ impl<'a> Sidecar<'a> {
         Self::ready(host, command, Folder::new()).await
     }
 
+    /// One that joins a mesh by a token, beside a workload.
+    pub async fn join(host: &'a Host, control_plane: &str, token: &str, workload: &str, more: &[&str]) -> Self {
+        let mut command = host.command_as(PROXY, program());
+        command.args(["run", "--workers", "2", "--mesh", control_plane, "--token", token, "--workload", workload]).args(more);
+        Self::ready(host, command, Folder::new()).await
+    }
+
     async fn ready(host: &'a Host, command: Command, folder: Folder) -> Self {
         let sidecar = Self { host, process: Process::start(command, folder).unwrap() };
         let ready = || async { host.inside(|| get("127.0.0.1:15000", "/ready").starts_with("HTTP/1.1 200")).then_some(()) };
