@@ -1,7 +1,7 @@
 use std::sync::LazyLock;
 
-use http::{HeaderMap, HeaderValue, Method, Version};
 use crate::fuzz::format;
+use http::{HeaderMap, HeaderValue, Method, Version};
 use ninon_proxy::config::access::{Action, Rules};
 use ninon_proxy::config::filter::FilterKind;
 use ninon_proxy::config::listener::ChainHandler;
