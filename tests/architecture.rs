@@ -13,6 +13,7 @@ const ALL: &[&str] = &["*"];
 const PROXY: &[(&str, &[&str])] = &[
     // Plain data and tools.
     ("config", &[]),
+    ("own", &[]),
     ("task", &[]),
     ("stream", &["config"]),
     ("codec", &["task"]),
@@ -22,6 +23,8 @@ const PROXY: &[(&str, &[&str])] = &[
     ("telemetry", &["config", "exchange", "task"]),
     ("xds", &["config", "task", "telemetry"]),
     ("settings", &["config", "xds"]),
+    // A command of its own, that has nothing to do with serving.
+    ("redirect", &["config", "settings"]),
     // What workers share of clusters, and who keeps it current.
     ("upstream", &["config", "task", "telemetry"]),
     ("resolve", &["config", "task", "upstream"]),
@@ -34,12 +37,12 @@ const PROXY: &[(&str, &[&str])] = &[
     ("normalize", &["codec", "config", "exchange", "stream", "task", "telemetry"]),
     ("route", STAGE),
     ("filter", STAGE),
-    ("balance", &["config", "exchange", "stream", "task", "telemetry", "upstream"]),
+    ("balance", &["config", "exchange", "own", "stream", "task", "telemetry", "upstream"]),
     ("connect", &["codec", "config", "exchange", "stream", "task", "telemetry", "upstream"]),
     ("forward", &["codec", "config", "exchange", "stream", "task", "telemetry"]),
     ("admin", &["config", "drain", "settings", "task", "telemetry", "tls", "upstream", "xds"]),
     // What all workers share, the stories, a worker, and the wiring.
-    ("runtime", &["accept", "config", "drain", "exchange", "filter", "telemetry", "tls", "upstream"]),
+    ("runtime", &["accept", "config", "drain", "exchange", "filter", "own", "telemetry", "tls", "upstream"]),
     ("request", ALL),
     ("tunnel", ALL),
     ("connection", ALL),

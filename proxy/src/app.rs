@@ -46,6 +46,7 @@ use crate::config::bootstrap::{Bootstrap, Dynamic};
 use crate::config::cluster::{Cluster, Discovery};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
+use crate::own::OwnAddresses;
 use crate::resolve::{Resolvers, Watch, all_warm};
 use crate::runtime::{ActiveListener, ConnectionLimit, Generation, Shared};
 use crate::task::OwnedTask;
@@ -184,11 +185,13 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
         current: ArcSwap::from_pointee(generation(without_served(&bootstrap), &registry)?),
         registry,
         logs: Arc::clone(&logs),
+        own: OwnAddresses::default(),
         spread: Spread::new(options.workers),
         limit: bootstrap.max_connections.map(ConnectionLimit::new),
         drain_time: options.drain_time,
         spans,
         trust: watch::Sender::new(0),
+        renewals: watch::Sender::new(0),
         local_ip: local_ip(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     });

@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use fastrand::Rng;
 
 use crate::config::cluster::{BalancingPolicy, Cluster, Discovery};
+use crate::own::OwnAddresses;
 use crate::upstream::{EndpointSet, EndpointState, Group, Level, Split};
 
 pub use crate::upstream::ClusterState;
@@ -33,6 +34,8 @@ pub enum BalanceError {
     NoHealthyEndpoint,
     /// It is not known where the client meant to go.
     NoOriginalDestination,
+    /// The client meant to go to this proxy itself.
+    ToItself,
 }
 
 impl fmt::Display for BalanceError {
@@ -41,6 +44,7 @@ impl fmt::Display for BalanceError {
             Self::NoEndpoints => "the cluster has no endpoints",
             Self::NoHealthyEndpoint => "the cluster has no healthy endpoint",
             Self::NoOriginalDestination => "the original destination is not known",
+            Self::ToItself => "the original destination is an address that this proxy listens on: the connection would come back",
         })
     }
 }
@@ -84,6 +88,7 @@ impl Drop for Picked {
 /// One worker's side of balancing.
 #[derive(Debug, Default)]
 pub struct Balancer {
+    own: OwnAddresses,
     clusters: RefCell<HashMap<usize, Local>>,
     rng: RefCell<Rng>,
 }
@@ -100,14 +105,14 @@ struct Local {
 }
 
 impl Balancer {
-    /// Starts at random places, so that many proxies do not march in step.
-    pub fn new() -> Self {
-        Self::default()
+    /// Starts at random places, so that many proxies do not march in step. `own` is where no original destination may lead.
+    pub fn new(own: OwnAddresses) -> Self {
+        Self { own, ..Self::default() }
     }
 
     /// The same choices each time, for tests.
     pub fn with_seed(seed: u64) -> Self {
-        Self { clusters: RefCell::default(), rng: RefCell::new(Rng::with_seed(seed)) }
+        Self { rng: RefCell::new(Rng::with_seed(seed)), ..Self::default() }
     }
 
     /// Chooses an endpoint.
@@ -120,6 +125,11 @@ impl Balancer {
                 cluster.stats().upstream_cx_none_healthy.inc();
                 BalanceError::NoOriginalDestination
             })?;
+            let destination = original_dst::address(destination, settings);
+            if self.own.include(destination) {
+                cluster.stats().original_dst_host_invalid.inc();
+                return Err(BalanceError::ToItself);
+            }
             return Ok(Picked::new(local.destinations.endpoint(destination, settings)));
         }
         local.refresh(cluster);

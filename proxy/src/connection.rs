@@ -2,6 +2,8 @@
 
 /// How long a connection of mutual TLS lasts.
 mod bond;
+/// Where it arrived.
+mod place;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,8 +13,6 @@ use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
 use crate::accept::chain::{self, Facts};
-use crate::accept::listeners::own_address;
-use crate::accept::original_dst::original_dst;
 use crate::config::access_log::AccessLog;
 use crate::config::address::Address;
 use crate::config::http::CodecChoice;
@@ -27,6 +27,8 @@ use crate::telemetry::substitution::Exchange;
 use crate::tls::HandshakeFailure;
 use crate::worker::Worker;
 use crate::{request, tunnel};
+
+use place::{Place, prepare};
 
 /// How long a handshake may take where the chain does not say: slow clients have time, silent ones are let go.
 const HANDSHAKE_LIMIT: std::time::Duration = std::time::Duration::from_secs(15);
@@ -121,29 +123,6 @@ fn count_handshake_failure(listener: &ActiveListener, cause: &HandshakeFailure) 
     }
 }
 
-/// Where a connection arrived, or was going before it was redirected.
-struct Place {
-    local: Address,
-    redirected: bool,
-}
-
-/// Socket settings; returns where the connection arrived.
-fn prepare(listener: &ActiveListener, socket: &Socket) -> Place {
-    let fallback = || listener.config.addresses.first().map_or_else(|| Address::Unix("".into()), |address| address.address.clone());
-    let stream = match socket {
-        Socket::Tcp(stream) => stream,
-        Socket::Unix(stream) => return Place { local: own_address(stream).unwrap_or_else(fallback), redirected: false },
-    };
-    // Refused only on a socket that has failed already; the first read will tell.
-    let _failed = stream.set_nodelay(true).is_err();
-    if let Some(keepalive) = listener.config.keepalive {
-        crate::stream::set_keepalive(stream, &keepalive);
-    }
-    let before = (listener.config.detection.original_dst || listener.config.use_original_dst).then(|| original_dst(stream)).flatten();
-    let redirected = before.is_some();
-    Place { local: before.or_else(|| stream.local_addr().ok()).map_or_else(fallback, Address::of_tcp), redirected }
-}
-
 fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
     match error {
         DetectError::TimedOut => listener.stats.downstream_pre_cx_timeout.inc(),
@@ -166,6 +145,8 @@ fn describe(listener: &ActiveListener, place: Place, peer: Address, detected: &D
         id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         local,
         redirected,
+        dialled_proxy: place.dialled_proxy && !redirected,
+        source: place::source(listener, &client),
         peer,
         client,
         listener: listener.config.name.clone(),

@@ -30,6 +30,10 @@ pub mod forward;
 pub mod identity;
 /// 3. Bring a request into one form.
 pub mod normalize;
+/// Where this proxy itself listens.
+pub mod own;
+/// Rules of the kernel that bring connections here.
+pub mod redirect;
 /// Answers that the proxy makes itself.
 pub mod reply;
 /// The story of a request.

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use ninon_proxy::app::{self, Options};
+use ninon_proxy::redirect;
 use ninon_proxy::settings::{Arguments, Command, Settings, warned};
 use ninon_proxy::telemetry::logging::{self, LogStyle};
 
@@ -16,10 +17,16 @@ fn main() -> ExitCode {
         Command::Run(settings) => run(&settings),
         Command::Validate(validate) => {
             let (report, good) = validate.report();
-            // A reader that went away early (`| head`) has seen what it wanted.
-            let _unread = std::io::stdout().write_all(report.as_bytes()).is_err();
+            print(&report);
             if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Command::Redirect(settings) => match redirect::run(&settings) {
+            Ok(report) => {
+                print(&report);
+                ExitCode::SUCCESS
+            }
+            Err(error) => refuse(&error.to_string()),
+        },
     }
 }
 
@@ -52,6 +59,11 @@ fn run(settings: &Settings) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&error.to_string()),
     }
+}
+
+fn print(text: &str) {
+    // A reader that went away early (`| head`) has seen what it wanted.
+    let _unread = std::io::stdout().write_all(text.as_bytes()).is_err();
 }
 
 fn refuse(problem: &str) -> ExitCode {

@@ -6,7 +6,7 @@ pub mod policy;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -19,6 +19,7 @@ use crate::config::address::Address;
 use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{Farewell, Gate};
+use crate::own::{Listening, OwnAddresses};
 use crate::runtime::policy::{ChainPolicy, Guards};
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
@@ -62,6 +63,8 @@ pub struct Door {
     open: AtomicU64,
     /// Sockets that connections are still taken from.
     sockets: AtomicUsize,
+    /// Keeps the addresses known as the proxy's own.
+    listening: Mutex<Option<Listening>>,
 }
 
 /// A filter chain as it runs.
@@ -145,7 +148,9 @@ impl Door {
     }
 
     /// So many sockets are open, here.
-    pub fn opened(&self, addresses: Vec<Address>, sockets: usize) {
+    pub fn opened(&self, addresses: Vec<Address>, sockets: usize, own: &OwnAddresses) {
+        let listening = own.listen(addresses.iter().filter_map(Address::socket));
+        *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = Some(listening);
         // Set once: a door is opened once.
         let _first = self.bound.set(addresses);
         self.sockets.store(sockets, Ordering::Release);
@@ -155,6 +160,7 @@ impl Door {
     pub fn socket_ended(&self) {
         if self.sockets.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.listener.store(None);
+            *self.listening.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 }
@@ -281,6 +287,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// Access-log writer.
     pub logs: Arc<AccessLogs>,
+    /// Where this proxy listens.
+    pub own: OwnAddresses,
     /// How many connections each worker has.
     pub spread: Spread,
     /// The limit of all connections, if there is one.
@@ -289,6 +297,8 @@ pub struct Shared {
     pub drain_time: Duration,
     /// Counts changes of certificates and authorities: who is connected may not be accepted any more.
     pub trust: watch::Sender<u64>,
+    /// Counts the proxy's own certificates: the control plane is shown the newest.
+    pub renewals: watch::Sender<u64>,
     /// The way of spans to their collectors.
     pub spans: Exporter,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.

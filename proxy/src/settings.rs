@@ -9,6 +9,8 @@ pub mod file;
 pub mod join;
 /// Flags in its place.
 pub mod mesh;
+/// Flags of the packet redirection.
+pub mod redirect;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -16,7 +18,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 use crate::xds::bootstrap;
 use crate::xds::invalid::{Faults, Invalid};
@@ -24,6 +27,7 @@ use crate::xds::invalid::{Faults, Invalid};
 pub use file::{Loaded, load, load_file};
 use join::Join;
 use mesh::Mesh;
+pub use redirect::Redirect;
 
 /// More workers than this are had by asking: a sidecar shares its machine with the workload.
 const MOST_DEFAULT_WORKERS: usize = 2;
@@ -50,6 +54,9 @@ pub enum Command {
     Run(Box<Settings>),
     /// Check a bootstrap file and tell every fault with its path; exit code 0 if there is none, else 1
     Validate(Validate),
+    /// Make nftables rules that send this machine's (or pod's) TCP connections through the proxy, check them, or remove them; needs nft
+    /// and CAP_NET_ADMIN
+    Redirect(Box<Redirect>),
 }
 
 /// Settings of `run`.
@@ -137,7 +144,15 @@ impl Arguments {
     /// # Errors
     /// Wrong usage, or a call for help: the error's `exit` prints it and ends with the right code (2, or 0 for help).
     pub fn read(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        Self::try_parse_from(words)
+        let arguments = Self::try_parse_from(words)?;
+        let wrong = match &arguments.command {
+            Command::Redirect(redirect) => redirect.contradiction(),
+            Command::Run(_) | Command::Validate(_) => None,
+        };
+        match wrong {
+            Some(problem) => Err(Self::command().error(ErrorKind::ValueValidation, problem)),
+            None => Ok(arguments),
+        }
     }
 }
 

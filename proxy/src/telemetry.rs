@@ -8,6 +8,8 @@ pub mod exposition;
 pub mod logging;
 /// Counters, gauges and histograms, in one place.
 pub mod metrics;
+/// Not too often.
+pub mod sparse;
 /// Values for the commands of a format.
 pub mod substitution;
 /// Trace context in and out, spans, their way to a collector.

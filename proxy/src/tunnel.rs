@@ -143,13 +143,14 @@ async fn attempt(
 ) -> Result<Connected, Final> {
     let original_dst = stream.connection.original_destination();
     let context = PickContext { tried, reselections: 3, original_dst };
-    let Ok(picked) = worker.balancer.pick(cluster, &context) else {
+    let picked = worker.balancer.pick(cluster, &context).map_err(|error| {
+        worker.tell_refused(&stream.connection, &cluster.config().name, error);
         stream.flags.set(ResponseFlag::NoHealthyUpstream);
-        return Err(Final::Yes);
-    };
+        Final::Yes
+    })?;
     stream.upstream.attempts = stream.upstream.attempts.saturating_add(1);
     stream.upstream.host = Some(picked.endpoint().address().clone());
-    match tcp::open(picked.endpoint(), cluster, Some(&worker.tls)).await {
+    match tcp::open(picked.endpoint(), cluster, Some(&worker.tls), stream.connection.source).await {
         Ok(opened) => {
             stream.upstream.local = opened.local;
             let (io, guard) = opened.io.into_parts();

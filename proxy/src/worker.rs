@@ -15,16 +15,19 @@ use tokio::sync::mpsc;
 
 use crate::accept::listeners::{Acceptor, Bound, is_of_one_connection};
 use crate::accept::spread::Held;
-use crate::balance::Balancer;
+use crate::balance::{BalanceError, Balancer};
+use crate::config::ClusterName;
 use crate::config::address::Address;
 use crate::connect::TlsSource;
 use crate::connect::pool::Pools;
 use crate::connection;
 use crate::drain::{DRAIN_POLL, Phase, Watcher};
+use crate::exchange::ConnectionInfo;
 use crate::runtime::{ActiveListener, Door, OpenConnection, Shared};
 use crate::stream::Socket;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
 use crate::telemetry::access_log::WorkerLog;
+use crate::telemetry::sparse::Sparse;
 
 /// Connections on their way from one worker to another. When it is full, a connection stays where it was accepted.
 const HANDOVER_QUEUE: usize = 256;
@@ -46,6 +49,7 @@ pub struct Worker {
     pub log: WorkerLog,
     /// Graceful stop.
     pub drain: Watcher,
+    refusals: Sparse,
     connections: Cell<u64>,
     index: usize,
     peers: Vec<mpsc::Sender<Handover>>,
@@ -93,6 +97,19 @@ pub enum Command {
     Tidy,
 }
 
+impl Worker {
+    /// Says why a connection was refused, where somebody tried to go past the redirection, or in a circle.
+    pub fn tell_refused(&self, info: &ConnectionInfo, cluster: &ClusterName, reason: BalanceError) {
+        if !info.dialled_proxy && reason != BalanceError::ToItself {
+            return;
+        }
+        let Some(untold) = self.refusals.tell() else { return };
+        let past = if info.dialled_proxy { "; it was not redirected here: the client dialled the proxy itself" } else { "" };
+        let ConnectionInfo { listener, client, local: destination, .. } = info;
+        tracing::warn!(%listener, %client, %destination, %cluster, untold, "refused: {reason}{past}");
+    }
+}
+
 /// The ways between workers: a sender to each, and each one's receiver.
 pub fn handover_channels(workers: usize) -> (Vec<mpsc::Sender<Handover>>, Vec<mpsc::Receiver<Handover>>) {
     (0..workers).map(|_| mpsc::channel(HANDOVER_QUEUE)).unzip()
@@ -114,10 +131,11 @@ async fn serve(start: Start) -> io::Result<()> {
     let log = shared.logs.worker();
     let worker = Rc::new(Worker {
         pools: Pools::new(Some(Rc::clone(&tls))),
-        balancer: Balancer::new(),
+        balancer: Balancer::new(shared.own.clone()),
         tls,
         log,
         drain,
+        refusals: Sparse::default(),
         connections: Cell::new(0),
         index,
         peers,

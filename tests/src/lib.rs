@@ -6,6 +6,8 @@
 
 /// A case's configuration fragment becomes a whole Envoy bootstrap.
 pub mod bootstrap;
+/// What passes a network device.
+pub mod capture;
 /// Small YAML files that say what to send and what to compare.
 pub mod case;
 /// Clients: bytes as the case spells them, HTTP/2, raw TCP.
@@ -34,6 +36,8 @@ pub mod mutate;
 pub mod named;
 /// A name server whose answers change.
 pub mod names;
+/// Hosts made of network namespaces.
+pub mod network;
 /// What a client or an upstream saw.
 pub mod observe;
 /// Ports that nobody else in this run is given.

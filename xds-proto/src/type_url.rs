@@ -49,6 +49,8 @@ pub const TLS_INSPECTOR: &str = "type.googleapis.com/envoy.extensions.filters.li
 pub const HTTP_INSPECTOR: &str = "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector";
 /// [`OriginalDst`](crate::envoy::extensions::filters::listener::original_dst::v3::OriginalDst).
 pub const ORIGINAL_DST: &str = "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
+/// [`OriginalSrc`](crate::envoy::extensions::filters::listener::original_src::v3::OriginalSrc).
+pub const ORIGINAL_SRC: &str = "type.googleapis.com/envoy.extensions.filters.listener.original_src.v3.OriginalSrc";
 /// [`ProxyProtocol`](crate::envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol).
 pub const PROXY_PROTOCOL: &str = "type.googleapis.com/envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol";
 
@@ -161,6 +163,7 @@ mod tests {
             TLS_INSPECTOR,
             HTTP_INSPECTOR,
             ORIGINAL_DST,
+            ORIGINAL_SRC,
             PROXY_PROTOCOL,
             UPSTREAM_TLS_CONTEXT,
             DOWNSTREAM_TLS_CONTEXT,

@@ -1,5 +1,5 @@
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use xds_proto::envoy::config::cluster::v3::circuit_breakers::Thresholds;
@@ -10,7 +10,9 @@ use xds_proto::envoy::config::cluster::v3::cluster::{
 use xds_proto::envoy::config::cluster::v3::{CircuitBreakers, Cluster, OutlierDetection};
 use xds_proto::envoy::config::core::v3::data_source::Specifier;
 use xds_proto::envoy::config::core::v3::transport_socket;
-use xds_proto::envoy::config::core::v3::{DataSource, Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions, TransportSocket};
+use xds_proto::envoy::config::core::v3::{
+    BindConfig, DataSource, ExtraSourceAddress, Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions, TransportSocket,
+};
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::subject_alt_name_matcher::SanType;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::{
@@ -32,6 +34,8 @@ use crate::translate::{assignment, identity, names, wire};
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 /// Authorities that the machine trusts, where Debian, Alpine and their like have them.
 const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Istio's, by which applications know its sidecar.
+const OWN_SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 6);
 /// To the application on the same machine.
 const INBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -90,6 +94,16 @@ pub(super) fn inbound(port: u16, protocol: Protocol) -> Cluster {
 /// The cluster of connections that go where they were meant to go.
 pub(super) fn passthrough(mesh: &Mesh) -> Cluster {
     Cluster { lb_policy: i32::from(LbPolicy::ClusterProvided), ..base(names::PASSTHROUGH.to_owned(), DiscoveryType::OriginalDst, mesh) }
+}
+
+/// The cluster of connections to the application's own address, at ports that the workload does not name. They come from a loopback address:
+/// what the sidecar opens to its own machine otherwise is redirected to it, as from another.
+pub(super) fn inbound_passthrough(mesh: &Mesh) -> Cluster {
+    let source = |ip: IpAddr| wire::socket_address(SocketAddr::new(ip, 0));
+    let further = ExtraSourceAddress { address: Some(source(Ipv6Addr::LOCALHOST.into())), ..ExtraSourceAddress::default() };
+    let bind =
+        BindConfig { source_address: Some(source(OWN_SOURCE.into())), extra_source_addresses: vec![further], ..BindConfig::default() };
+    Cluster { upstream_bind_config: Some(bind), name: names::INBOUND_PASSTHROUGH.to_owned(), ..passthrough(mesh) }
 }
 
 /// The cluster without endpoints.

@@ -1,6 +1,6 @@
 //! Listeners for what comes to the application, and who may come.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use xds_proto::envoy::config::core::v3::TrafficDirection;
@@ -85,6 +85,8 @@ impl Inbound<'_> {
     /// A connection to the sidecar's own port would be sent to itself for ever: it is refused.
     fn redirected_ports(self, ports: &[&WorkloadPort]) -> Listener {
         let address = self.workload.sidecar.inbound.unwrap_or(INBOUND);
+        let as_well = (address.ip() == Ipv4Addr::UNSPECIFIED).then(|| SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port()));
+        let has_v6 = self.workload.addresses.iter().any(IpAddr::is_ipv6);
         let mut ways = Vec::new();
         let mut chains = Vec::new();
         for port in ports.iter().filter(|port| port.number != address.port()) {
@@ -96,12 +98,12 @@ impl Inbound<'_> {
         chains.push(FilterChain {
             name: names::BLACKHOLE.to_owned(),
             filter_chain_match: Some(port_match(address.port())),
-            filters: vec![nowhere()],
+            filters: vec![tcp_filter(names::BLACKHOLE, vec![(names::BLACKHOLE.to_owned(), 1)], self.log())],
             ..FilterChain::default()
         });
         // What is said of all ports holds for those that the workload does not name.
         let way = self.way(None);
-        let onward = tcp_filter("inbound_passthrough", vec![(names::PASSTHROUGH.to_owned(), 1)], self.log());
+        let onward = tcp_filter("inbound_passthrough", vec![(names::INBOUND_PASSTHROUGH.to_owned(), 1)], self.log());
         let mut unnamed = self.chains(way, names::PASSTHROUGH, &FilterChainMatch::default(), Protocol::Tcp, &onward);
         let default_filter_chain = unnamed.pop().map(|chain| FilterChain { filter_chain_match: None, ..chain });
         chains.extend(unnamed);
@@ -110,6 +112,7 @@ impl Inbound<'_> {
         Listener {
             name: names::INBOUND.to_owned(),
             address: Some(wire::socket(address)),
+            additional_addresses: as_well.filter(|_| has_v6).into_iter().map(wire::further).collect(),
             filter_chains: chains,
             default_filter_chain,
             listener_filters: std::iter::once(original_destination()).chain(apart.listener_filters).collect(),

@@ -1,9 +1,10 @@
 //! Listeners of a sidecar.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use xds_proto::envoy::config::core::v3::TrafficDirection;
+use xds_proto::envoy::config::listener::v3::filter_chain_match::ConnectionSourceType;
 use xds_proto::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, filter, listener_filter};
 use xds_proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 use xds_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
@@ -16,21 +17,34 @@ use crate::model::mesh::Mesh;
 use crate::model::route::Route as MeshRoute;
 use crate::model::service::{Port, Protocol, Service};
 use crate::model::settings::OutboundMode;
-use crate::model::workload::Bind;
+use crate::model::workload::{Bind, Workload};
 use crate::translate::http::{self, Routes};
 use crate::translate::{names, table, wire};
 
 /// Where applications send what is to go out, unless the workload says otherwise.
 const OUTBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15001);
 
+/// Where a workload sends what is to go out: a redirected connection of IPv6 arrives at another loopback address.
+pub(super) fn outbound_addresses(workload: Option<&Workload>) -> Vec<SocketAddr> {
+    let address = workload.and_then(|workload| workload.sidecar.outbound).unwrap_or(OUTBOUND);
+    let as_well = (address.ip() == Ipv4Addr::LOCALHOST).then(|| SocketAddr::new(Ipv6Addr::LOCALHOST.into(), address.port()));
+    let has_v6 = workload.is_some_and(|workload| workload.addresses.iter().any(IpAddr::is_ipv6));
+    std::iter::once(address).chain(as_well.filter(|_| has_v6)).collect()
+}
+
+/// A connection that was meant for the sidecar itself, by a program of this machine: anybody else would speak under its identity.
+fn own_port(port: u16) -> FilterChainMatch {
+    FilterChainMatch { source_type: i32::from(ConnectionSourceType::SameIpOrLoopback), ..port_match(port) }
+}
+
 /// The listener for what the application sends: by the address that a connection was meant for, and, where it was meant for the sidecar
 /// itself, by the host that a request names.
-pub(super) fn outbound(mesh: &Mesh, namespace: &str, address: Option<SocketAddr>) -> Listener {
-    let address = address.unwrap_or(OUTBOUND);
+pub(super) fn outbound(mesh: &Mesh, namespace: &str, addresses: &[SocketAddr]) -> Listener {
+    let (address, further) = addresses.split_first().unwrap_or((&OUTBOUND, &[]));
     let log = mesh.settings().access_log;
     let mut chains = vec![FilterChain {
         name: names::OUTBOUND.to_owned(),
-        filter_chain_match: Some(port_match(address.port())),
+        filter_chain_match: Some(own_port(address.port())),
         filters: vec![http::filter(&http::manager(names::OUTBOUND, Routes::Named(names::OUTBOUND.to_owned()), log))],
         ..FilterChain::default()
     }];
@@ -53,7 +67,8 @@ pub(super) fn outbound(mesh: &Mesh, namespace: &str, address: Option<SocketAddr>
     filters.extend(by_name.then(server_name));
     Listener {
         name: names::OUTBOUND.to_owned(),
-        address: Some(wire::socket(address)),
+        address: Some(wire::socket(*address)),
+        additional_addresses: further.iter().copied().map(wire::further).collect(),
         filter_chains: chains,
         default_filter_chain: default,
         listener_filters: filters,

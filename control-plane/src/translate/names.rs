@@ -11,6 +11,8 @@ pub(crate) const OUTBOUND: &str = "outbound";
 pub(crate) const INBOUND: &str = "inbound";
 /// The cluster of connections that go where they were meant to go.
 pub(crate) const PASSTHROUGH: &str = "passthrough";
+/// The cluster of redirected connections to ports of the workload that it does not name.
+pub(crate) const INBOUND_PASSTHROUGH: &str = "inbound_passthrough";
 /// The cluster without endpoints.
 pub(crate) const BLACKHOLE: &str = "blackhole";
 

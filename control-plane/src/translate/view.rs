@@ -54,7 +54,7 @@ pub struct Translator {
     shared: HashMap<Form, Shared>,
     wiring: BTreeMap<(Form, Arc<str>), (u64, Arc<Layer>)>,
     /// By namespace and address: it is long, and most sidecars of a namespace have the same.
-    outbound: BTreeMap<(Arc<str>, Option<SocketAddr>), Outbound>,
+    outbound: BTreeMap<(Arc<str>, Vec<SocketAddr>), Outbound>,
     own: BTreeMap<View, (u64, Arc<Layer>)>,
     made: BTreeMap<View, Arc<Snapshot>>,
     nothing: Arc<Layer>,
@@ -169,7 +169,7 @@ impl Translator {
             return Some(Arc::clone(layer));
         }
         let workload = name.as_ref().and_then(|name| mesh.workload(name)).map(AsRef::as_ref);
-        let mut all = vec![self.outbound(mesh, &view.namespace, workload.and_then(|workload| workload.sidecar.outbound))];
+        let mut all = vec![self.outbound(mesh, &view.namespace, listener::outbound_addresses(workload))];
         let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
         if let Some(workload) = workload {
             listeners.extend(inbound::listeners(mesh, workload, view.form));
@@ -186,13 +186,13 @@ impl Translator {
     }
 
     /// The listener for what an application sends.
-    fn outbound(&mut self, mesh: &Mesh, namespace: &Arc<str>, address: Option<SocketAddr>) -> Arc<Resource> {
+    fn outbound(&mut self, mesh: &Mesh, namespace: &Arc<str>, addresses: Vec<SocketAddr>) -> Arc<Resource> {
         let at = mesh.changes().wiring;
-        let key = (Arc::clone(namespace), address);
+        let key = (Arc::clone(namespace), addresses);
         if let Some((_, same)) = self.outbound.get(&key).filter(|(made, _)| *made == at) {
             return Arc::clone(same);
         }
-        let listener = listener::outbound(mesh, namespace, address);
+        let listener = listener::outbound(mesh, namespace, &key.1);
         let made = encoded(&listener.name, &listener);
         self.outbound.insert(key, (at, Arc::clone(&made)));
         made
@@ -253,7 +253,10 @@ impl Shared {
         let mut clusters: Vec<_> = made.iter().flat_map(|made| made.clusters.iter().cloned()).collect();
         let endpoints = made.iter().flat_map(|made| made.endpoints.iter().cloned()).collect();
         if form.is_sidecar() && which(&Exports::All) {
-            clusters.extend([cluster::passthrough(mesh), cluster::blackhole(mesh)].map(|cluster| encoded(&cluster.name, &cluster)));
+            clusters.extend(
+                [cluster::passthrough(mesh), cluster::inbound_passthrough(mesh), cluster::blackhole(mesh)]
+                    .map(|cluster| encoded(&cluster.name, &cluster)),
+            );
         }
         renewed(before, [(Kind::Cluster, clusters), (Kind::Endpoint, endpoints)])
     }

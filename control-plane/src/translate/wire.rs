@@ -9,6 +9,7 @@ use xds_proto::envoy::config::core::v3::{
     Address, AggregatedConfigSource, ApiVersion, CidrRange, ConfigSource, RuntimeFractionalPercent, SelfConfigSource, SocketAddress,
     address,
 };
+use xds_proto::envoy::config::listener::v3::AdditionalAddress;
 use xds_proto::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher};
 use xds_proto::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
 
@@ -29,6 +30,17 @@ pub(super) fn socket(address: SocketAddr) -> Address {
 pub(super) fn host(host: String, port: u16) -> Address {
     let socket = SocketAddress { address: host, port_specifier: Some(PortSpecifier::PortValue(port.into())), ..SocketAddress::default() };
     Address { address: Some(address::Address::SocketAddress(socket)) }
+}
+
+/// Likewise, where only that kind of address can be.
+pub(super) fn socket_address(address: SocketAddr) -> SocketAddress {
+    let port_specifier = Some(PortSpecifier::PortValue(address.port().into()));
+    SocketAddress { address: address.ip().to_string(), port_specifier, ..SocketAddress::default() }
+}
+
+/// The same port of another address, for a listener.
+pub(super) fn further(address: SocketAddr) -> AdditionalAddress {
+    AdditionalAddress { address: Some(socket(address)), ..AdditionalAddress::default() }
 }
 
 /// One address as a range.

@@ -62,7 +62,7 @@ impl BindError {
             return "; another process has it, see `ss -ltnp`";
         }
         if kind == io::ErrorKind::PermissionDenied {
-            return "; ports below 1024 need CAP_NET_BIND_SERVICE";
+            return "; ports below 1024 need CAP_NET_BIND_SERVICE, `transparent` needs CAP_NET_ADMIN";
         }
         ""
     }
@@ -117,8 +117,8 @@ fn open_tcp(listener: &Listener, address: &ListenAddress, ip: SocketAddr) -> io:
     if listener.freebind {
         if ip.is_ipv4() { socket.set_freebind_v4(true)? } else { socket.set_freebind_v6(true)? }
     }
-    if listener.transparent && ip.is_ipv4() {
-        socket.set_ip_transparent_v4(true)?;
+    if listener.transparent {
+        if ip.is_ipv4() { socket.set_ip_transparent_v4(true)? } else { socket.set_ip_transparent_v6(true)? }
     }
     crate::stream::set_options(&socket, &listener.socket_options, crate::config::address::SocketState::Prebind)?;
     socket.bind(&ip.into())?;

@@ -40,7 +40,7 @@ impl Channels {
     pub(super) fn start(shared: &Arc<Shared>) -> Self {
         let (orders, incoming) = mpsc::channel(MAX_ORDERS);
         let tls = crate::worker::tls_source();
-        let dialler = Rc::new(Dialler { shared: Arc::clone(shared), balancer: Balancer::new(), tls });
+        let dialler = Rc::new(Dialler { shared: Arc::clone(shared), balancer: Balancer::new(shared.own.clone()), tls });
         Self { orders, _dialler: OwnedTask::spawn(serve(dialler, incoming)) }
     }
 
@@ -88,7 +88,7 @@ impl Dialler {
         let cluster = generation.clusters.get(name);
         let cluster = cluster.ok_or_else(|| io::Error::other(format!("there is no cluster \"{name}\"")))?;
         let picked = self.balancer.pick(cluster, &PickContext::default()).map_err(|error| io::Error::other(error.to_string()))?;
-        tcp::open(picked.endpoint(), cluster, Some(&self.tls)).await.map_err(|error| io::Error::other(error.to_string()))
+        tcp::open(picked.endpoint(), cluster, Some(&self.tls), None).await.map_err(|error| io::Error::other(error.to_string()))
     }
 }
 

@@ -203,7 +203,7 @@ impl Live {
         }
         let bound = listeners::bind(&listener.config, self.workers.len())?;
         let addresses = bound.first().into_iter().flatten().filter_map(|socket| socket.local_address().ok());
-        listener.door.opened(addresses.collect(), bound.iter().map(Vec::len).sum());
+        listener.door.opened(addresses.collect(), bound.iter().map(Vec::len).sum(), &self.shared.own);
         Door::lead_to(listener);
         for (worker, sockets) in self.workers.iter().zip(bound) {
             // A worker that is gone has ended with the process.

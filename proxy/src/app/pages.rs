@@ -17,6 +17,7 @@ use crate::app::{Options, StartError};
 use crate::config::address::Address;
 use crate::config::bootstrap::Node;
 use crate::config::listener::Direction;
+use crate::own::Listening;
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
 use crate::xds::dump::Dump;
@@ -34,6 +35,7 @@ pub(super) struct Told {
 /// The pages, served until this is dropped.
 pub(super) struct Pages {
     _tasks: Vec<OwnedTask>,
+    _listening: Listening,
 }
 
 /// An address of the pages that cannot be opened.
@@ -68,7 +70,9 @@ impl Pages {
             let listener = open(&address).await.map_err(failed("the page of health and metrics (--health-address)", &address))?;
             tasks.push(OwnedTask::spawn(admin::serve(listener, state, Access::ReadOnly)));
         }
-        Ok(Self { _tasks: tasks })
+        let addresses = address.cloned().into_iter().chain(options.health_address.map(Address::Ip));
+        let listening = shared.own.listen(addresses.filter_map(|address| address.socket()));
+        Ok(Self { _tasks: tasks, _listening: listening })
     }
 }
 

@@ -24,11 +24,16 @@ struct Destination {
     used: Instant,
 }
 
+/// Where the connection goes.
+pub(super) fn address(mut destination: SocketAddr, settings: &OriginalDst) -> SocketAddr {
+    if let Some(port) = settings.port_override {
+        destination.set_port(port);
+    }
+    destination
+}
+
 impl Destinations {
-    pub(super) fn endpoint(&mut self, mut address: SocketAddr, settings: &OriginalDst) -> &Arc<EndpointState> {
-        if let Some(port) = settings.port_override {
-            address.set_port(port);
-        }
+    pub(super) fn endpoint(&mut self, address: SocketAddr, settings: &OriginalDst) -> &Arc<EndpointState> {
         let now = Instant::now();
         self.sweep(now, settings);
         let destination = self

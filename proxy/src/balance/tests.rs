@@ -7,6 +7,7 @@ use super::{BalanceError, Balancer, ClusterState, PickContext, Picked};
 use crate::config::address::Address;
 use crate::config::cluster::{BalancingPolicy, Cluster, Discovery, OriginalDst};
 use crate::config::endpoint::{Endpoint, Health, Locality, LocalityEndpoints};
+use crate::own::OwnAddresses;
 use crate::upstream::tests::{config, endpoint, listed, locality};
 
 fn state(config: Cluster) -> Arc<ClusterState> {
@@ -114,7 +115,7 @@ proptest! {
 #[test]
 fn a_cluster_without_endpoints_says_so() {
     let cluster = state(listed(Vec::new()));
-    let error = Balancer::new().pick(&cluster, &PickContext::default()).unwrap_err();
+    let error = Balancer::new(OwnAddresses::default()).pick(&cluster, &PickContext::default()).unwrap_err();
     assert_eq!(error, BalanceError::NoEndpoints);
     assert_eq!(cluster.stats().upstream_cx_none_healthy.value(), 1);
 }
@@ -164,7 +165,7 @@ fn least_request_with_weights_weighs_load() {
 #[test]
 fn a_pick_counts_until_it_is_dropped() {
     let cluster = state(listed(vec![locality(0, vec![endpoint(1, 1)])]));
-    let picked = Balancer::new().pick(&cluster, &PickContext::default()).unwrap();
+    let picked = Balancer::new(OwnAddresses::default()).pick(&cluster, &PickContext::default()).unwrap();
     let endpoint = picked.endpoint().clone();
     assert_eq!(endpoint.active_requests(), 1);
     drop(picked);
@@ -225,13 +226,13 @@ fn when_only_tried_ones_are_left_one_of_them_is_taken() {
     let cluster = state(listed(vec![locality(0, vec![endpoint(1, 1)])]));
     let tried = vec![cluster.endpoints().members()[0].endpoint.clone()];
     let context = PickContext { tried: &tried, reselections: 3, ..PickContext::default() };
-    assert_eq!(port(&Balancer::new().pick(&cluster, &context).unwrap()), 1);
+    assert_eq!(port(&Balancer::new(OwnAddresses::default()).pick(&cluster, &context).unwrap()), 1);
 }
 
 #[test]
 fn a_replaced_set_is_used_at_once() {
     let cluster = state(listed(vec![locality(0, vec![endpoint(1, 1)])]));
-    let balancer = Balancer::new();
+    let balancer = Balancer::new(OwnAddresses::default());
     assert_eq!(port(&balancer.pick(&cluster, &PickContext::default()).unwrap()), 1);
     cluster.replace_assignment(&crate::upstream::tests::assignment(vec![locality(0, vec![endpoint(2, 1)])]));
     assert_eq!(port(&balancer.pick(&cluster, &PickContext::default()).unwrap()), 2);
@@ -242,7 +243,7 @@ async fn an_original_destination_is_one_endpoint_until_it_is_forgotten() {
     let interval = std::time::Duration::from_secs(5);
     let settings = OriginalDst { cleanup_interval: interval, ..OriginalDst::default() };
     let cluster = state(config(Discovery::OriginalDst(settings)));
-    let balancer = Balancer::new();
+    let balancer = Balancer::new(OwnAddresses::default());
     let pick = |port: u16| {
         let original_dst = Some(std::net::SocketAddr::from(([10, 0, 0, 7], port)));
         balancer.pick(&cluster, &PickContext { original_dst, ..PickContext::default() }).unwrap()
@@ -254,4 +255,23 @@ async fn an_original_destination_is_one_endpoint_until_it_is_forgotten() {
     assert!(first.upgrade().is_none());
     let error = balancer.pick(&cluster, &PickContext::default()).unwrap_err();
     assert_eq!(error, BalanceError::NoOriginalDestination);
+}
+
+#[test]
+fn an_original_destination_is_never_this_proxy() {
+    let own = OwnAddresses::default();
+    let listening = own.listen(["127.0.0.1:15000".parse().unwrap()]);
+    let balancer = Balancer::new(own);
+    let pick = |port_override: Option<u16>, port: u16| {
+        let cluster = state(config(Discovery::OriginalDst(OriginalDst { port_override, ..OriginalDst::default() })));
+        let original_dst = Some(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+        let picked = balancer.pick(&cluster, &PickContext { original_dst, ..PickContext::default() });
+        (picked.map(drop), cluster.stats().original_dst_host_invalid.value())
+    };
+    assert_eq!(pick(None, 15000), (Err(BalanceError::ToItself), 1));
+    assert_eq!(pick(None, 15001), (Ok(()), 0));
+    assert_eq!(pick(Some(15000), 80), (Err(BalanceError::ToItself), 1));
+    assert_eq!(pick(Some(80), 15000), (Ok(()), 0));
+    drop(listening);
+    assert_eq!(pick(None, 15000), (Ok(()), 0));
 }

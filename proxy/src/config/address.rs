@@ -24,6 +24,14 @@ impl Address {
         }
     }
 
+    /// IP and port, where it is not a Unix socket.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// Of a Unix socket; `None` if it has no name.
     pub fn of_unix(address: &std::os::unix::net::SocketAddr) -> Option<Self> {
         let hidden = || address.as_abstract_name().map(|name| format!("@{}", String::from_utf8_lossy(name)).into());
@@ -54,6 +62,11 @@ impl Cidr {
         (length <= bits).then_some(Self { network, length })
     }
 
+    /// The address that it was made with.
+    pub fn network(&self) -> IpAddr {
+        self.network
+    }
+
     /// Leading bits.
     pub fn length(&self) -> u8 {
         self.length
@@ -74,6 +87,15 @@ impl Cidr {
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
     }
+}
+
+/// Whose address a connection to an endpoint is to have (`envoy.filters.listener.original_src`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceAddress {
+    /// The client's; with port 0, the system chooses one.
+    pub address: SocketAddr,
+    /// Mark of its packets (`SO_MARK`), by which the answers are routed back; 0 is none.
+    pub mark: u32,
 }
 
 /// TCP keep-alive probes.

@@ -51,8 +51,8 @@ pub struct Cluster {
     pub buffer_limit: usize,
     /// Probes on its connections.
     pub keepalive: Option<TcpKeepalive>,
-    /// Local address to connect from.
-    pub source_address: Option<SocketAddr>,
+    /// Local addresses to connect from: the first of the endpoint's family.
+    pub source_addresses: Vec<SocketAddr>,
     /// Options by number.
     pub socket_options: Vec<SocketOption>,
     /// TLS to its endpoints that `tls_matches` says nothing of.

@@ -103,6 +103,8 @@ pub struct Detection {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// Restore the destination the client dialled.
     pub original_dst: bool,
+    /// Connect to endpoints under the client's address.
+    pub original_src: Option<OriginalSource>,
     /// Look for a ClientHello.
     pub tls: bool,
     /// Look for an HTTP request line or the HTTP/2 preface.
@@ -111,6 +113,15 @@ pub struct Detection {
     pub timeout: Option<Duration>,
     /// On time-out go on with what is known, rather than close.
     pub continue_on_timeout: bool,
+}
+
+/// The client's address towards endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OriginalSource {
+    /// With the client's port, too.
+    pub bind_port: bool,
+    /// Mark of the packets; 0 is none.
+    pub mark: u32,
 }
 
 /// PROXY protocol on incoming connections.

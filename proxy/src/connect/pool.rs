@@ -27,7 +27,7 @@ use std::time::Duration;
 use http::Version;
 use tokio::time::Instant;
 
-use crate::config::address::Address;
+use crate::config::address::{Address, SourceAddress};
 use crate::config::cluster::{Cluster, UpstreamProtocol};
 use crate::config::route::Priority;
 use crate::connect::TlsSource;
@@ -54,6 +54,8 @@ pub struct Target<'a> {
     pub priority: Priority,
     /// The server name for TLS, for clusters that take it from requests.
     pub server_name: Option<&'a str>,
+    /// The address to connect under, if not the proxy's own.
+    pub from: Option<SourceAddress>,
 }
 
 /// What is known of a connection.
@@ -107,6 +109,7 @@ struct Key {
     wanted: Wanted,
     high_priority: bool,
     server_name: Option<Rc<str>>,
+    from: Option<SourceAddress>,
 }
 
 /// What tells most pools apart; the rest is compared.
@@ -115,6 +118,9 @@ impl Hash for Key {
         state.write_usize(self.endpoint);
         if let Some(name) = &self.server_name {
             name.hash(state);
+        }
+        if let Some(from) = &self.from {
+            from.hash(state);
         }
     }
 }
@@ -175,6 +181,7 @@ impl Pools {
             wanted: Wanted::of(target.cluster.config(), target.endpoint, target.version),
             high_priority: target.priority == Priority::High,
             server_name: target.server_name.map(Rc::from),
+            from: target.from,
         };
         if let Some(pool) = self.0.hosts.borrow().get(&key) {
             return Rc::clone(pool);

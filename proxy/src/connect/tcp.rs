@@ -10,7 +10,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::config::address::{Address, SocketState};
+use crate::config::address::{Address, SocketState, SourceAddress};
 use crate::config::cluster::Cluster;
 use crate::config::route::Priority;
 use crate::connect::bond::Bond;
@@ -135,9 +135,9 @@ pub struct Dialed {
 }
 
 /// Connects, with TLS if `tls` says so, within the cluster's `connect_timeout`.
-pub async fn dial(address: &Address, cluster: &Cluster, tls: Option<TlsTarget>) -> Result<Dialed, DialError> {
+pub async fn dial(address: &Address, cluster: &Cluster, tls: Option<TlsTarget>, from: Option<SourceAddress>) -> Result<Dialed, DialError> {
     let connecting = async {
-        let (io, local) = plain(address, cluster).await?;
+        let (io, local) = plain(address, cluster, from).await?;
         match tls {
             None => Ok(Dialed { io, local, alpn: None, bond: None }),
             Some(target) => handshake(io, local, target).await,
@@ -148,10 +148,10 @@ pub async fn dial(address: &Address, cluster: &Cluster, tls: Option<TlsTarget>) 
     result.map_err(|cause| DialError::new(address, cause))
 }
 
-async fn plain(address: &Address, cluster: &Cluster) -> Result<(UpstreamIo, Option<Address>), DialCause> {
+async fn plain(address: &Address, cluster: &Cluster, from: Option<SourceAddress>) -> Result<(UpstreamIo, Option<Address>), DialCause> {
     match address {
         Address::Ip(remote) => {
-            let stream = tcp(*remote, cluster).await?;
+            let stream = tcp(*remote, cluster, from).await?;
             let local = stream.local_addr().ok().map(Address::Ip);
             Ok((UpstreamIo::Tcp(stream), local))
         }
@@ -168,14 +168,14 @@ fn socket_name(path: &Path) -> PathBuf {
     text.map_or_else(|| path.to_path_buf(), |name| PathBuf::from(format!("\0{name}")))
 }
 
-async fn tcp(remote: SocketAddr, cluster: &Cluster) -> Result<TcpStream, DialCause> {
+async fn tcp(remote: SocketAddr, cluster: &Cluster, from: Option<SourceAddress>) -> Result<TcpStream, DialCause> {
     let socket = if remote.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.map_err(|error| DialCause::from(&error))?;
-    prepare(&socket, remote, cluster)?;
+    prepare(&socket, remote, cluster, from)?;
     socket.connect(remote).await.map_err(|error| DialCause::from(&error))
 }
 
-fn prepare(socket: &TcpSocket, remote: SocketAddr, cluster: &Cluster) -> Result<(), DialCause> {
+fn prepare(socket: &TcpSocket, remote: SocketAddr, cluster: &Cluster, from: Option<SourceAddress>) -> Result<(), DialCause> {
     // Small writes go out at once; the codecs write whole messages where they can.
     socket.set_nodelay(true).map_err(|error| DialCause::from(&error))?;
     let reference = SockRef::from(socket);
@@ -187,10 +187,24 @@ fn prepare(socket: &TcpSocket, remote: SocketAddr, cluster: &Cluster) -> Result<
         socket_option::set_keepalive(&reference, probes).map_err(|_| DialCause::SocketOption)?;
     }
     set(SocketState::Prebind)?;
-    if let Some(source) = cluster.source_address.filter(|source| source.is_ipv4() == remote.is_ipv4()) {
-        socket.bind(source).map_err(|error| DialCause::from(&error))?;
+    let own = cluster.source_addresses.iter().find(|source| source.is_ipv4() == remote.is_ipv4());
+    if let Some(from) = from {
+        under(socket, &reference, remote, from)?;
+    } else if let Some(source) = own {
+        socket.bind(*source).map_err(|error| DialCause::from(&error))?;
     }
     set(SocketState::Bound)
+}
+
+/// Connects from an address that is not this machine's. An endpoint of the other family would not see it: it is not connected to.
+fn under(socket: &TcpSocket, reference: &SockRef<'_>, remote: SocketAddr, from: SourceAddress) -> Result<(), DialCause> {
+    if from.address.is_ipv4() != remote.is_ipv4() {
+        return Err(DialCause::NoLocalAddress);
+    }
+    let transparent = if remote.is_ipv4() { reference.set_ip_transparent_v4(true) } else { reference.set_ip_transparent_v6(true) };
+    let marked = if from.mark == 0 { Ok(()) } else { reference.set_mark(from.mark) };
+    transparent.and(marked).map_err(|_| DialCause::SocketOption)?;
+    socket.bind(from.address).map_err(|error| DialCause::from(&error))
 }
 
 async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) -> Result<Dialed, DialCause> {
@@ -249,11 +263,16 @@ pub struct Opened {
 }
 
 /// Connects for a TCP proxy: one attempt, counted against the cluster's limit.
-pub async fn open(endpoint: &EndpointState, cluster: &Arc<ClusterState>, tls: Option<&TlsSource>) -> Result<Opened, OpenError> {
+pub async fn open(
+    endpoint: &EndpointState,
+    cluster: &Arc<ClusterState>,
+    tls: Option<&TlsSource>,
+    from: Option<SourceAddress>,
+) -> Result<Opened, OpenError> {
     let guard = ConnectionGuard::acquire(cluster, Priority::Default).ok_or(OpenError::Overflow)?;
     let address = endpoint.address();
     let result = match tls_target(cluster.config(), endpoint, tls, None) {
-        Ok(target) => dial(address, cluster.config(), target).await,
+        Ok(target) => dial(address, cluster.config(), target, from).await,
         Err(cause) => Err(DialError::new(address, cause)),
     };
     guard.count_dial(&result);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::config::ClusterName;
 use crate::config::ListenerName;
-use crate::config::address::Address;
+use crate::config::address::{Address, SourceAddress};
 use crate::config::route::{Route, VirtualHost};
 use crate::exchange::certificate::Certificate;
 use crate::exchange::flags::ResponseFlags;
@@ -24,6 +24,10 @@ pub struct ConnectionInfo {
     pub local: Address,
     /// `local` is not this proxy's: the connection was redirected, or the PROXY protocol says so.
     pub redirected: bool,
+    /// Its listener takes redirected connections, and this one was not: the client dialled the proxy itself.
+    pub dialled_proxy: bool,
+    /// Under which address to connect to endpoints, if not the proxy's own.
+    pub source: Option<SourceAddress>,
     /// The peer of the socket.
     pub peer: Address,
     /// The client: the peer, or whom the PROXY protocol names.

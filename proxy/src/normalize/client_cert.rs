@@ -140,6 +140,8 @@ mod tests {
             tls,
             started: Instant::now(),
             termination: OnceCell::new(),
+            dialled_proxy: false,
+            source: None,
         }
     }
 

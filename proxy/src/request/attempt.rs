@@ -194,6 +194,7 @@ impl Attempts<'_> {
             version: live.head.version,
             priority: self.job.forward.priority,
             server_name: server_name.as_deref(),
+            from: live.info.connection.source,
         };
         let now = Instant::now();
         live.info.upstream.request_began = Some(now);
@@ -228,7 +229,9 @@ impl Attempts<'_> {
             reselections: policy.filter(|_| avoid).map_or(0, |policy| policy.host_selection_attempts),
             original_dst: route::action::original_destination(self.cluster.config(), &live.head, &live.info.connection),
         };
-        self.job.connection.0.worker.balancer.pick(&self.cluster, &context).map_err(|error| {
+        let worker = &self.job.connection.0.worker;
+        worker.balancer.pick(&self.cluster, &context).map_err(|error| {
+            worker.tell_refused(&live.info.connection, &self.cluster.config().name, error);
             let reply = LocalReply::new(StatusCode::SERVICE_UNAVAILABLE, "no healthy upstream", "no_healthy_upstream");
             let explanation = format!("cluster \"{}\": {error}", self.cluster.config().name);
             reply.because(Some(ResponseFlag::NoHealthyUpstream), "destination_unavailable", explanation).routed().into()

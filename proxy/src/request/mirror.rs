@@ -81,7 +81,8 @@ async fn copy(worker: Rc<Worker>, generation: Arc<Generation>, name: String, hea
     let Ok(picked) = worker.balancer.pick(cluster, &PickContext::default()) else { return };
     let version = super::attempt::upstream_version(cluster, head.version);
     let Ok(request) = headers::build(&head, body, version) else { return };
-    let target = Target { cluster, endpoint: picked.endpoint(), version: head.version, priority: Priority::Default, server_name: None };
+    let target =
+        Target { cluster, endpoint: picked.endpoint(), version: head.version, priority: Priority::Default, server_name: None, from: None };
     let sending = Sending { request, spelling: Spelling::Lower, informational: Informational::default() };
     let Ok(exchange) = worker.pools.exchange(&target, sending).await else { return };
     // Read to the end, so that the connection can be used again; nobody wants the bytes.

@@ -158,6 +158,8 @@ fn info() -> StreamInfo {
     StreamInfo::new(Rc::new(ConnectionInfo {
         id: 1,
         redirected: false,
+        dialled_proxy: false,
+        source: None,
         local: address.clone(),
         peer: address.clone(),
         client: address,

@@ -31,7 +31,7 @@ pub struct Join {
     /// How long the proxy's certificates are to be valid [default: the control plane decides]
     #[arg(long, value_name = "DURATION", env = "NINON_CERTIFICATE_TTL", requires = "mesh", value_parser = humantime::parse_duration)]
     pub certificate_ttl: Option<Duration>,
-    /// Name of the workload that the proxy is beside [default: --node-id]
+    /// Name of the workload that the proxy is beside [default: --node-id, else the name of this machine]
     #[arg(long, value_name = "NAME", env = "NINON_WORKLOAD", requires = "mesh")]
     pub workload: Option<String>,
     /// Ports of the workload, as others know them, and where the application listens if that is another port; a name that begins with

@@ -28,7 +28,7 @@ pub struct Mesh {
     /// Key of that certificate, PEM
     #[arg(long, value_name = "FILE", env = "NINON_XDS_KEY", requires = "xds_certificate")]
     pub xds_key: Option<PathBuf>,
-    /// Who the proxy is to the control plane [default: the name of this machine]
+    /// Who the proxy is to the control plane [default: --workload, else the name of this machine]
     #[arg(long, value_name = "NAME", env = "NINON_NODE_ID", requires = "control_plane")]
     pub node_id: Option<String>,
     /// The service that it belongs to
@@ -124,7 +124,7 @@ impl Mesh {
             clusters.push(cluster(&format!("xds-{index}"), place, tls));
         }
         clusters.extend(join.mesh.iter().enumerate().map(|(index, place)| cluster(&format!("mesh-{index}"), place, Some(join::tls()))));
-        let id = self.node_id.as_deref().unwrap_or(machine);
+        let id = self.node_id.as_deref().or(join.workload.as_deref()).unwrap_or(machine);
         let services: Vec<Json> = clusters.iter().map(|cluster| json!({ "envoy_grpc": { "cluster_name": cluster["name"] } })).collect();
         let mut metadata = join.metadata(id);
         metadata.extend(self.node_metadata.iter().map(|Pair(key, value)| (key.clone(), value.as_str().into())));

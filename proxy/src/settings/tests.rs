@@ -38,7 +38,7 @@ fn run(words: &[&str]) -> Result<Settings, clap::Error> {
     let words: Vec<&str> = ["run", "-c", "x.yaml"].into_iter().chain(words.iter().copied()).collect();
     match read(&words)? {
         Command::Run(settings) => Ok(*settings),
-        Command::Validate(_) => panic!("run"),
+        Command::Validate(_) | Command::Redirect(_) => panic!("run"),
     }
 }
 
@@ -242,7 +242,7 @@ fn mesh(words: &[&str]) -> Result<Loaded, String> {
     let words: Vec<&str> = ["run"].into_iter().chain(words.iter().copied()).collect();
     match read(&words).map_err(|error| error.to_string())? {
         Command::Run(settings) => settings.load().map_err(|faults| faults.to_string()),
-        Command::Validate(_) => panic!("run"),
+        Command::Validate(_) | Command::Redirect(_) => panic!("run"),
     }
 }
 
@@ -322,3 +322,6 @@ fn flags_of_a_mesh_that_do_not_fit_are_refused() {
         assert!(refused.contains(problem), "{words:?}: {refused}");
     }
 }
+
+/// Flags of `redirect`.
+mod redirect;

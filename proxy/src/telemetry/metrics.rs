@@ -220,6 +220,8 @@ group! {
             upstream_cx_tx_bytes_total,
             /// No connection for want of an endpoint.
             upstream_cx_none_healthy,
+            /// Original destinations that are the proxy's own addresses.
+            original_dst_host_invalid,
             /// Requests begun.
             upstream_rq_total,
             /// Requests answered, whatever the status.

@@ -51,7 +51,7 @@ pub(crate) fn config(discovery: Discovery) -> Cluster {
         high_priority_limits: Limits::default(),
         buffer_limit: 1 << 20,
         keepalive: None,
-        source_address: None,
+        source_addresses: Vec::new(),
         socket_options: Vec::new(),
         tls: None,
         tls_matches: Vec::new(),

@@ -74,7 +74,7 @@ pub fn parse(cluster: &wire::Cluster, parser: &mut Parser) -> Option<Cluster> {
         high_priority_limits,
         buffer_limit: buffer_limit(cluster.per_connection_buffer_limit_bytes),
         keepalive: sockets.keepalive,
-        source_address: sockets.source_address,
+        source_addresses: sockets.source_addresses,
         socket_options: sockets.socket_options,
         tls: tls.map(|tls| with_auto_sni(tls, http.auto_sni)),
         tls_matches: tls_matches

@@ -20,6 +20,8 @@ pub(super) fn connection() -> ConnectionInfo {
         listener: ListenerName::from("l"),
         tls: None,
         redirected: false,
+        dialled_proxy: false,
+        source: None,
         started: Instant::now(),
         termination: std::cell::OnceCell::new(),
     }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::codec::Http2Options;
 use crate::codec::http1::ClientOptions;
+use crate::config::address::SourceAddress;
 use crate::config::cluster::Cluster;
 use crate::config::route::Priority;
 use crate::connect::TlsSource;
@@ -38,6 +39,7 @@ pub(super) struct HostPool {
     wanted: Wanted,
     priority: Priority,
     server_name: Option<Rc<str>>,
+    from: Option<SourceAddress>,
     tls: Option<TlsSource>,
     http1: Rc<ClientOptions>,
     http2: Rc<Http2Options>,
@@ -79,6 +81,7 @@ impl HostPool {
             wanted: key.wanted,
             priority: target.priority,
             server_name: key.server_name.clone(),
+            from: key.from,
             tls,
             http1: Rc::new(http1_options(config)),
             http2: Rc::new(http2_options(config)),

@@ -75,6 +75,7 @@ impl Client {
             version: Version::HTTP_11,
             priority: Priority::Default,
             server_name: None,
+            from: None,
         };
         let sending = Sending { request, spelling: Spelling::Lower, informational: Informational::default() };
         self.pools.exchange(&target, sending).await

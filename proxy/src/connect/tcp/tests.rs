@@ -28,7 +28,7 @@ async fn a_dialled_stream_carries_bytes_and_knows_its_end() {
     let mut config = config();
     config.keepalive = Some(TcpKeepalive { time: Some(Duration::from_secs(30)), ..TcpKeepalive::default() });
     config.socket_options = vec![SocketOption { level: 1, name: 9, value: SocketOptionValue::Int(1), state: SocketState::Prebind }];
-    let mut dialed = dial(&address, &config, None).await.unwrap();
+    let mut dialed = dial(&address, &config, None, None).await.unwrap();
     let (mut server, peer) = listener.accept().await.unwrap();
     assert_eq!(dialed.local, Some(Address::Ip(peer)));
     dialed.io.write_all(b"hello").await.unwrap();
@@ -41,7 +41,7 @@ async fn a_dialled_stream_carries_bytes_and_knows_its_end() {
 async fn a_refused_connection_says_so() {
     let (listener, address) = listener().await;
     drop(listener);
-    let error = dial(&address, &config(), None).await.unwrap_err();
+    let error = dial(&address, &config(), None, None).await.unwrap_err();
     assert_eq!(error, DialError { address: address.clone(), cause: DialCause::Refused });
     assert_eq!(error.to_string(), format!("connecting to {address}: connection refused"));
 }
@@ -64,8 +64,8 @@ fn running_out_of_descriptors_is_told_from_a_fault_of_the_endpoint() {
 async fn the_source_address_is_used() {
     let (listener, address) = listener().await;
     let mut config = config();
-    config.source_address = Some(SocketAddr::from(([127, 0, 0, 9], 0)));
-    let _dialed = dial(&address, &config, None).await.unwrap();
+    config.source_addresses = vec!["[::1]:0".parse().unwrap(), SocketAddr::from(([127, 0, 0, 9], 0))];
+    let _dialed = dial(&address, &config, None, None).await.unwrap();
     let (_, peer) = listener.accept().await.unwrap();
     assert_eq!(peer.ip().to_string(), "127.0.0.9");
 }
@@ -75,7 +75,7 @@ async fn an_unknown_socket_option_fails_the_connection() {
     let (_listener, address) = listener().await;
     let mut config = config();
     config.socket_options = vec![SocketOption { level: 1, name: 9999, value: SocketOptionValue::Int(1), state: SocketState::Prebind }];
-    let error = dial(&address, &config, None).await.unwrap_err();
+    let error = dial(&address, &config, None, None).await.unwrap_err();
     assert_eq!(error.cause, DialCause::SocketOption);
 }
 
@@ -83,11 +83,11 @@ async fn an_unknown_socket_option_fails_the_connection() {
 async fn unix_sockets_are_reached_by_path_and_by_abstract_name() {
     let path = std::env::temp_dir().join(format!("ninon-dial-{}.sock", std::process::id()));
     let _listener = UnixListener::bind(&path).unwrap();
-    assert!(dial(&Address::Unix(path.clone()), &config(), None).await.is_ok());
+    assert!(dial(&Address::Unix(path.clone()), &config(), None, None).await.is_ok());
     std::fs::remove_file(&path).unwrap();
     let name = format!("ninon-dial-{}", std::process::id());
     let _abstract = UnixListener::bind(format!("\0{name}")).unwrap();
-    assert!(dial(&Address::Unix(format!("@{name}").into()), &config(), None).await.is_ok());
+    assert!(dial(&Address::Unix(format!("@{name}").into()), &config(), None, None).await.is_ok());
 }
 
 #[tokio::test]
@@ -97,13 +97,13 @@ async fn an_opened_connection_counts_until_it_is_dropped() {
     config.limits.connections = 1;
     let cluster = ClusterState::new(Arc::new(config));
     let endpoint = EndpointState::new(address, "", Health::Healthy);
-    let opened = open(&endpoint, &cluster, None).await.unwrap();
-    assert_eq!(open(&endpoint, &cluster, None).await.unwrap_err(), OpenError::Overflow);
+    let opened = open(&endpoint, &cluster, None, None).await.unwrap();
+    assert_eq!(open(&endpoint, &cluster, None, None).await.unwrap_err(), OpenError::Overflow);
     let stats = cluster.stats();
     assert_eq!((stats.upstream_cx_active.value(), stats.upstream_cx_overflow.value()), (1, 1));
     drop(opened);
     assert_eq!((stats.upstream_cx_active.value(), stats.upstream_cx_total.value()), (0, 1));
-    assert!(open(&endpoint, &cluster, None).await.is_ok());
+    assert!(open(&endpoint, &cluster, None, None).await.is_ok());
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn tls_that_is_not_set_up_never_falls_back_to_plain_text() {
     }));
     let cluster = ClusterState::new(Arc::new(config));
     let endpoint = EndpointState::new(address, "", Health::Healthy);
-    let error = open(&endpoint, &cluster, None).await.unwrap_err();
+    let error = open(&endpoint, &cluster, None, None).await.unwrap_err();
     assert!(matches!(error, OpenError::Dial(DialError { cause: DialCause::Tls(_), .. })), "{error}");
     assert_eq!(cluster.stats().upstream_cx_connect_fail.value(), 1);
 }

@@ -36,7 +36,8 @@ impl Attempts<'_> {
     pub(super) async fn open_tunnel(&mut self, live: &mut Box<Live>, picked: Picked, upload: Body) -> Next {
         live.deadlines.per_try = None;
         let tls = &self.job.connection.0.worker.tls;
-        let outcome = race(live, &self.allowed, tcp::open(picked.endpoint(), &self.cluster, Some(tls))).await;
+        let source = live.info.connection.source;
+        let outcome = race(live, &self.allowed, tcp::open(picked.endpoint(), &self.cluster, Some(tls), source)).await;
         let opened = match outcome {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => {

@@ -21,6 +21,8 @@ fn info() -> StreamInfo {
     let connection = ConnectionInfo {
         id: 7,
         redirected: false,
+        dialled_proxy: false,
+        source: None,
         local: ip("10.0.0.1:80"),
         peer: ip("10.0.0.9:5000"),
         client: ip("10.0.0.9:5000"),

@@ -46,7 +46,7 @@ fn cluster(name: &str, tls: ClientTls) -> Cluster {
         high_priority_limits: Limits::default(),
         buffer_limit: 1 << 20,
         keepalive: None,
-        source_address: None,
+        source_addresses: Vec::new(),
         socket_options: Vec::new(),
         tls: Some(Arc::new(tls)),
         tls_matches: Vec::new(),

@@ -13,7 +13,7 @@ pub struct Sockets {
     /// Probes.
     pub keepalive: Option<TcpKeepalive>,
     /// Local address.
-    pub source_address: Option<SocketAddr>,
+    pub source_addresses: Vec<SocketAddr>,
     /// Options by number.
     pub socket_options: Vec<SocketOption>,
 }
@@ -39,11 +39,19 @@ pub fn parse(cluster: &wire::Cluster, parser: &mut Parser) -> Sockets {
 
 fn bind_config(bind: &BindConfig, sockets: &mut Sockets, parser: &mut Parser) {
     parser.unsupported("freebind", bind.freebind == Some(true));
-    parser.unsupported("extra_source_addresses", !bind.extra_source_addresses.is_empty());
     parser.unsupported("additional_source_addresses", !bind.additional_source_addresses.is_empty());
     parser.unsupported("local_address_selector", bind.local_address_selector.is_some());
     parser.unsupported("validate_network_namespaces", bind.validate_network_namespaces);
     let source = bind.source_address.as_ref();
-    sockets.source_address = source.and_then(|wire| parser.at("source_address", |parser| address::source(wire, parser)));
+    sockets.source_addresses.extend(source.and_then(|wire| parser.at("source_address", |parser| address::source(wire, parser))));
+    let more = parser.each("extra_source_addresses", &bind.extra_source_addresses, |extra, parser| {
+        parser.unsupported("socket_options", extra.socket_options.is_some());
+        let wire = parser.required("address", extra.address.as_ref())?;
+        parser.at("address", |parser| address::source(wire, parser))
+    });
+    if bind.source_address.is_none() && !more.is_empty() {
+        parser.refuse_at::<()>("source_address", "required beside extra_source_addresses");
+    }
+    sockets.source_addresses.extend(more);
     sockets.socket_options = parser.each("socket_options", &bind.socket_options, address::socket_option);
 }

@@ -422,11 +422,19 @@ fn sockets_are_set_up_as_asked() {
         "per_connection_buffer_limit_bytes": 0,
     }));
     assert_eq!(cluster.keepalive.unwrap().time, Some(Duration::from_secs(30)));
-    assert_eq!(cluster.source_address, Some("10.0.0.9:0".parse().unwrap()));
+    assert_eq!(cluster.source_addresses, ["10.0.0.9:0".parse().unwrap()]);
     assert_eq!(cluster.buffer_limit, usize::MAX);
     let bind = |config: Value| json!({"upstream_bind_config": config});
     refused(&bind(json!({"freebind": true})), "upstream_bind_config.freebind: not supported");
-    refused(&bind(json!({"extra_source_addresses": [{}]})), "upstream_bind_config.extra_source_addresses: not supported");
+    let address = |text: &str| json!({"address": text, "port_value": 0});
+    let both = accepted(&bind(json!({"source_address": address("127.0.0.6"), "extra_source_addresses": [{"address": address("::1")}]})));
+    assert_eq!(both.source_addresses, ["127.0.0.6:0".parse().unwrap(), "[::1]:0".parse().unwrap()]);
+    let extra = |extra: Value| bind(json!({"source_address": address("127.0.0.6"), "extra_source_addresses": [extra]}));
+    refused(&extra(json!({})), "upstream_bind_config.extra_source_addresses[0].address: required");
+    let options = json!({"address": address("::1"), "socket_options": {}});
+    refused(&extra(options), "upstream_bind_config.extra_source_addresses[0].socket_options: not supported");
+    let alone = bind(json!({"extra_source_addresses": [{"address": address("::1")}]}));
+    refused(&alone, "upstream_bind_config.source_address: required beside extra_source_addresses");
 }
 
 /// TLS to endpoints of which something is said, by what is said: `true` is TLS.

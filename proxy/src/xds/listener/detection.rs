@@ -11,10 +11,11 @@ use xds_proto::envoy::config::listener::v3 as wire;
 use xds_proto::envoy::config::listener::v3::listener_filter::ConfigType;
 use xds_proto::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use xds_proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
+use xds_proto::envoy::extensions::filters::listener::original_src::v3::OriginalSrc;
 use xds_proto::envoy::extensions::filters::listener::proxy_protocol::v3 as proxy;
 use xds_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 
-use crate::config::listener::{Detection, ProxyProtocol};
+use crate::config::listener::{Detection, OriginalSource, ProxyProtocol};
 use crate::xds::invalid::Parser;
 
 /// As Envoy: time for the first bytes of a client.
@@ -25,6 +26,7 @@ pub fn parse(listener: &wire::Listener, parser: &mut Parser) -> Option<Detection
     let mut detection = Detection {
         proxy_protocol: None,
         original_dst: listener.use_original_dst == Some(true),
+        original_src: None,
         tls: false,
         http: false,
         timeout: parser.limit("listener_filters_timeout", listener.listener_filters_timeout.as_ref(), Some(TIMEOUT)),
@@ -71,6 +73,9 @@ fn listener_filter(filter: &wire::ListenerFilter, detection: &mut Detection, par
             detection.http = true;
         } else if any::is::<OriginalDst>(config) {
             detection.original_dst = true;
+        } else if any::is::<OriginalSrc>(config) {
+            let OriginalSrc { bind_port, mark } = parser.unpack(config)?;
+            detection.original_src = Some(OriginalSource { bind_port, mark });
         } else if any::is::<proxy::ProxyProtocol>(config) {
             if detection.tls || detection.http {
                 return parser.refuse("must stand before tls_inspector and http_inspector: the PROXY header comes first");
@@ -81,7 +86,7 @@ fn listener_filter(filter: &wire::ListenerFilter, detection: &mut Detection, par
             let config = parser.unpack(config)?;
             detection.proxy_protocol = Some(proxy_protocol(&config, parser)?);
         } else {
-            let available = "TlsInspector, HttpInspector, OriginalDst, ProxyProtocol";
+            let available = "TlsInspector, HttpInspector, OriginalDst, OriginalSrc, ProxyProtocol";
             return parser.refuse_type("listener filter", config, available);
         }
         Some(())

@@ -3,7 +3,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::listener::{ChainHandler, ServerNameMatch};
+use crate::config::listener::{ChainHandler, OriginalSource, ServerNameMatch};
 use crate::xds::test_wire::{message, parsed};
 
 fn tcp() -> Value {
@@ -187,6 +187,18 @@ fn listener_filters_are_what_is_detected() {
 }
 
 #[test]
+fn endpoints_may_see_the_clients_address() {
+    let mut filter = listener_filter("original_src.v3.OriginalSrc");
+    assert_eq!(
+        good(json!({"listener_filters": [filter.clone()]})).detection.original_src,
+        Some(OriginalSource { bind_port: false, mark: 0 })
+    );
+    filter["typed_config"]["bind_port"] = json!(true);
+    filter["typed_config"]["mark"] = json!(1337);
+    assert_eq!(good(json!({"listener_filters": [filter]})).detection.original_src, Some(OriginalSource { bind_port: true, mark: 1337 }));
+}
+
+#[test]
 fn the_proxy_header_comes_first() {
     let filters = [listener_filter("tls_inspector.v3.TlsInspector"), listener_filter("proxy_protocol.v3.ProxyProtocol")];
     let expected = "listener_filters[1].typed_config: must stand before tls_inspector and http_inspector: the PROXY header comes first";
@@ -198,7 +210,7 @@ fn a_listener_filter_that_is_not_available_is_refused() {
     let url = "type.googleapis.com/envoy.extensions.filters.listener.x.v3.X";
     let expected = format!(
         "listener_filters[0].typed_config: listener filter of type {url:?} is not available; \
-         there are: TlsInspector, HttpInspector, OriginalDst, ProxyProtocol"
+         there are: TlsInspector, HttpInspector, OriginalDst, OriginalSrc, ProxyProtocol"
     );
     assert_eq!(fault(json!({"listener_filters": [listener_filter("x.v3.X")]})), expected);
     let mut partly = listener_filter("tls_inspector.v3.TlsInspector");

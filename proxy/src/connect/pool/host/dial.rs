@@ -67,7 +67,7 @@ impl HostPool {
             guard.set_version(self.version());
         }
         let result = match tcp::tls_target(config, &self.endpoint, self.tls.as_ref(), self.server_name.as_deref()) {
-            Ok(target) => tcp::dial(&remote, config, target).await,
+            Ok(target) => tcp::dial(&remote, config, target, self.from).await,
             Err(cause) => Err(DialError { address: remote.clone(), cause }),
         };
         guard.count_dial(&result);
