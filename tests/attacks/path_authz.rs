@@ -1,7 +1,7 @@
 //! Ways around policies by the spelling of a path: what the server sees must be what was authorized, however it is spelled.
 
 use crate::arena::{Arena, arena, configured};
-use crate::frames::{END_HEADERS, END_STREAM, HEADERS, frame, hello, request};
+use crate::frames::{END_HEADERS, END_STREAM, HEADERS, field, frame, hello, raw_field, request};
 use crate::raw::{LONG, ask, flood, statuses};
 use std::collections::BTreeSet;
 
@@ -227,6 +227,20 @@ fn identity_is_not_what_a_header_says() {
         }
         assert!(arena.seen.requests().is_empty());
         arena.logged("403 - rbac_access_denied_matched_policy[none] /").await;
+    });
+}
+
+#[test]
+fn a_host_that_is_no_text_is_not_hidden_from_rules() {
+    let config = "{http_filters: [{rbac: {rules: {action: ALLOW, policies: {p: {permissions: [{not_rule: {header: {name: ':authority', \
+        string_match: {prefix: inner}}}}], principals: [{any: true}]}}}}}]}";
+    arena(configured(config), async |arena| {
+        let fields = [field(":method", "GET"), field(":scheme", "http"), field(":path", "/")].concat();
+        for host in [&b"inner\xff.example"[..], b"inner.example"] {
+            let bytes = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[fields.clone(), raw_field(0, b"host", host)].concat());
+            flood(arena.port, &hello(&[]), |_| bytes.clone(), 1, LONG).await;
+        }
+        assert!(arena.seen.requests().is_empty(), "{:?}", arena.seen.requests());
     });
 }
 

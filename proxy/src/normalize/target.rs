@@ -29,6 +29,10 @@ pub(super) fn read(manager: &HttpConnectionManager, connection: &ConnectionInfo,
         _ => host,
     };
     let authority = authority.ok_or(NormalizeError::NoHost)?;
+    if authority.to_str().is_err() {
+        // Routing and policy would see no host, and the upstream one.
+        return Err(NormalizeError::Malformed("the host is not text"));
+    }
     let secure = connection.tls.as_ref().is_some_and(|tls| tls.terminated);
     let said = uri.scheme.and_then(|scheme| HeaderValue::from_str(scheme.as_str()).ok());
     let scheme = match manager.scheme {
