@@ -8,8 +8,14 @@ mod cache;
 mod channels;
 /// Follows the control plane.
 mod control;
+/// Connections to control planes.
+mod dial;
+/// What waits for the proxy's own certificate.
+mod enrol;
 /// Files of resources, watched.
 mod files;
+/// What is known at the start.
+mod first;
 /// The process's heap.
 mod heap;
 /// What workers serve from, changed while they serve.
@@ -24,7 +30,6 @@ mod spans;
 mod status;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
@@ -42,34 +47,29 @@ use tokio::time::Instant;
 use crate::accept::listeners::BindError;
 use crate::accept::spread::Spread;
 use crate::admin::{Action, ServerState};
-use crate::config::bootstrap::{Bootstrap, Dynamic};
-use crate::config::cluster::{Cluster, Discovery};
-use crate::config::snapshot::Snapshot;
+use crate::config::bootstrap::Bootstrap;
+use crate::config::cluster::Cluster;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::own::OwnAddresses;
 use crate::resolve::{Resolvers, Watch, all_warm};
-use crate::runtime::{ActiveListener, ConnectionLimit, Generation, Shared};
-use crate::task::OwnedTask;
+use crate::runtime::{ConnectionLimit, Generation, Shared};
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::logging::LogControl;
 use crate::telemetry::metrics::Registry;
 use crate::telemetry::trace::export;
-use crate::upstream::ClusterState;
 use crate::worker::{self, Command, Start};
-use crate::xds::cascade::{Cascade, Scope};
-use crate::xds::follow::{Follower, Sources};
 use crate::xds::invalid::Faults;
-use crate::xds::inventory::Inventory;
 
-use agent::Agent;
 use cache::Cache;
 use control::Control;
+use enrol::{Enrolled, enrol};
 use files::Files;
+use first::{follow, generation, without_served};
 use live::Live;
 use pages::{Pages, Told};
 use signals::Signals;
 use spans::Spans;
-use status::{Following, LinkStatus};
+use status::Following;
 
 pub use pages::PagesError;
 
@@ -181,20 +181,8 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let logs = Arc::new(AccessLogs::new(&registry));
     let (spans, export) = export::channel(Arc::clone(&registry.ninon));
     let (announcer, watcher) = drain::channel();
-    let shared = Arc::new(Shared {
-        current: ArcSwap::from_pointee(generation(without_served(&bootstrap), &registry)?),
-        registry,
-        logs: Arc::clone(&logs),
-        own: OwnAddresses::default(),
-        spread: Spread::new(options.workers),
-        limit: bootstrap.max_connections.map(ConnectionLimit::new),
-        drain_time: options.drain_time,
-        spans,
-        trust: watch::Sender::new(0),
-        renewals: watch::Sender::new(0),
-        local_ip: local_ip(),
-        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-    });
+    let current = generation(without_served(&bootstrap), &registry)?;
+    let shared = Arc::new(shared(current, (registry, &logs, spans), bootstrap.max_connections, options));
     let (state, seen) = watch::channel(ServerState::PreInitializing);
     let (wishes, mut actions) = mpsc::channel(4);
     let following = bootstrap.dynamic.as_ref().map(|dynamic| follow(&bootstrap, dynamic, &shared.current.load().snapshot, started));
@@ -213,7 +201,10 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let agent = match enrol(&bootstrap, &shared, &mut signals, &mut actions).await {
         Enrolled::Not => None,
         Enrolled::As(agent) => Some(agent),
-        Enrolled::Ended => return Ok(pages::remove_socket(bootstrap.admin.as_ref())),
+        Enrolled::Ended => {
+            pages::remove_socket(bootstrap.admin.as_ref());
+            return Ok(());
+        }
     };
     let watches = watch_names(&shared.current.load_full()).await;
     state.send_replace(ServerState::Initializing);
@@ -237,39 +228,27 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     Ok(())
 }
 
-/// What came of the wish for an identity.
-enum Enrolled {
-    /// There is none.
-    Not,
-    /// There is one, and this keeps it current.
-    As(OwnedTask),
-    /// The process is to end before there was one.
-    Ended,
-}
-
-/// Waits for the proxy's own certificate, if it is to have one: nothing is served before.
-async fn enrol(bootstrap: &Bootstrap, shared: &Arc<Shared>, signals: &mut Signals, actions: &mut mpsc::Receiver<Action>) -> Enrolled {
-    let server = bootstrap.dynamic.as_ref().and_then(|dynamic| dynamic.server.as_ref());
-    let (Some(enrolment), Some(server)) = (&bootstrap.enrolment, server) else { return Enrolled::Not };
-    let generation = shared.current.load_full();
-    let watches = watch_names(&generation).await;
-    let agent = Agent::new(shared, enrolment.clone(), server.servers.clone());
-    let enrolled = tokio::select! {
-        task = agent.start() => Enrolled::As(task),
-        () = signals.until_stop(|| shared.logs.reopen()) => Enrolled::Ended,
-        () = quit(actions) => Enrolled::Ended,
-    };
-    drop(watches);
-    enrolled
-}
-
-async fn quit(actions: &mut mpsc::Receiver<Action>) {
-    while let Some(action) = actions.recv().await {
-        if matches!(action, Action::Quit) {
-            return;
-        }
+/// What every worker holds.
+fn shared(
+    current: Generation,
+    (registry, logs, spans): (Arc<Registry>, &Arc<AccessLogs>, export::Exporter),
+    max_connections: Option<u64>,
+    options: &Options,
+) -> Shared {
+    Shared {
+        current: ArcSwap::from_pointee(current),
+        registry,
+        logs: Arc::clone(logs),
+        own: OwnAddresses::default(),
+        spread: Spread::new(options.workers),
+        limit: max_connections.map(ConnectionLimit::new),
+        drain_time: options.drain_time,
+        spans,
+        trust: watch::Sender::new(0),
+        renewals: watch::Sender::new(0),
+        local_ip: local_ip(),
+        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     }
-    std::future::pending().await
 }
 
 fn start_control(
@@ -327,50 +306,6 @@ async fn serve(
         Some(control) => control.end(state, signals).await,
         None => false,
     }
-}
-
-/// What the file says and what needs no word of a control plane to serve.
-fn without_served(bootstrap: &Bootstrap) -> Snapshot {
-    let mut snapshot = bootstrap.snapshot.clone();
-    snapshot.clusters.retain(|_, cluster| !matches!(cluster.discovery, Discovery::Eds { .. }));
-    let Snapshot { clusters, listeners, .. } = &mut snapshot;
-    listeners.retain(|listener| {
-        listener.route_tables().next().is_none()
-            && listener.served_scopes().next().is_none()
-            && listener.clusters().into_iter().all(|name| clusters.contains_key(name) || !bootstrap.snapshot.clusters.contains_key(name))
-    });
-    snapshot
-}
-
-/// What is known at the start, and what serves already.
-fn follow(bootstrap: &Bootstrap, dynamic: &Dynamic, serving: &Snapshot, started: Instant) -> Result<Rc<RefCell<Following>>, Faults> {
-    let (inventory, node) = Inventory::of_file(bootstrap)?;
-    let scope = Scope { clusters: dynamic.clusters.is_some(), listeners: dynamic.listeners.is_some() };
-    let cascade = Cascade::new(scope, serving.clone());
-    let sources = Sources { clusters: dynamic.clusters.clone(), listeners: dynamic.listeners.clone() };
-    let follower = Follower::new(dynamic.server.as_ref().map(control::dialect), node, inventory, cascade, sources);
-    let link = dynamic.server.as_ref().map(|_| LinkStatus::new());
-    Ok(Rc::new(RefCell::new(Following { follower, link, started, restored: false })))
-}
-
-/// Clusters and listeners of a configuration, with their live state.
-fn generation(snapshot: Snapshot, registry: &Registry) -> Result<Generation, StartError> {
-    let mut clusters = HashMap::new();
-    for (name, config) in &snapshot.clusters {
-        let cluster = ClusterState::new(Arc::clone(config));
-        registry.add_cluster(&cluster);
-        registry.cluster_manager.cluster_added.inc();
-        registry.cluster_manager.active_clusters.inc();
-        clusters.insert(name.clone(), cluster);
-    }
-    let mut active = Vec::new();
-    for config in &snapshot.listeners {
-        let listener = ActiveListener::new(Arc::clone(config), registry);
-        let listener = listener.map_err(|(chain, cause)| StartError::Tls { listener: config.name.to_string(), chain, cause })?;
-        registry.listener_manager.listener_added.inc();
-        active.push(Arc::new(listener));
-    }
-    Ok(Generation { snapshot, clusters, listeners: active })
 }
 
 async fn watch_names(generation: &Generation) -> Vec<Watch> {

@@ -33,6 +33,9 @@ pub struct Captured {
     frames: Vec<Vec<u8>>,
 }
 
+/// Where in the stream its bytes begin, and they.
+type Piece<'a> = (u32, &'a [u8]);
+
 impl Capture {
     /// Begins to capture what a device of a host sends and receives. From its return on, nothing is missed.
     pub fn start(host: &Host, device: &str) -> Self {
@@ -114,7 +117,7 @@ impl Captured {
 
     /// TCP connections that carried bytes, each direction by itself: from, to, the bytes in order.
     pub fn flows(&self) -> BTreeMap<(SocketAddr, SocketAddr), Vec<u8>> {
-        let mut segments: BTreeMap<(SocketAddr, SocketAddr), Vec<(u32, &[u8])>> = BTreeMap::new();
+        let mut segments: BTreeMap<(SocketAddr, SocketAddr), Vec<Piece<'_>>> = BTreeMap::new();
         for segment in self.frames.iter().filter_map(|frame| segment(frame)).filter(|segment| !segment.bytes.is_empty()) {
             segments.entry((segment.from, segment.to)).or_default().push((segment.sequence, segment.bytes));
         }
@@ -123,7 +126,7 @@ impl Captured {
 }
 
 /// Bytes by sequence number. What was sent again is taken once, what is missing is left out.
-fn in_order(mut segments: Vec<(u32, &[u8])>) -> Vec<u8> {
+fn in_order(mut segments: Vec<Piece<'_>>) -> Vec<u8> {
     let first = segments.first().map_or(0, |(sequence, _)| *sequence);
     // The first that was seen need not be the first in order, but is near it.
     let place = |sequence: u32| sequence.wrapping_sub(first).cast_signed();

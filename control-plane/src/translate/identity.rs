@@ -85,11 +85,8 @@ fn common(names: Vec<StringMatcher>, alpn: &[&str]) -> CommonTlsContext {
     let names =
         CertificateValidationContext { match_typed_subject_alt_names: accepted.collect(), ..CertificateValidationContext::default() };
     let trust = SdsSecretConfig { name: TRUST.to_owned(), sds_config: Some(wire::ads()) };
-    let validation = CombinedCertificateValidationContext {
-        default_validation_context: Some(names),
-        validation_context_sds_secret_config: Some(trust),
-        ..CombinedCertificateValidationContext::default()
-    };
+    let validation =
+        CombinedCertificateValidationContext { default_validation_context: Some(names), validation_context_sds_secret_config: Some(trust) };
     CommonTlsContext {
         tls_params: Some(TlsParameters { tls_minimum_protocol_version: i32::from(TlsProtocol::TlSv13), ..TlsParameters::default() }),
         tls_certificate_sds_secret_configs: vec![SdsSecretConfig { name: OWN_CERTIFICATE.to_owned(), sds_config: None }],

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls::pki_types::ServerName;
 use tokio::time::timeout;
 
-use crate::app::control::connect;
+use crate::app::dial::connect;
 use crate::config::ClusterName;
 use crate::config::identity::{CONTROL_PLANE, ClientTls, Enrolment, SanKind, SanMatch, TlsVersion, Trust, Validation};
 use crate::config::matcher::{StringMatch, StringPattern};

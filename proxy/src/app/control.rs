@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::admin::ServerState;
 use crate::app::cache::Cache;
+use crate::app::dial::connect;
 use crate::app::files::Files;
 use crate::app::heap;
 use crate::app::live::Live;
@@ -22,7 +23,7 @@ use crate::runtime::Shared;
 use crate::xds::cache;
 use crate::xds::follow::Outcome;
 use crate::xds::resource::{Kind, Offered};
-use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Opening, Pings, Request, Stream, StreamError, Way};
+use crate::xds::stream::{Answer, Attempt, Dialect, Opener, Request, Stream, StreamError};
 
 /// How long a control plane may take for its first answer before the last good configuration of an earlier run serves.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
@@ -377,27 +378,4 @@ impl Control {
 /// Which protocol the bootstrap file asks for.
 pub(super) fn dialect(server: &Server) -> Dialect {
     if server.delta { Dialect::Delta } else { Dialect::Sotw }
-}
-
-/// A connection to one of a cluster's endpoints, TLS included where the cluster says so: the first that takes it, in an order by
-/// chance. A control plane that ends must not keep its proxies from the others.
-pub(super) fn connect(shared: Arc<Shared>, server: ClusterName, tls: TlsSource) -> Opening {
-    Box::pin(async move {
-        let generation = shared.current.load_full();
-        let cluster = generation.clusters.get(&server).ok_or_else(|| format!("there is no cluster {:?} yet", server.as_str()))?;
-        let mut endpoints: Vec<_> = cluster.endpoints().members().iter().map(|member| member.endpoint.clone()).collect();
-        fastrand::shuffle(&mut endpoints);
-        let mut problem = "the cluster has no endpoints".to_owned();
-        for endpoint in endpoints {
-            match crate::connect::tcp::open(&endpoint, cluster, Some(&tls), None).await {
-                Ok(opened) => {
-                    let settings = &cluster.config().http2;
-                    let pings = settings.keepalive_interval.map(|interval| Pings { interval, timeout: settings.keepalive_timeout });
-                    return Ok(Way { bytes: Box::new(opened.io), pings: pings.unwrap_or_default() });
-                }
-                Err(error) => problem = error.to_string(),
-            }
-        }
-        Err(problem)
-    })
 }

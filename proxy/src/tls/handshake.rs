@@ -106,10 +106,8 @@ impl fmt::Display for Peer {
 
 /// The rule by which the library refuses a certificate.
 pub(super) fn rule_of(error: &Error) -> String {
-    match of_library(error) {
-        HandshakeFailure::Certificate(rule) => rule,
-        cause => HandshakeError { peer: Peer::Server, cause }.to_string(),
-    }
+    let cause = of_library(error);
+    if let HandshakeFailure::Certificate(rule) = cause { rule } else { HandshakeError { peer: Peer::Server, cause }.to_string() }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what the library may add is told in its own words")]
