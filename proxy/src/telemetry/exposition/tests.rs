@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::*;
 use crate::telemetry::metrics::test::FakeCluster;
+use crate::telemetry::metrics::{AccessName, Scope};
 
 /// With some traffic counted. The cluster has to be held.
 fn registry() -> (Registry, Arc<FakeCluster>) {
@@ -190,13 +191,17 @@ fn every_metric_is_explained_to_operators() {
     let cluster = FakeCluster::new("x");
     registry.add_cluster(&cluster);
     cluster.stats().upstream_cx_total.inc();
-    let _held = (registry.http("x"), registry.listener("x"), registry.tcp("x"));
+    let (part, shadow_part) = (String::new(), String::new());
+    let access = registry.access(&AccessName { scope: Scope::HttpAccess, instance: "x".to_owned(), part, shadow_part });
+    let _held = (registry.http("x"), registry.listener("x"), registry.tcp("x"), access);
     let mut explained = 0;
     registry.visit(|sample| {
         let start = if sample.instance.is_empty() {
             format!("### `{}.*`", sample.scope.prefix())
-        } else {
+        } else if sample.scope.kind().is_empty() {
             format!("### `{}.<", sample.scope.prefix())
+        } else {
+            format!("### `{}.<stat_prefix>.{}.", sample.scope.prefix(), sample.scope.kind())
         };
         let part = page.split(&start).nth(1).unwrap_or_default().split("###").next().unwrap_or_default();
         assert!(part.contains(&format!("| `{}` |", sample.name)), "{} {}", sample.scope.prefix(), sample.name);
