@@ -8,7 +8,7 @@ export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export ETCD_BIN ?= $(CURDIR)/$(ETCD)/usr/bin/etcd
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test test-redirection lint fuzz mutants bench bench-xds bench-mesh soak demo demo-gateway
+.PHONY: test test-redirection lint fuzz mutants bench bench-xds bench-mesh bench-ca soak demo demo-gateway
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(ETCD)/usr/bin/etcd
 	cargo build --workspace
@@ -104,3 +104,8 @@ bench-xds: $(VENV)/bin/envoy $(CLIENTS)/installed-4
 bench-mesh:
 	cargo build --release -p ninon
 	NINON_BIN=$${NINON_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon} cargo run --profile load -p ninon-tests --bin scale
+
+# Certificates of the control plane: many at once, and some all the time.
+bench-ca:
+	cargo build --release -p ninon
+	NINON_BIN=$${NINON_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon} cargo run --profile load -p ninon-tests --bin ca

@@ -128,16 +128,10 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
         // A folder that is missing at the start is most likely misspelled.
         std::fs::read_dir(folder).map(drop).map_err(|error| ServeError::Folder(folder.clone(), error))?;
     }
-    let limits = store::Limits::default();
-    let store = match &settings.store {
-        Place::Embedded => Store::embedded(&settings.state_dir, limits).await,
-        Place::Etcd(members) => Store::etcd(members, limits).await,
-    };
-    let store = store.map_err(ServeError::Store)?;
+    let store = store(settings).await?;
     let tokens = Tokens::open(&settings.state_dir).map_err(|error| ServeError::Folder(settings.state_dir.clone(), error))?;
     let authority = authority(settings, &store).await?;
-    let mut names = settings.secure_xds_name.clone();
-    names.push(rustix::system::uname().nodename().to_string_lossy().into_owned());
+    let names = [settings.secure_xds_name.as_slice(), &[machine()]].concat();
     let (server, renew) = Server::new(Arc::clone(&authority), &names).await.map_err(ServeError::Authority)?;
     let (xds, secure_xds) = {
         let _entered = streams.enter();
@@ -152,14 +146,12 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     let objects = Objects::load(Arc::clone(&world), store.clone(), folders, trust_domain).await.map_err(ServeError::Store)?;
     let proxies = Proxies::new(settings.max_proxies);
     let (stop, stopped) = watch::channel(false);
-    let push_settings =
-        push::Settings { identifier: identifier().into(), load_interval: settings.load_interval, ..push::Settings::default() };
-    let push = Push::new(Viewer::new(Arc::clone(&world), Arc::clone(&registrar)), Arc::clone(&proxies), push_settings, stopped.clone());
+    let viewer = Viewer::new(Arc::clone(&world), Arc::clone(&registrar));
+    let push = Push::new(viewer, Arc::clone(&proxies), push_settings(settings), stopped.clone());
     let hooks = hooks::hooks(&world, &objects, &proxies, &registrar, &authority);
     let api_service = Api::new(store.clone(), tokens, hooks, api::Limits::default());
     let by = Issuing { authority: Arc::clone(&authority), callers: vec![Box::new(joining::Tokens::new(store.clone()))] };
-    let (open, secure) = (settings.xds_address, settings.secure_xds_address);
-    tracing::info!(xds = %open, secure_xds = %secure, api = %settings.api_address, state = %settings.state_dir.display(), "serving");
+    say(settings);
 
     let _publishes = OwnedTask::spawn(world::publish(Arc::clone(&world), settings.push_quiet, settings.push_wait));
     let _follows = OwnedTask::spawn(objects.follow());
@@ -171,7 +163,8 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     let _gives_back = OwnedTask::spawn(heap::give_back(Arc::clone(&proxies)));
     let secure_push = Arc::clone(&push);
     let xds = OwnedTask::spawn_on(streams, async move {
-        tokio::try_join!(push::serve(xds, push), push::serve_secure(secure_xds, secure_push, server, Arc::new(by))).map(drop)
+        let both = tokio::try_join!(push::serve(xds, push), push::serve_secure(secure_xds, secure_push, server, Arc::new(by)));
+        both.map(drop).map_err(|error| error.to_string())
     });
     let mut api_stop = stopped;
     let api = OwnedTask::spawn(api::serve(api, api_service, async move {
@@ -190,11 +183,25 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     stop.send_replace(true);
     let _ended = (api.join().await, registers.join().await);
     store.close().await;
-    match ended {
-        Some(Ok(())) => Ok(()),
-        Some(Err(error)) => Err(ServeError::Xds(error.to_string())),
-        None => Err(ServeError::Xds("the task failed".to_owned())),
-    }
+    ended.unwrap_or_else(|| Err("the task failed".to_owned())).map_err(ServeError::Xds)
+}
+
+async fn store(settings: &Serve) -> Result<Store, ServeError> {
+    let limits = store::Limits::default();
+    let store = match &settings.store {
+        Place::Embedded => Store::embedded(&settings.state_dir, limits).await,
+        Place::Etcd(members) => Store::etcd(members, limits).await,
+    };
+    store.map_err(ServeError::Store)
+}
+
+fn push_settings(settings: &Serve) -> push::Settings {
+    push::Settings { identifier: identifier().into(), load_interval: settings.load_interval, ..push::Settings::default() }
+}
+
+fn say(settings: &Serve) {
+    let (open, secure, api) = (settings.xds_address, settings.secure_xds_address, settings.api_address);
+    tracing::info!(xds = %open, secure_xds = %secure, %api, state = %settings.state_dir.display(), "serving");
 }
 
 async fn authority(settings: &Serve, store: &Store) -> Result<Arc<Authority>, ServeError> {
@@ -231,8 +238,12 @@ fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ServeE
 
 /// This replica, as proxies are told in `control_plane`.
 fn identifier() -> String {
-    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("ninon {}@{machine}", env!("CARGO_PKG_VERSION"))
+    format!("ninon {}@{}", env!("CARGO_PKG_VERSION"), machine())
+}
+
+/// Where this runs.
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 async fn asked_to_end() -> &'static str {

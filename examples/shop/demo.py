@@ -92,13 +92,13 @@ def tour(shop, seconds):
   A service calls the next one by its name, through its own sidecar: web -> sidecar of web -> sidecar of cart-1 -> cart-1.
   All on 127.0.0.1:    sidecar  service  outbound  admin page
 {shop.table()}
-  control plane: proxies at {shop.port(XDS)}, API at {shop.port(API)}
+  control plane: proxies at {shop.port(XDS)} and {shop.port(SECURE_XDS)}, API at {shop.port(API)}
 """)
 
     section("1. The control plane, six services, six sidecars")
     say("The control plane reads services and workloads from a folder of YAML files (a copy of examples/shop/mesh):")
     shop.start_control_plane()
-    say("Each service has a sidecar, which asks the control plane for everything. Of the six, the web front's:\n")
+    say("Each service has a sidecar. By a token it gets a certificate that says who it is, and by that it asks the control plane for\neverything. Of the six, the web front's:\n")
     shop.start_workloads()
     say("\nA route says which version of the prices gets what part of the questions. It goes to the control plane by its API:")
     shop.apply("split-90-10.yaml", "the new prices for one in ten")
@@ -107,6 +107,10 @@ def tour(shop, seconds):
     until(START_SECONDS, "the shop answers", lambda: shop.get().returncode == 0)
     answer = shop.get(tell=True)
     check("the answer came by way of all four services", len(json.loads(answer.stdout)["answered_by"]) == 4)
+
+    say("Between the sidecars everything is mutual TLS: mesh/mesh.yaml demands it of all but the gateway's, which users reach. Somebody\nwithout a certificate is refused:")
+    shop.is_refused("cart-1")
+    shop.ninon("ca", "status")
 
     section("2. Load: the split as it is measured")
     shop.start_load()
@@ -175,7 +179,7 @@ class Shop:
 
     def __init__(self, options, folder, processes):
         self.options, self.folder, self.processes = options, folder, processes
-        self.moved = moved_ports({XDS, API, *(port for ports in WORKLOADS.values() for port in ports)})
+        self.moved = moved_ports({XDS, SECURE_XDS, API, *(port for ports in WORKLOADS.values() for port in ports)})
         self.mesh, self.state = folder / "mesh", folder / "state"
         self.api, self.token = f"http://127.0.0.1:{self.port(API)}", self.state / "admin-token"
         self.gateway = f"127.0.0.1:{self.port(WORKLOADS['gateway-1'][0])}"
@@ -210,6 +214,7 @@ class Shop:
 
     def start_workloads(self):
         for name in WORKLOADS:
+            self.make_token(name, told=name == "web-1")
             self.start_service(name, told=name == "web-1")
             self.start_sidecar(name, told=name == "web-1")
 
@@ -222,10 +227,24 @@ class Shop:
         more = ["--version", number] if kind == "prices" else ["--sidecar", outbound]
         self.start(name, "shop", kind, "--name", name, "--listen", service, *more, told=told)
 
+    def make_token(self, name, told=False):
+        """What shows that a sidecar belongs to the mesh: a file beside it, as an orchestrator would put it there."""
+        account = name.rpartition("-")[0]
+        words = ("token", "create", "--namespace", "shop", "--service-account", account, "--workload", name)
+        if told:
+            say_command("ninon", *words, comment=f"> {self.join(name).name}")
+        done = run(self.program("ninon"), *words, NINON_SERVER=self.api, NINON_TOKEN_FILE=str(self.token))
+        if done.returncode != 0:
+            raise Problem(f"no token: {done.stderr}")
+        self.join(name).write_text(done.stdout)
+
+    def join(self, name):
+        return self.folder / f"{name}.token"
+
     def start_sidecar(self, name, told=False):
         *_, admin = self.addresses(name)
-        self.start(f"{name}-sidecar", "ninon-proxy", "run", "--xds-address", f"127.0.0.1:{self.port(XDS)}", "--node-id", name,
-                   "--node-metadata", f"NAMESPACE=shop,WORKLOAD_NAME={name}", "--admin-address", admin, "--drain-time", "1", told=told)
+        self.start(f"{name}-sidecar", "ninon-proxy", "run", "--mesh", f"127.0.0.1:{self.port(SECURE_XDS)}", "--token-file", self.join(name),
+                   "--workload", name, "--admin-address", admin, "--drain-time", "1", told=told)
 
     def restart_service(self, name):
         say_command("kill", self.processes.running[name].pid, comment=f"shop {name.rpartition('-')[0]} --name {name}")
@@ -254,6 +273,14 @@ class Shop:
         if tell:
             say(f"  {answer.stdout}\n")
         return answer
+
+    def is_refused(self, name):
+        """In plain text nobody gets in."""
+        address = self.addresses(name)[0]
+        say_command("curl", "-sS", f"http://{address}/")
+        answer = run("curl", "-sS", "-m", "10", f"http://{address}/")
+        say(f"  {answer.stdout}{answer.stderr}\n")
+        check("plain text is refused", answer.returncode != 0)
 
     def proxies(self):
         """What the control plane says of those that are connected; none if it does not answer."""

@@ -191,6 +191,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
         drain_time: options.drain_time,
         spans,
         trust: watch::Sender::new(0),
+        renewals: watch::Sender::new(0),
         local_ip: local_ip(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     });

@@ -69,7 +69,7 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
                     let bond = source.bond(stream.get_ref().1);
-                    let info = ConnectionInfo { tls: Some(tls), ..info };
+                    let info = ConnectionInfo { tls: Some(with_chain(tls, &chain, stream.get_ref().1)), ..info };
                     let info = Rc::new(info);
                     match bond {
                         None => {
@@ -96,6 +96,15 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
             }
         }
     }
+}
+
+/// The client's certificates are kept where they are told to others.
+fn with_chain(mut tls: TlsInfo, chain: &ActiveChain, connection: &rustls::ServerConnection) -> TlsInfo {
+    if matches!(&chain.config.handler, ChainHandler::Http(manager) if manager.client_cert.tells_certificates()) {
+        let shown = connection.peer_certificates().unwrap_or_default();
+        tls.peer_chain = shown.iter().map(|certificate| certificate.to_vec()).collect();
+    }
+    tls
 }
 
 fn count_handshake_failure(listener: &ActiveListener, cause: &HandshakeFailure) {

@@ -3,6 +3,8 @@
 
 /// Hop-by-hop fields, fields that only insiders may send, names with `_`.
 pub mod clean;
+/// `x-forwarded-client-cert`.
+mod client_cert;
 /// `X-Forwarded-For` and the client's address.
 pub mod forwarded;
 /// Ports and trailing dots of hosts.

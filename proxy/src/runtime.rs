@@ -211,7 +211,14 @@ impl ActiveListener {
     pub fn tell_gone(&self, after: &Self) {
         for chain in self.chains.values().filter(|chain| after.same_chain(&chain.config).is_none()) {
             chain.farewell.tell();
-            if let Some(successor) = after.chain_of_name(&chain.config.name) {
+        }
+        self.obey(after);
+    }
+
+    /// Who may do what on its chains is from now on what holds on those of `after` that are in their place.
+    pub fn obey(&self, after: &Self) {
+        for chain in self.chains.values() {
+            if let Some(successor) = after.same_chain(&chain.config).or_else(|| after.chain_of_name(&chain.config.name)) {
                 chain.policy.change(&successor.guards);
             }
         }
@@ -290,6 +297,8 @@ pub struct Shared {
     pub drain_time: Duration,
     /// Counts changes of certificates and authorities: who is connected may not be accepted any more.
     pub trust: watch::Sender<u64>,
+    /// Counts the proxy's own certificates: the control plane is shown the newest.
+    pub renewals: watch::Sender<u64>,
     /// The way of spans to their collectors.
     pub spans: Exporter,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.

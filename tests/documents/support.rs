@@ -11,6 +11,8 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| xds_proto::descriptor_p
 const ROUTE: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config";
 const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
 const CLUSTER: &str = "/static_resources/clusters/0";
+const NETWORK_RBAC: &str = "/static_resources/listeners/1/filter_chains/0/filters/0/typed_config";
+const RULES: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/rules";
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// Heading on the page, message, and where the whole bootstrap has one.
@@ -28,10 +30,17 @@ fn places() -> Vec<(&'static str, &'static str, String)> {
         (
             "TcpProxy",
             "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-            "/static_resources/listeners/1/filter_chains/0/filters/0/typed_config".to_owned(),
+            "/static_resources/listeners/1/filter_chains/0/filters/1/typed_config".to_owned(),
         ),
+        ("RBAC (network)", "envoy.extensions.filters.network.rbac.v3.RBAC", NETWORK_RBAC.to_owned()),
+        ("RBAC", "envoy.extensions.filters.http.rbac.v3.RBAC", format!("{MANAGER}/http_filters/0/typed_config")),
+        ("RBACPerRoute", "envoy.extensions.filters.http.rbac.v3.RBACPerRoute", format!("{ROUTE}/typed_per_filter_config/rbac")),
+        ("RBAC (rules)", "envoy.config.rbac.v3.RBAC", RULES.to_owned()),
+        ("Policy", "envoy.config.rbac.v3.Policy", format!("{RULES}/policies/p")),
+        ("Permission", "envoy.config.rbac.v3.Permission", format!("{RULES}/policies/p/permissions/0")),
+        ("Principal", "envoy.config.rbac.v3.Principal", format!("{RULES}/policies/p/principals/0")),
         ("HttpConnectionManager", "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", MANAGER.to_owned()),
-        ("Router", "envoy.extensions.filters.http.router.v3.Router", format!("{MANAGER}/http_filters/0/typed_config")),
+        ("Router", "envoy.extensions.filters.http.router.v3.Router", format!("{MANAGER}/http_filters/1/typed_config")),
         ("Http1ProtocolOptions", "envoy.config.core.v3.Http1ProtocolOptions", format!("{MANAGER}/http_protocol_options")),
         ("Http2ProtocolOptions", "envoy.config.core.v3.Http2ProtocolOptions", format!("{MANAGER}/http2_protocol_options")),
         ("RouteConfiguration", "envoy.config.route.v3.RouteConfiguration", ROUTE.to_owned()),
@@ -91,9 +100,13 @@ fn valid() -> Value {
         {"match": {"prefix": "/b"}, "redirect": {"host_redirect": "x"}},
         {"match": {"prefix": "/c"}, "route": {"weighted_clusters": {"clusters": [{"name": "c", "weight": 1}]}}},
     ]);
+    let rules = json!({"policies": {"p": {"permissions": [{"any": true}], "principals": [{"any": true}]}}});
+    let rbac = json!({"name": "rbac", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC", "rules": rules}});
+    let guard = typed("envoy.extensions.filters.network.rbac.v3.RBAC", json!({"stat_prefix": "a", "rules": rules}));
+    let of_routes = json!({"rbac": {"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute", "rbac": {}}});
     let manager = json!({
-        "stat_prefix": "a", "http_filters": [router], "http_protocol_options": {}, "http2_protocol_options": {},
-        "route_config": {"name": "r", "virtual_hosts": [{"name": "v", "domains": ["*"], "routes": routes}]},
+        "stat_prefix": "a", "http_filters": [rbac, router], "http_protocol_options": {}, "http2_protocol_options": {},
+        "route_config": {"name": "r", "typed_per_filter_config": of_routes, "virtual_hosts": [{"name": "v", "domains": ["*"], "routes": routes}]},
     });
     let tcp = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", json!({"stat_prefix": "a", "cluster": "c"}));
     let certificate =
@@ -111,7 +124,7 @@ fn valid() -> Value {
     json!({"static_resources": {
         "listeners": [
             {"name": "a", "address": address(80), "filter_chains": [{"filters": [manager]}]},
-            {"name": "b", "address": address(81), "filter_chains": [{"filters": [tcp], "transport_socket": server, "filter_chain_match": {}}]},
+            {"name": "b", "address": address(81), "filter_chains": [{"filters": [guard, tcp], "transport_socket": server, "filter_chain_match": {}}]},
         ],
         "clusters": [{
             "name": "c",

@@ -6,6 +6,8 @@ mod accepted;
 mod files;
 /// gRPC clients without a sidecar.
 mod grpc;
+/// Certificates, who may have them, and what they may see.
+mod identity;
 /// Requests all the time, and what became of each.
 mod load;
 /// What clients report of load.

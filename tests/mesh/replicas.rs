@@ -17,7 +17,7 @@ use crate::world::{LIMIT, Program, Sidecar, World, until};
 const END: Duration = Duration::from_secs(3);
 
 /// A running etcd, and what `--store` says of it.
-async fn etcd() -> (Process, String) {
+pub(crate) async fn etcd() -> (Process, String) {
     let (folder, client, peer) = (Folder::new(), ports::free(), ports::free());
     let binary = std::env::var_os("ETCD_BIN").map_or_else(|| "../target/etcd/usr/bin/etcd".into(), PathBuf::from);
     let url = |port: u16| format!("http://127.0.0.1:{port}");

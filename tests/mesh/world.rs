@@ -66,6 +66,21 @@ impl World {
 
     /// Starts the control plane.
     pub async fn serve(&mut self) {
+        self.launch();
+        let ready = || async { get(self.api, "/readyz", "api").await.filter(|(status, _)| *status == 200) };
+        if eventually(LIMIT, ready).await.is_none() {
+            panic!("it does not serve: {}", self.log());
+        }
+    }
+
+    /// Starts one that cannot serve; how it ended, and what it wrote.
+    pub async fn serve_in_vain(&mut self) -> (Option<ExitStatus>, String) {
+        self.launch();
+        let mut process = self.control_plane.take().unwrap();
+        (process.ended(LIMIT).await, process.log())
+    }
+
+    fn launch(&mut self) {
         let mut command = Command::new(settings::control_plane_binary());
         command
             .arg("serve")
@@ -82,10 +97,6 @@ impl World {
         command.args(&self.flags);
         command.args(["--load-interval", "500ms", "--store", &self.store]);
         self.control_plane = Some(Process::start(command, Folder::new()).unwrap());
-        let ready = || async { get(self.api, "/readyz", "api").await.filter(|(status, _)| *status == 200) };
-        if eventually(LIMIT, ready).await.is_none() {
-            panic!("it does not serve: {}", self.log());
-        }
     }
 
     /// Ends it without a word (SIGKILL).

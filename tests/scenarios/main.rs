@@ -2,6 +2,8 @@
 
 /// The admin pages.
 mod admin;
+/// Who a client is, by its certificate.
+mod identity;
 /// Limits of the whole process.
 mod limits;
 /// What happens when it starts.

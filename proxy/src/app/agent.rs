@@ -76,6 +76,7 @@ impl Agent {
                 // First whom to trust: who is shown the new certificate may show one of a new authority.
                 self.enrolment.trust.replace(Arc::new(identity.trust));
                 self.enrolment.certificate.replace(Arc::new(identity.certificate));
+                self.shared.renewals.send_modify(|count| *count = count.wrapping_add(1));
                 wait
             }
             Err(error) => {

@@ -52,6 +52,7 @@ pub(super) struct Control {
     tls: TlsSource,
     /// The proxy has an identity of its own.
     is_known: bool,
+    renewals: watch::Receiver<u64>,
 }
 
 /// What an earlier run has left, until it is used or the control plane answers.
@@ -73,6 +74,7 @@ enum Event {
     Warm(Arc<Cluster>),
     Cache(bool),
     Files(Vec<(Kind, ResourceFile)>),
+    Renewed,
     Time,
 }
 
@@ -104,6 +106,7 @@ impl Control {
             earlier,
             tls,
             is_known,
+            renewals: shared.renewals.subscribe(),
         };
         control.reopen();
         control
@@ -181,6 +184,7 @@ impl Control {
             Some(cluster) = self.warm.recv() => Event::Warm(cluster),
             due = cache => Event::Cache(due),
             changed = self.files.changed() => Event::Files(changed),
+            Ok(()) = self.renewals.changed() => Event::Renewed,
             () = time => Event::Time,
         }
     }
@@ -229,6 +233,7 @@ impl Control {
             }
             Event::Cache(false) => {}
             Event::Files(changed) => self.read(changed).await,
+            Event::Renewed => self.renewed(),
             Event::Time => {
                 if self.earlier.as_ref().is_some_and(|earlier| earlier.until <= begun) {
                     self.restore().await;
@@ -342,6 +347,17 @@ impl Control {
             }
         }
         self.reopen();
+    }
+
+    /// The control plane knows the proxy by a certificate that soon ends: it is shown the next in good time, on another stream.
+    fn renewed(&mut self) {
+        if let (Link::Open(_), Some((_, opener))) = (&self.link, &mut self.server) {
+            let stats = &self.shared.registry.control_plane;
+            stats.disconnects.inc();
+            stats.connected_state.set(0);
+            opener.again();
+            self.reopen();
+        }
     }
 
     fn note_failure(&self, error: &StreamError) {

@@ -96,6 +96,11 @@ impl Live {
         }
         for listener in gone {
             listener.shut(true);
+            // One that has moved has a successor, whose word holds for the connections that it leaves behind.
+            let generation = self.shared.current.load();
+            if let Some(after) = generation.listeners.iter().find(|after| after.config.name == listener.config.name) {
+                listener.obey(after);
+            }
             let stats = &self.shared.registry.listener_manager;
             stats.listener_removed.inc();
             stats.total_listeners_active.dec();

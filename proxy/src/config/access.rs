@@ -44,11 +44,11 @@ pub enum Condition {
     /// Always.
     Any,
     /// Each of these.
-    All(Vec<Condition>),
+    All(Vec<Self>),
     /// One of these.
-    OneOf(Vec<Condition>),
+    OneOf(Vec<Self>),
     /// The opposite.
-    Not(Box<Condition>),
+    Not(Box<Self>),
     /// A header of the request.
     Header(HeaderMatch),
     /// The request's path, without the query.

@@ -167,10 +167,14 @@ pub enum Command {
     DownstreamTlsVersion,
     /// `%DOWNSTREAM_TLS_CIPHER%`.
     DownstreamTlsCipher,
-    /// `%DOWNSTREAM_PEER_URI_SAN%`.
-    DownstreamPeerUriSan,
-    /// `%DOWNSTREAM_PEER_SUBJECT%`.
-    DownstreamPeerSubject,
+    /// `%DOWNSTREAM_PEER_URI_SAN%` and its like.
+    DownstreamPeer(CertificatePart),
+    /// `%DOWNSTREAM_LOCAL_URI_SAN%` and its like.
+    DownstreamLocalCertificate(CertificatePart),
+    /// `%DOWNSTREAM_PEER_CERT_V_START%`
+    DownstreamPeerValidFrom(TimeFormat),
+    /// `%DOWNSTREAM_PEER_CERT_V_END%`
+    DownstreamPeerExpires(TimeFormat),
     /// `%ROUTE_NAME%`.
     RouteName,
     /// `%LISTENER_NAME%`.
@@ -235,6 +239,29 @@ pub enum GrpcStatusFormat {
     Snake,
     /// `5`.
     Number,
+}
+
+/// What is told of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificatePart {
+    /// Its URI names.
+    Uris,
+    /// Its DNS names.
+    Hosts,
+    /// Its addresses.
+    Addresses,
+    /// Its mail addresses.
+    Mails,
+    /// Its owner.
+    Subject,
+    /// Who issued it.
+    Issuer,
+    /// Its number.
+    Serial,
+    /// SHA-256 of it.
+    Fingerprint256,
+    /// SHA-1 of it.
+    Fingerprint1,
 }
 
 /// Which part of an address.

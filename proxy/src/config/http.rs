@@ -67,8 +67,47 @@ pub struct HttpConnectionManager {
     pub tracing: Option<Arc<Tracing>>,
     /// What local answers look like.
     pub local_reply: LocalReply,
-    /// `x-forwarded-client-cert`: what is done to the client's.
-    pub sanitize_client_cert: bool,
+    /// `x-forwarded-client-cert`.
+    pub client_cert: ClientCert,
+}
+
+/// What becomes of `x-forwarded-client-cert`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCert {
+    /// Removed.
+    Sanitize,
+    /// Passed on, whoever says it.
+    AlwaysForward,
+    /// Passed on where the client has a certificate.
+    Forward,
+    /// The same, and what is known of the client is added.
+    Append(ClientCertParts),
+    /// Replaced by what is known of the client.
+    Set(ClientCertParts),
+}
+
+/// What is told of a client, beside our own URI names and the hash of its certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertParts {
+    /// Its certificate.
+    pub certificate: bool,
+    /// The whole chain.
+    pub chain: bool,
+    /// Its subject.
+    pub subject: bool,
+    /// Its URI names.
+    pub uris: bool,
+    /// Its DNS names.
+    pub hosts: bool,
+    /// Who issued its certificate.
+    pub issuer: bool,
+}
+
+impl ClientCert {
+    /// Certificates themselves are told, not only what they say.
+    pub fn tells_certificates(self) -> bool {
+        matches!(self, Self::Append(parts) | Self::Set(parts) if parts.certificate || parts.chain)
+    }
 }
 
 /// Which HTTP versions a listener speaks.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::config::identity::{ClientTls, Validation};
 use crate::connect::TlsTarget;
 
-/// Nothing more is begun on a connection so long before its certificates' end: the other side ends it then.
+/// No request is begun on a connection so long before its certificates' end: the other side ends it then.
 const MARGIN: Duration = Duration::from_secs(2);
 
 /// What a certificate says, and whether it is accepted.
@@ -29,6 +29,7 @@ pub struct Bond {
     certificates: Rc<dyn Certificates>,
     chain: Vec<CertificateDer<'static>>,
     until: Option<Instant>,
+    margin: Duration,
     /// By whom the server was accepted last.
     accepted_by: RefCell<Option<Arc<Validation>>>,
 }
@@ -47,19 +48,25 @@ impl Bond {
         let leaf = chain.first().filter(|_| settings.certificate.is_some())?;
         let until = certificates.expires(leaf).into_iter().chain(*expires).min();
         let left = until.map(|until| until.duration_since(SystemTime::now()).unwrap_or_default());
-        let until = left.and_then(|left| Instant::now().checked_add(left.saturating_sub(MARGIN.min(left / 10))));
+        let margin = left.map(|left| MARGIN.min(left / 10)).unwrap_or_default();
+        let until = left.and_then(|left| Instant::now().checked_add(left));
         let accepted_by = RefCell::new(settings.validation.as_ref().map(|trust| trust.validation.load()));
-        Some(Self { settings: Arc::clone(settings), certificates: Rc::clone(certificates), chain, until, accepted_by })
+        Some(Self { settings: Arc::clone(settings), certificates: Rc::clone(certificates), chain, until, margin, accepted_by })
     }
 
-    /// When nothing more is to be begun.
+    /// When it ends.
     pub fn until(&self) -> Option<Instant> {
         self.until
     }
 
-    /// Whether more may be begun.
+    /// When no more requests are to be begun.
+    pub fn last_call(&self) -> Option<Instant> {
+        self.until.and_then(|until| until.checked_sub(self.margin))
+    }
+
+    /// Whether more requests may be begun.
     pub fn holds(&self) -> bool {
-        self.until.is_none_or(|until| Instant::now() < until) && self.is_accepted()
+        self.last_call().is_none_or(|last| Instant::now() < last) && self.is_accepted()
     }
 
     /// Whether the server still is accepted: looked at again whenever those change whom we trust.
@@ -134,12 +141,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_lasts_no_longer_than_the_first_certificate_that_ends() {
         let known = Rc::new(Known(Cell::new(true), Cell::new(0)));
-        let left = |own| bond(&target(true, own, &known)).unwrap().until().unwrap().duration_since(Instant::now());
+        let left = |own| bond(&target(true, own, &known)).unwrap().last_call().unwrap().duration_since(Instant::now());
         let near = |left: Duration, expected: Duration| left <= expected && expected - left < Duration::from_secs(5);
         assert!(near(left(None), HOUR - MARGIN));
         assert!(near(left(Some(HOUR / 2)), HOUR / 2 - MARGIN));
         assert!(near(left(Some(Duration::from_secs(10))), Duration::from_secs(9)), "of short lives a tenth is left");
         let bond = bond(&target(true, Some(HOUR / 2), &known)).unwrap();
+        assert_eq!(bond.until().unwrap() - bond.last_call().unwrap(), MARGIN);
         assert!(bond.holds());
         tokio::time::advance(HOUR).await;
         assert!(!bond.holds());

@@ -12,6 +12,7 @@ use crate::config::ClusterName;
 use crate::config::ListenerName;
 use crate::config::address::{Address, SourceAddress};
 use crate::config::route::{Route, VirtualHost};
+use crate::exchange::certificate::Certificate;
 use crate::exchange::flags::ResponseFlags;
 
 /// One connection of a client.
@@ -73,12 +74,12 @@ pub struct TlsInfo {
     pub peer_presented: bool,
     /// ... and it was verified.
     pub peer_validated: bool,
-    /// URI names of the client's certificate.
-    pub peer_uri_sans: Vec<String>,
-    /// DNS names of the client's certificate.
-    pub peer_dns_sans: Vec<String>,
-    /// Its subject.
-    pub peer_subject: Option<String>,
+    /// What it says.
+    pub peer: Option<Box<Certificate>>,
+    /// The certificates that the client showed, DER, its own first; kept only where they are told to others.
+    pub peer_chain: Vec<Vec<u8>>,
+    /// The certificate that was shown to the client.
+    pub local: Option<Arc<Certificate>>,
 }
 
 /// One request, or one TCP connection, from its beginning to its log line.

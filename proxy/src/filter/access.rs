@@ -140,8 +140,8 @@ fn within(range: &Cidr, address: &Address) -> bool {
 fn authenticated(name: Option<&StringMatch>, tls: Option<&TlsInfo>) -> Option<bool> {
     let Some(tls) = tls.filter(|tls| tls.terminated && tls.peer_validated) else { return Some(false) };
     let Some(wanted) = name else { return Some(true) };
-    let subject = tls.peer_subject.as_deref().unwrap_or_default();
-    let mut names = tls.peer_uri_sans.iter().chain(&tls.peer_dns_sans).map(String::as_str).chain([subject]);
+    let Some(peer) = &tls.peer else { return Some(false) };
+    let mut names = peer.uris.iter().chain(&peer.hosts).chain([&peer.subject]);
     Some(names.any(|name| wanted.matches(name.as_bytes())))
 }
 

@@ -5,12 +5,11 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use crate::config::address::Address;
 use crate::config::http::{Forwarded, HttpConnectionManager, SchemeSetting};
 use crate::exchange::{ConnectionInfo, RequestHead};
-use crate::normalize::clean;
+use crate::normalize::{clean, client_cert};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 const X_ENVOY_INTERNAL: HeaderName = HeaderName::from_static("x-envoy-internal");
 const X_ENVOY_EXTERNAL_ADDRESS: HeaderName = HeaderName::from_static("x-envoy-external-address");
 
@@ -53,9 +52,7 @@ pub(super) fn apply(manager: &HttpConnectionManager, connection: &ConnectionInfo
     if let Some(via) = &settings.via {
         append(&mut head.headers, http::header::VIA, via, ", ");
     }
-    if manager.sanitize_client_cert {
-        head.headers.remove(X_FORWARDED_CLIENT_CERT);
-    }
+    client_cert::apply(manager.client_cert, connection, &mut head.headers);
     Origin { remote, internal, edge }
 }
 

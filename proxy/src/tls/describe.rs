@@ -48,7 +48,7 @@ fn describe(certificate: &CertificateDer<'_>) -> Option<Description> {
 }
 
 /// Without the zero byte that makes the number positive.
-fn serial_number(bytes: &[u8]) -> String {
+pub(super) fn serial_number(bytes: &[u8]) -> String {
     let digits = match bytes {
         [0, rest @ ..] if !rest.is_empty() => rest,
         all => all,
@@ -57,7 +57,7 @@ fn serial_number(bytes: &[u8]) -> String {
 }
 
 /// `None` before 1970.
-fn moment(time: ASN1Time) -> Option<SystemTime> {
+pub(super) fn moment(time: ASN1Time) -> Option<SystemTime> {
     let seconds = u64::try_from(time.timestamp()).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
+use aws_lc_rs::digest::{self, Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, OtherError};
 use x509_parser::certificate::X509Certificate;
@@ -13,25 +14,31 @@ use x509_parser::time::ASN1Time;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use crate::config::identity::{SanKind, SanMatch};
-use crate::tls::bounded;
-
-/// What is told of a peer.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// Its URI names.
-    pub(super) uris: Vec<String>,
-    /// Its DNS names.
-    pub(super) hosts: Vec<String>,
-    /// Its subject, as RFC 2253 writes it.
-    pub(super) subject: String,
-}
+use crate::exchange::Certificate;
+use crate::tls::{bounded, describe};
 
 /// What is told of the owner of a certificate; nothing if it cannot be read.
-pub(super) fn facts(certificate: &CertificateDer<'_>) -> Facts {
-    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Facts::default() };
+pub(super) fn facts(der: &CertificateDer<'_>) -> Certificate {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Certificate::default() };
     let names = alternative_names(&certificate).unwrap_or_default();
     let of_kind = |wanted: SanKind| names.iter().filter(|(kind, _)| *kind == wanted).map(|(_, name)| name.clone().into_owned()).collect();
-    Facts { uris: of_kind(SanKind::Uri), hosts: of_kind(SanKind::Dns), subject: subject(certificate.subject()) }
+    Certificate {
+        uris: of_kind(SanKind::Uri),
+        hosts: of_kind(SanKind::Dns),
+        addresses: of_kind(SanKind::Ip),
+        mails: of_kind(SanKind::Email),
+        subject: subject(certificate.subject()),
+        issuer: subject(certificate.issuer()),
+        serial: describe::serial_number(certificate.raw_serial()),
+        fingerprint_256: fingerprint(&SHA256, der),
+        fingerprint_1: fingerprint(&SHA1_FOR_LEGACY_USE_ONLY, der),
+        valid_from: describe::moment(certificate.validity().not_before),
+        expires: describe::moment(certificate.validity().not_after),
+    }
+}
+
+fn fingerprint(algorithm: &'static Algorithm, der: &[u8]) -> String {
+    digest::digest(algorithm, der).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Host names that a server's certificate is for, lower case: its DNS names, or its common name where it has none (as Envoy).

@@ -1,4 +1,6 @@
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -13,6 +15,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::identity::{CertificatePem, ServerTls, Validation};
+use crate::exchange::Certificate;
 use crate::exchange::info::TlsInfo;
 use crate::tls::handshake::{HandshakeError, HandshakeFailure, Peer};
 use crate::tls::{TlsError, describe, names, pem, provider, verify, versions};
@@ -153,11 +156,13 @@ where
     let handshake = async {
         let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
         let config = lenient(config, &begun.client_hello());
-        begun.into_stream(config).await
+        let local = config.cert_resolver.resolve(begun.client_hello());
+        let stream = begun.into_stream(config).await?;
+        Ok((stream, local))
     };
     match timeout(limit, handshake).await {
-        Ok(Ok(stream)) => {
-            let told = info(stream.get_ref().1);
+        Ok(Ok((stream, local))) => {
+            let told = TlsInfo { local: local.and_then(|key| facts_of(&key)), ..info(stream.get_ref().1) };
             Ok((stream, told))
         }
         Ok(Err(error)) => Err(HandshakeError::new(Peer::Client, &error)),
@@ -180,7 +185,6 @@ fn lenient(config: Arc<ServerConfig>, hello: &ClientHello<'_>) -> Arc<ServerConf
 /// What a handshake said.
 pub fn info(connection: &ServerConnection) -> TlsInfo {
     let certificate = connection.peer_certificates().and_then(<[_]>::first);
-    let facts = certificate.map(names::facts).unwrap_or_default();
     TlsInfo {
         sni: connection.server_name().map(str::to_ascii_lowercase),
         terminated: true,
@@ -190,10 +194,34 @@ pub fn info(connection: &ServerConnection) -> TlsInfo {
         peer_presented: certificate.is_some(),
         // A certificate that was not accepted ends the handshake.
         peer_validated: certificate.is_some(),
-        peer_uri_sans: facts.uris,
-        peer_dns_sans: facts.hosts,
-        peer_subject: certificate.is_some().then_some(facts.subject),
+        peer: certificate.map(|certificate| Box::new(names::facts(certificate))),
+        peer_chain: Vec::new(),
+        local: None,
     }
+}
+
+thread_local! {
+    /// What the certificates that this thread showed last say.
+    static SHOWN: RefCell<VecDeque<(Weak<CertifiedKey>, Arc<Certificate>)>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// Certificates of so many chains are known at once.
+const SHOWN_AT_ONCE: usize = 8;
+
+/// Read once, not with every connection.
+fn facts_of(key: &Arc<CertifiedKey>) -> Option<Arc<Certificate>> {
+    SHOWN.with_borrow_mut(|shown| {
+        shown.retain(|(known, _)| known.strong_count() > 0);
+        if let Some((_, facts)) = shown.iter().find(|(known, _)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(key))) {
+            return Some(Arc::clone(facts));
+        }
+        let facts = Arc::new(names::facts(key.cert.first()?));
+        if shown.len() >= SHOWN_AT_ONCE {
+            shown.pop_front();
+        }
+        shown.push_back((Arc::downgrade(key), Arc::clone(&facts)));
+        Some(facts)
+    })
 }
 
 fn version_name(version: ProtocolVersion) -> Option<&'static str> {

@@ -20,7 +20,7 @@ use xds_proto::envoy::config::core::v3::HttpProtocolOptions;
 use xds_proto::envoy::config::core::v3::http_protocol_options::HeadersWithUnderscoresAction;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3 as wire;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    CodecType, ForwardClientCertDetails, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
+    CodecType, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
 };
 
 use crate::config::RouteTableName;
@@ -79,6 +79,7 @@ pub fn parse(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> Opti
     let upgrades = upgrades(&manager.upgrade_configs, parser);
     let filters = filters::http_filters(&manager.http_filters, parser);
     let access_log = parser.each("access_log", &manager.access_log, access_log::parse);
+    let client_cert = identity::client_cert(manager, parser);
     let filters = filters?;
     Some(HttpConnectionManager {
         stat_prefix: manager.stat_prefix.clone(),
@@ -106,7 +107,7 @@ pub fn parse(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> Opti
         access_log,
         tracing: tracing.flatten().map(Arc::new),
         local_reply: local_reply.unwrap_or_default(),
-        sanitize_client_cert: sanitize_client_cert(manager.forward_client_cert_details, parser)?,
+        client_cert: client_cert?,
     })
 }
 
@@ -132,11 +133,6 @@ fn tell_ignored(manager: &wire::HttpConnectionManager, parser: &mut Parser) {
         "a response that the client does not read ends by stream_idle_timeout",
     );
     parser.ignored("drain_timeout_jitter", manager.drain_timeout_jitter.is_some(), "the time is kept exactly");
-    parser.ignored(
-        "set_current_client_cert_details",
-        manager.set_current_client_cert_details.is_some(),
-        "x-forwarded-client-cert is never written",
-    );
     parser.ignored("proxy_status_config", manager.proxy_status_config.is_some(), "proxy-status is always written, in its full form");
     parser.ignored("append_local_overload", manager.append_local_overload, "x-envoy-local-overloaded is not written");
     parser.ignored(
@@ -263,17 +259,6 @@ fn upgrades(configs: &[UpgradeConfig], parser: &mut Parser) -> Vec<(String, bool
         seen.push(protocol.clone());
         Some((protocol, config.enabled.unwrap_or(true)))
     })
-}
-
-/// Whether a client's `x-forwarded-client-cert` is removed. Nobody's word is taken for a certificate that was not checked here.
-fn sanitize_client_cert(details: i32, parser: &mut Parser) -> Option<bool> {
-    match parser.choice("forward_client_cert_details", details)? {
-        ForwardClientCertDetails::Sanitize => Some(true),
-        ForwardClientCertDetails::AlwaysForwardOnly => Some(false),
-        ForwardClientCertDetails::ForwardOnly | ForwardClientCertDetails::AppendForward | ForwardClientCertDetails::SanitizeSet => {
-            parser.refuse_at("forward_client_cert_details", "not supported yet; there are SANITIZE and ALWAYS_FORWARD_ONLY")
-        }
-    }
 }
 
 /// A header value that the whole configuration shares.

@@ -145,6 +145,11 @@ impl Opener {
         was_good
     }
 
+    /// The stream was ended from here: the next begins at once.
+    pub fn again(&mut self) {
+        self.not_before = Instant::now();
+    }
+
     fn wait(&mut self) {
         // Many proxies lose one server at the same moment: they do not come back at the same moment.
         let jittered = self.back_off.mul_f64(0.5 + fastrand::f64() / 2.0);

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use http::header::HeaderName;
 
 use super::time::TimeFormat;
-use super::{AddressPart, Command, DurationUnit, FieldChoice, FieldName, GrpcStatusFormat, PathSource, TimePoint};
+use super::{AddressPart, CertificatePart, Command, DurationUnit, FieldChoice, FieldName, GrpcStatusFormat, PathSource, TimePoint};
 
 /// A command as it was written.
 #[derive(Clone, Copy)]
@@ -36,6 +36,8 @@ pub(super) fn command(written: &Parameters<'_>) -> Result<Command, Rule> {
         "PATH" => path(written.text),
         "START_TIME" => written.time().map(Command::StartTime),
         "EMIT_TIME" => written.time().map(Command::EmitTime),
+        "DOWNSTREAM_PEER_CERT_V_START" => written.time().map(Command::DownstreamPeerValidFrom),
+        "DOWNSTREAM_PEER_CERT_V_END" => written.time().map(Command::DownstreamPeerExpires),
         "GRPC_STATUS" => written.no_length().and_then(|()| grpc_status(written.text)),
         "RESPONSE_CODE_DETAILS" => {
             written.no_length().map(|()| Command::ResponseCodeDetails { spaces: written.text == "ALLOW_WHITESPACES" })
@@ -173,7 +175,7 @@ const fn milliseconds(from: TimePoint, to: TimePoint) -> Command {
 }
 
 /// Commands without parameters.
-static PLAIN: [(&str, Command); 51] = [
+static PLAIN: [(&str, Command); 62] = [
     ("PROTOCOL", Command::Protocol),
     ("RESPONSE_CODE", Command::ResponseCode),
     ("RESPONSE_FLAGS", Command::ResponseFlags),
@@ -216,8 +218,19 @@ static PLAIN: [(&str, Command); 51] = [
     ("UNIQUE_ID", Command::UniqueId),
     ("DOWNSTREAM_TLS_VERSION", Command::DownstreamTlsVersion),
     ("DOWNSTREAM_TLS_CIPHER", Command::DownstreamTlsCipher),
-    ("DOWNSTREAM_PEER_URI_SAN", Command::DownstreamPeerUriSan),
-    ("DOWNSTREAM_PEER_SUBJECT", Command::DownstreamPeerSubject),
+    ("DOWNSTREAM_PEER_URI_SAN", Command::DownstreamPeer(CertificatePart::Uris)),
+    ("DOWNSTREAM_PEER_DNS_SAN", Command::DownstreamPeer(CertificatePart::Hosts)),
+    ("DOWNSTREAM_PEER_IP_SAN", Command::DownstreamPeer(CertificatePart::Addresses)),
+    ("DOWNSTREAM_PEER_EMAIL_SAN", Command::DownstreamPeer(CertificatePart::Mails)),
+    ("DOWNSTREAM_PEER_SUBJECT", Command::DownstreamPeer(CertificatePart::Subject)),
+    ("DOWNSTREAM_PEER_ISSUER", Command::DownstreamPeer(CertificatePart::Issuer)),
+    ("DOWNSTREAM_PEER_SERIAL", Command::DownstreamPeer(CertificatePart::Serial)),
+    ("DOWNSTREAM_PEER_FINGERPRINT_256", Command::DownstreamPeer(CertificatePart::Fingerprint256)),
+    ("DOWNSTREAM_PEER_FINGERPRINT_1", Command::DownstreamPeer(CertificatePart::Fingerprint1)),
+    ("DOWNSTREAM_LOCAL_URI_SAN", Command::DownstreamLocalCertificate(CertificatePart::Uris)),
+    ("DOWNSTREAM_LOCAL_DNS_SAN", Command::DownstreamLocalCertificate(CertificatePart::Hosts)),
+    ("DOWNSTREAM_LOCAL_IP_SAN", Command::DownstreamLocalCertificate(CertificatePart::Addresses)),
+    ("DOWNSTREAM_LOCAL_SUBJECT", Command::DownstreamLocalCertificate(CertificatePart::Subject)),
     ("ROUTE_NAME", Command::RouteName),
     ("LISTENER_NAME", Command::ListenerName),
     ("HOSTNAME", Command::Hostname),

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::config::ListenerName;
 use crate::config::matcher::{HeaderMatch, HeaderTest, MatchedName, StringPattern, full_match_regex};
-use crate::exchange::RequestPath;
+use crate::exchange::{Certificate, RequestPath};
 
 fn address(text: &str) -> Address {
     Address::Ip(text.parse().unwrap())
@@ -26,6 +26,8 @@ fn connection(tls: Option<TlsInfo>) -> ConnectionInfo {
         listener: ListenerName::from("l"),
         tls,
         started: Instant::now(),
+        dialled_proxy: false,
+        source: None,
         termination: OnceCell::new(),
     }
 }
@@ -201,9 +203,12 @@ fn identity_is_one_of_the_names_of_a_verified_certificate() {
         terminated: true,
         peer_presented: true,
         peer_validated: true,
-        peer_uri_sans: vec!["spiffe://td/ns/a/sa/b".to_owned()],
-        peer_dns_sans: vec!["b.example".to_owned()],
-        peer_subject: Some("CN=b".to_owned()),
+        peer: Some(Box::new(Certificate {
+            uris: vec!["spiffe://td/ns/a/sa/b".to_owned()],
+            hosts: vec!["b.example".to_owned()],
+            subject: "CN=b".to_owned(),
+            ..Certificate::default()
+        })),
         ..TlsInfo::default()
     };
     let is = |name: &str, tls: &TlsInfo| holds(Condition::Authenticated(Some(exact(name))), &connection(Some(tls.clone())));

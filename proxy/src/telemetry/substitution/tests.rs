@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
@@ -10,7 +11,7 @@ use crate::config::access_log::{JsonValue, LogFormat};
 use crate::config::address::Address;
 use crate::config::format::{DEFAULT_ACCESS_LOG, Format};
 use crate::config::{ClusterName, ListenerName};
-use crate::exchange::{ConnectionInfo, RequestHead, ResponseFlag, StreamInfo, TlsInfo};
+use crate::exchange::{Certificate, ConnectionInfo, RequestHead, ResponseFlag, StreamInfo, TlsInfo};
 
 fn ip(text: &str) -> Address {
     Address::Ip(text.parse::<SocketAddr>().unwrap())
@@ -164,12 +165,20 @@ fn tls_is_told_of() {
     let tls = TlsInfo {
         sni: Some("a.test".to_owned()),
         version: Some("TLSv1.3"),
-        peer_uri_sans: vec!["spiffe://a".to_owned(), "spiffe://b".to_owned()],
+        peer: Some(Box::new(Certificate {
+            uris: vec!["spiffe://a".to_owned(), "spiffe://b".to_owned()],
+            serial: "0bf2".to_owned(),
+            valid_from: Some(UNIX_EPOCH),
+            ..Certificate::default()
+        })),
+        local: Some(Arc::new(Certificate { uris: vec!["spiffe://c".to_owned()], ..Certificate::default() })),
         ..TlsInfo::default()
     };
     Rc::get_mut(&mut info.connection).unwrap().tls = Some(tls);
     let format = "%REQUESTED_SERVER_NAME% %DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_PEER_URI_SAN% %DOWNSTREAM_PEER_SUBJECT%";
     assert_eq!(text(format, &Exchange::of_connection(&info, "")), "a.test TLSv1.3 spiffe://a,spiffe://b -");
+    let format = "%DOWNSTREAM_PEER_SERIAL% %DOWNSTREAM_LOCAL_URI_SAN% %DOWNSTREAM_PEER_CERT_V_START% %DOWNSTREAM_PEER_CERT_V_END(%Y)%";
+    assert_eq!(text(format, &Exchange::of_connection(&info, "")), "0bf2 spiffe://c 1970-01-01T00:00:00.000Z -");
 }
 
 #[test]

@@ -5,8 +5,8 @@ use http::{HeaderMap, Version};
 use tokio::time::Instant;
 
 use crate::config::address::Address;
-use crate::config::format::{AddressPart, Command, DurationUnit, FieldChoice, FieldName, PathSource, TimePoint};
-use crate::exchange::{RequestHead, ResponseFlag, StreamInfo, TlsInfo};
+use crate::config::format::{AddressPart, CertificatePart, Command, DurationUnit, FieldChoice, FieldName, PathSource, TimePoint};
+use crate::exchange::{Certificate, RequestHead, ResponseFlag, StreamInfo, TlsInfo};
 use crate::telemetry::substitution::{Exchange, Value, grpc, time};
 
 /// Where a rewrite leaves the path that was asked for.
@@ -54,8 +54,10 @@ pub fn value<'a>(command: &'a Command, exchange: &Exchange<'a>) -> Option<Value<
         Command::RequestedServerName
         | Command::DownstreamTlsVersion
         | Command::DownstreamTlsCipher
-        | Command::DownstreamPeerUriSan
-        | Command::DownstreamPeerSubject => of_tls(command, exchange.info.connection.tls.as_ref()?),
+        | Command::DownstreamPeer(_)
+        | Command::DownstreamPeerValidFrom(_)
+        | Command::DownstreamPeerExpires(_)
+        | Command::DownstreamLocalCertificate(_) => of_tls(command, exchange.info.connection.tls.as_ref()?),
         _ => of_info(command, exchange.info),
     }
 }
@@ -103,10 +105,27 @@ fn of_tls<'a>(command: &Command, tls: &'a TlsInfo) -> Option<Value<'a>> {
         Command::RequestedServerName => tls.sni.as_deref().and_then(not_empty).map(Value::text),
         Command::DownstreamTlsVersion => tls.version.map(Value::text),
         Command::DownstreamTlsCipher => tls.cipher.as_deref().map(Value::text),
-        Command::DownstreamPeerUriSan if tls.peer_uri_sans.is_empty() => None,
-        Command::DownstreamPeerUriSan => Some(Value::text(tls.peer_uri_sans.join(","))),
-        Command::DownstreamPeerSubject => tls.peer_subject.as_deref().and_then(not_empty).map(Value::text),
+        Command::DownstreamPeer(part) => of_certificate(*part, tls.peer.as_ref()?),
+        Command::DownstreamLocalCertificate(part) => of_certificate(*part, tls.local.as_ref()?),
+        Command::DownstreamPeerValidFrom(format) => Some(Value::text(time::format(format, tls.peer.as_ref()?.valid_from?))),
+        Command::DownstreamPeerExpires(format) => Some(Value::text(time::format(format, tls.peer.as_ref()?.expires?))),
         _ => None,
+    }
+}
+
+fn of_certificate(part: CertificatePart, certificate: &Certificate) -> Option<Value<'_>> {
+    let list = |names: &[String]| (!names.is_empty()).then(|| Value::text(names.join(",")));
+    let one = |text| not_empty(text).map(Value::text);
+    match part {
+        CertificatePart::Uris => list(&certificate.uris),
+        CertificatePart::Hosts => list(&certificate.hosts),
+        CertificatePart::Addresses => list(&certificate.addresses),
+        CertificatePart::Mails => list(&certificate.mails),
+        CertificatePart::Subject => one(&certificate.subject),
+        CertificatePart::Issuer => one(&certificate.issuer),
+        CertificatePart::Serial => one(&certificate.serial),
+        CertificatePart::Fingerprint256 => one(&certificate.fingerprint_256),
+        CertificatePart::Fingerprint1 => one(&certificate.fingerprint_1),
     }
 }
 

@@ -38,8 +38,8 @@ async fn an_accepted_client_is_known_by_its_names() {
         met.client.unwrap();
         let info = met.server.unwrap();
         assert!(info.peer_presented && info.peer_validated);
-        assert_eq!(info.peer_uri_sans, [SHOP]);
-        assert_eq!(info.peer_subject.as_deref(), Some(r#"CN=\ cart,O=Shop\, the \"best\",C=NO"#));
+        assert_eq!(info.peer.as_ref().unwrap().uris, [SHOP]);
+        assert_eq!(info.peer.as_ref().unwrap().subject, r#"CN=\ cart,O=Shop\, the \"best\",C=NO"#);
     }
 }
 

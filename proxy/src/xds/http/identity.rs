@@ -5,11 +5,13 @@ use xds_proto::envoy::config::core::v3::SchemeHeaderTransformation;
 use xds_proto::envoy::config::core::v3::scheme_header_transformation::Transformation;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3 as wire;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    PathWithEscapedSlashesAction, StripPortMode,
+    ForwardClientCertDetails, ForwardClientCertFormat, PathWithEscapedSlashesAction, SetCurrentClientCertDetails, StripPortMode,
 };
 use xds_proto::envoy::extensions::request_id::uuid::v3::UuidRequestIdConfig;
 
-use crate::config::http::{EscapedSlashes, Forwarded, HostSettings, PathSettings, RequestId, SchemeSetting, StripPort};
+use crate::config::http::{
+    ClientCert, ClientCertParts, EscapedSlashes, Forwarded, HostSettings, PathSettings, RequestId, SchemeSetting, StripPort,
+};
 use crate::xds::address;
 use crate::xds::http::optional_value;
 use crate::xds::invalid::Parser;
@@ -28,6 +30,41 @@ pub fn forwarded(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> 
         internal_ranges: internal_ranges.unwrap_or_default(),
         unix_is_internal: internal.is_some_and(|internal| internal.unix_sockets),
         append_port: manager.append_x_forwarded_port,
+    })
+}
+
+/// `x-forwarded-client-cert`.
+pub fn client_cert(manager: &wire::HttpConnectionManager, parser: &mut Parser) -> Option<ClientCert> {
+    let details = parser.choice("forward_client_cert_details", manager.forward_client_cert_details);
+    let told = manager.set_current_client_cert_details.as_ref();
+    let parts = told.map_or(Some(ClientCertParts::default()), |told| {
+        parser.at("set_current_client_cert_details", |parser| client_cert_parts(told, parser))
+    });
+    let (details, parts) = (details?, parts?);
+    let tells = matches!(details, ForwardClientCertDetails::AppendForward | ForwardClientCertDetails::SanitizeSet);
+    let unused = "it counts with APPEND_FORWARD and SANITIZE_SET only";
+    parser.ignored("set_current_client_cert_details", told.is_some() && !tells, unused);
+    Some(match details {
+        ForwardClientCertDetails::Sanitize => ClientCert::Sanitize,
+        ForwardClientCertDetails::AlwaysForwardOnly => ClientCert::AlwaysForward,
+        ForwardClientCertDetails::ForwardOnly => ClientCert::Forward,
+        ForwardClientCertDetails::AppendForward => ClientCert::Append(parts),
+        ForwardClientCertDetails::SanitizeSet => ClientCert::Set(parts),
+    })
+}
+
+fn client_cert_parts(told: &SetCurrentClientCertDetails, parser: &mut Parser) -> Option<ClientCertParts> {
+    match parser.choice("format", told.format)? {
+        ForwardClientCertFormat::Text => {}
+        ForwardClientCertFormat::Json => return parser.refuse_at("format", "only TEXT is supported"),
+    }
+    Some(ClientCertParts {
+        certificate: told.cert,
+        chain: told.chain,
+        subject: told.subject.unwrap_or(false),
+        uris: told.uri,
+        hosts: told.dns,
+        issuer: told.issuer,
     })
 }
 

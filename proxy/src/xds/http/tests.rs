@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::http::{EscapedSlashes, HeaderCase, SchemeSetting, StripPort};
+use crate::config::http::{ClientCert, ClientCertParts, EscapedSlashes, HeaderCase, SchemeSetting, StripPort};
 use crate::xds::test_wire::{message, parsed};
 
 fn router() -> Value {
@@ -42,7 +42,7 @@ fn the_defaults_are_envoys() {
     assert!(!manager.forwarded.use_remote_address && manager.forwarded.internal_ranges.is_empty());
     assert!(manager.request_id.generate && manager.request_id.pack_trace_reason);
     assert!(!manager.path.normalize && manager.path.escaped_slashes == EscapedSlashes::Keep);
-    assert!(manager.sanitize_client_cert);
+    assert_eq!(manager.client_cert, ClientCert::Sanitize);
 }
 
 #[test]
@@ -185,14 +185,28 @@ fn what_decides_about_clients_is_refused_rather_than_forgotten() {
     let changes = json!({
         "original_ip_detection_extensions": [{"name": "x", "typed_config": {"@type": "t.example/x.Y"}}],
         "early_header_mutation_extensions": [{"name": "x", "typed_config": {"@type": "t.example/x.Y"}}],
-        "forward_client_cert_details": "SANITIZE_SET",
+        "set_current_client_cert_details": {"format": "JSON"},
         "represent_ipv4_remote_address_as_ipv4_mapped_ipv6": true,
     });
     let expected = "original_ip_detection_extensions: not supported\n\
                     early_header_mutation_extensions: not supported\n\
                     represent_ipv4_remote_address_as_ipv4_mapped_ipv6: not supported\n\
-                    forward_client_cert_details: not supported yet; there are SANITIZE and ALWAYS_FORWARD_ONLY";
+                    set_current_client_cert_details.format: only TEXT is supported";
     assert_eq!(fault(changes), expected);
+}
+
+#[test]
+fn what_is_told_of_a_client_is_read() {
+    let of = |details: &str| {
+        let told = json!({"subject": true, "dns": true, "chain": true});
+        let (manager, warnings) = with(json!({"forward_client_cert_details": details, "set_current_client_cert_details": told})).unwrap();
+        (manager.client_cert, warnings.len())
+    };
+    let parts = ClientCertParts { subject: true, hosts: true, chain: true, ..ClientCertParts::default() };
+    assert_eq!(of("SANITIZE_SET"), (ClientCert::Set(parts), 0));
+    assert_eq!(of("APPEND_FORWARD"), (ClientCert::Append(parts), 0));
+    assert_eq!(of("FORWARD_ONLY"), (ClientCert::Forward, 1), "what is told then is told nobody");
+    assert_eq!(of("ALWAYS_FORWARD_ONLY"), (ClientCert::AlwaysForward, 1));
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl HostPool {
     /// When nothing more is begun on a connection.
     pub(super) fn grows_old(&self, facts: &ConnectionFacts) -> Option<Instant> {
         let longest = self.cluster.config().max_connection_duration.map(|longest| facts.began + longest);
-        longest.into_iter().chain(facts.bond.as_ref().and_then(Bond::until)).min()
+        longest.into_iter().chain(facts.bond.as_ref().and_then(Bond::last_call)).min()
     }
 
     fn sweep_shared(&self, now: Instant) -> Option<Instant> {

@@ -1,0 +1,124 @@
+use ninon_tests::control_plane::Dialect;
+use ninon_tests::process::Process;
+use ninon_tests::{envoy, ports, sidecar};
+
+use super::*;
+
+/// Short enough that an old root is forgotten within a test.
+const TIMES: [&str; 4] = ["--certificate-ttl", "10s", "--max-certificate-ttl", "10s"];
+
+/// Envoy with a listener of its own, for which it asks whom to trust.
+async fn trusting(port: u16, stranger: &Stranger) -> Process {
+    let admin = ports::free();
+    let node = json!({"id": "envoy", "cluster": "tests", "metadata": {"NAMESPACE": "shop", "WORKLOAD_NAME": "envoy"}});
+    let mut file = sidecar::bootstrap(&[port], Dialect::Delta, &node, admin);
+    let path = |end: &str| json!({"filename": stranger.path(&format!("cart.{end}"))});
+    file["static_resources"]["listeners"] = json!([{
+        "name": "trusting",
+        "address": sidecar::address(ports::free()),
+        "filter_chains": [{
+            "filters": [{
+                "name": "tcp",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                    "stat_prefix": "tcp",
+                    "cluster": "ads",
+                },
+            }],
+            "transport_socket": {
+                "name": "tls",
+                "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                    "require_client_certificate": true,
+                    "common_tls_context": {
+                        "tls_certificates": [{"certificate_chain": path("pem"), "private_key": path("key")}],
+                        "validation_context_sds_secret_config": {"name": "ROOTCA", "sds_config": {"ads": {}, "resource_api_version": "V3"}},
+                    },
+                },
+            },
+        }],
+    }]);
+    let folder = Folder::new();
+    let written = folder.path().join("bootstrap.json");
+    fs::write(&written, file.to_string()).unwrap();
+    let mut process = Process::start(envoy::command(&written), folder).unwrap();
+    process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{problem}"));
+    process
+}
+
+async fn until_step(world: &World, step: &str) -> Value {
+    let look = || async { Some(ca(world)).filter(|ca| ca["rotation"]["step"] == step) };
+    eventually(LIMIT, look).await.unwrap_or_else(|| panic!("it is to be {step}: {:#}\n{}", ca(world)["rotation"], world.log()))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_root_is_replaced_when_all_know_the_new_one_and_nothing_of_the_old_one_holds() {
+    let mut world = World::start_with(&TIMES).await;
+    let stranger = Stranger::new(&world);
+    let token = token(&world, "shop", &[]);
+    stranger.joins("cart", &token, 10);
+    let _envoy = trusting(world.xds, &stranger).await;
+    // One that is told and says nothing to it.
+    let mut silent = stranger.client();
+    let mut input = silent.stdin.take().unwrap();
+    let asked = json!({"call": "ads", "port": world.xds, "node": {"id": "silent"}, "type": SECRET, "names": ["ROOTCA"], "hold": true});
+    writeln!(input, "{asked}").unwrap();
+    BufReader::new(silent.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let old = ca(&world)["roots"][0]["fingerprint"].clone();
+
+    let said = world.does(&["ca", "rotate"]);
+    assert!(said.contains("rotation: distributing"), "{said}");
+    let again = world.ninon(&["ca", "rotate"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("a rotation is under way"), "{again:?}");
+    let waits = || async { Some(ca(&world)).filter(|ca| ca["rotation"]["waitsFor"] == json!(["silent"])) };
+    let waiting = eventually(LIMIT, waits).await.unwrap_or_else(|| panic!("{:#}", ca(&world)));
+    assert_eq!((&waiting["roots"][0]["fingerprint"], &waiting["roots"][0]["signs"]), (&old, &json!(true)));
+    let shown = world.does(&["ca", "status"]);
+    assert!(shown.contains("waits for silent"), "{shown}");
+    // A restart goes on with it.
+    world.kill();
+    world.serve().await;
+    drop(input);
+    silent.wait().unwrap();
+    let issuing = until_step(&world, "issuing").await;
+    assert_eq!((issuing["roots"].as_array().unwrap().len(), &issuing["roots"][0]["signs"]), (2, &json!(false)));
+    // Who knows only the old root verifies the port and what is signed now.
+    let (code, chain) = stranger.certify(&stranger.csr("next", ""), &json!({"token": token}));
+    assert_eq!(code, "", "{chain}");
+    fs::write(stranger.path("next.pem"), &chain).unwrap();
+    assert_eq!(stranger.openssl("verify -CAfile root.pem -untrusted next.pem next.pem"), "next.pem: OK\n");
+    // And who has a certificate of the old one is still somebody, as long as that holds.
+    stranger.trusts(&world);
+    stranger.openssl("verify -no_check_time -CAfile root.pem cart.pem");
+
+    let steady = until_step(&world, "steady").await;
+    assert_eq!((steady["roots"].as_array().unwrap().len(), steady["roots"][0]["fingerprint"] == old), (1, false));
+    let proxies = world.proxies();
+    assert!(proxies.iter().all(|proxy| proxy["synced"] == json!(true)) && proxies.len() == 1, "{proxies:#?}");
+    world.is_accepted_by_all().await;
+    // The root of a token made before is among what the port shows.
+    let shown = stranger.openssl(&format!("s_client -connect 127.0.0.1:{} -showcerts -CAfile root.pem", world.secure_xds));
+    assert!(shown.matches("BEGIN CERTIFICATE").count() >= 4, "the leaf, the new root, the way from the old one, and that: {shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_share_a_root_and_rotate_it_together() {
+    let (_etcd, store) = crate::replicas::etcd().await;
+    let (one, other) = (World::start_at_store(&store, &TIMES).await, World::start_at_store(&store, &TIMES).await);
+    assert_eq!(one.does(&["ca", "roots"]), other.does(&["ca", "roots"]));
+    let stranger = Stranger::new(&one);
+    stranger.joins("cart", &token(&one, "shop", &[]), 10);
+    let elsewhere = Stranger { port: other.secure_xds, folder: Folder::new() };
+    elsewhere.trusts(&one);
+    for end in ["pem", "key"] {
+        fs::copy(stranger.path(&format!("cart.{end}")), elsewhere.path(&format!("cart.{end}"))).unwrap();
+    }
+    let (code, why) = elsewhere.certify(&elsewhere.csr("next", ""), &elsewhere.with("cart"));
+    assert_eq!(code, "", "{why}");
+    let _envoy = trusting(other.xds, &stranger).await;
+    one.does(&["ca", "rotate"]);
+    let issuing = until_step(&one, "issuing").await;
+    let same = || async { (ca(&other)["roots"] == issuing["roots"]).then_some(()) };
+    eventually(LIMIT, same).await.unwrap_or_else(|| panic!("{:#}", ca(&other)));
+    other.is_accepted_by_all().await;
+}
