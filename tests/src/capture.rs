@@ -21,6 +21,9 @@ const LARGEST: usize = 128 * 1024;
 const QUEUE: usize = 32 * 1024 * 1024;
 const ROUND: Duration = Duration::from_millis(20);
 
+/// From, to.
+pub type Ends = (SocketAddr, SocketAddr);
+
 /// A capture that goes on until [`Self::stop`].
 pub struct Capture {
     over: Arc<AtomicBool>,
@@ -113,8 +116,8 @@ impl Captured {
     }
 
     /// TCP connections that carried bytes, each direction by itself: from, to, the bytes in order.
-    pub fn flows(&self) -> BTreeMap<(SocketAddr, SocketAddr), Vec<u8>> {
-        let mut segments: BTreeMap<(SocketAddr, SocketAddr), Vec<(u32, &[u8])>> = BTreeMap::new();
+    pub fn flows(&self) -> BTreeMap<Ends, Vec<u8>> {
+        let mut segments: BTreeMap<Ends, Vec<(u32, &[u8])>> = BTreeMap::new();
         for segment in self.frames.iter().filter_map(|frame| segment(frame)).filter(|segment| !segment.bytes.is_empty()) {
             segments.entry((segment.from, segment.to)).or_default().push((segment.sequence, segment.bytes));
         }
