@@ -21,6 +21,9 @@ const LARGEST: usize = 128 * 1024;
 const QUEUE: usize = 32 * 1024 * 1024;
 const ROUND: Duration = Duration::from_millis(20);
 
+/// From, to.
+pub type Ends = (SocketAddr, SocketAddr);
+
 /// A capture that goes on until [`Self::stop`].
 pub struct Capture {
     over: Arc<AtomicBool>,
@@ -32,9 +35,6 @@ pub struct Capture {
 pub struct Captured {
     frames: Vec<Vec<u8>>,
 }
-
-/// Where in the stream its bytes begin, and they.
-type Piece<'a> = (u32, &'a [u8]);
 
 impl Capture {
     /// Begins to capture what a device of a host sends and receives. From its return on, nothing is missed.
@@ -116,8 +116,8 @@ impl Captured {
     }
 
     /// TCP connections that carried bytes, each direction by itself: from, to, the bytes in order.
-    pub fn flows(&self) -> BTreeMap<(SocketAddr, SocketAddr), Vec<u8>> {
-        let mut segments: BTreeMap<(SocketAddr, SocketAddr), Vec<Piece<'_>>> = BTreeMap::new();
+    pub fn flows(&self) -> BTreeMap<Ends, Vec<u8>> {
+        let mut segments: BTreeMap<Ends, Vec<(u32, &[u8])>> = BTreeMap::new();
         for segment in self.frames.iter().filter_map(|frame| segment(frame)).filter(|segment| !segment.bytes.is_empty()) {
             segments.entry((segment.from, segment.to)).or_default().push((segment.sequence, segment.bytes));
         }
@@ -126,7 +126,7 @@ impl Captured {
 }
 
 /// Bytes by sequence number. What was sent again is taken once, what is missing is left out.
-fn in_order(mut segments: Vec<Piece<'_>>) -> Vec<u8> {
+fn in_order(mut segments: Vec<(u32, &[u8])>) -> Vec<u8> {
     let first = segments.first().map_or(0, |(sequence, _)| *sequence);
     // The first that was seen need not be the first in order, but is near it.
     let place = |sequence: u32| sequence.wrapping_sub(first).cast_signed();

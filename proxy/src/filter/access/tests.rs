@@ -19,8 +19,6 @@ fn connection(tls: Option<TlsInfo>) -> ConnectionInfo {
         id: 1,
         local: address("10.0.0.1:8080"),
         redirected: false,
-        dialled_proxy: false,
-        source: None,
         peer: address("10.9.0.1:1"),
         client: address("10.8.0.1:1"),
         listener: ListenerName::from("l"),
