@@ -21,7 +21,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve configuration to proxies over xDS, and the API to operators, until SIGTERM
-    Serve(Serve),
+    Serve(Box<Serve>),
     #[command(flatten)]
     Operator(cli::Command),
 }

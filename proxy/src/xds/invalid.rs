@@ -3,6 +3,9 @@
 //! A parser states a problem where it stands; the path is kept by whoever called it. Parsing goes on after a fault, so that
 //! an operator sees all faults of a file at once: a parser that cannot build its value says why and returns `None`.
 
+/// Certificates and authorities by name.
+mod secret;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -11,10 +14,10 @@ use std::time::Duration;
 use prost_types::{Any, Duration as WireDuration};
 use xds_proto::any::{self, UnpackError};
 
-use crate::config::current::Current;
-use crate::config::identity::{CertificateSource, Enrolment, OWN_CERTIFICATE, OWN_TRUST, Validation};
 use crate::config::source::ResourceFile;
 use crate::xds::resource::Kind;
+
+pub use secret::StaticSecret;
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,33 +133,6 @@ pub struct Named {
     pub scopes: bool,
     /// Those of any type that come from a file, and which.
     pub files: BTreeMap<(Kind, String), ResourceFile>,
-}
-
-/// A secret that the bootstrap file holds.
-#[derive(Clone, Debug)]
-pub enum StaticSecret {
-    /// A certificate and its key.
-    Certificate(CertificateSource),
-    /// What peers must show.
-    Validation(Current<Validation>),
-}
-
-impl StaticSecret {
-    /// Those of a proxy's own identity, by name.
-    pub fn of_enrolment(enrolment: &Enrolment) -> [(String, Self); 2] {
-        let certificate = Self::Certificate(enrolment.certificate.clone());
-        [(OWN_CERTIFICATE.to_owned(), certificate), (OWN_TRUST.to_owned(), Self::Validation(enrolment.trust.clone()))]
-    }
-
-    /// Whoever refers to it sees what the other is. `false`, and nothing is changed, where that is of another kind.
-    pub fn become_like(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Certificate(own), Self::Certificate(other)) => own.replace(other.load()),
-            (Self::Validation(own), Self::Validation(other)) => own.replace(other.load()),
-            (Self::Certificate(_), Self::Validation(_)) | (Self::Validation(_), Self::Certificate(_)) => return false,
-        }
-        true
-    }
 }
 
 impl Parser {

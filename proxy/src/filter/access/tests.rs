@@ -23,6 +23,8 @@ fn connection(tls: Option<TlsInfo>) -> ConnectionInfo {
         client: address("10.8.0.1:1"),
         listener: ListenerName::from("l"),
         tls,
+        dialled_proxy: false,
+        source: None,
         started: Instant::now(),
         termination: OnceCell::new(),
     }
