@@ -12,6 +12,8 @@ use crate::world::{LIMIT, World};
 
 /// Who is refused a certificate, and who is given one.
 mod certificates;
+/// Envoy and Ninon, by mutual TLS.
+mod peers;
 /// From one root to the next.
 mod rotation;
 /// What a proxy may see.

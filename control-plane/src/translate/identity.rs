@@ -87,8 +87,11 @@ fn common(names: Vec<StringMatcher>, alpn: &[&str]) -> CommonTlsContext {
     let trust = SdsSecretConfig { name: TRUST.to_owned(), sds_config: Some(wire::ads()) };
     let validation =
         CombinedCertificateValidationContext { default_validation_context: Some(names), validation_context_sds_secret_config: Some(trust) };
+    // Envoy's clients speak nothing newer than 1.2 unless they are told.
+    let newest = i32::from(TlsProtocol::TlSv13);
+    let versions = TlsParameters { tls_minimum_protocol_version: newest, tls_maximum_protocol_version: newest, ..TlsParameters::default() };
     CommonTlsContext {
-        tls_params: Some(TlsParameters { tls_minimum_protocol_version: i32::from(TlsProtocol::TlSv13), ..TlsParameters::default() }),
+        tls_params: Some(versions),
         tls_certificate_sds_secret_configs: vec![SdsSecretConfig { name: OWN_CERTIFICATE.to_owned(), sds_config: None }],
         validation_context_type: Some(ValidationContextType::CombinedValidationContext(validation)),
         alpn_protocols: alpn.iter().map(|protocol| (*protocol).to_owned()).collect(),

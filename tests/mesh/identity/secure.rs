@@ -108,8 +108,8 @@ fn open(stranger: &Stranger, more: &Value) -> Value {
     serde_json::from_str(&line).unwrap()
 }
 
-/// Envoy with the certificate of files, at the secure port.
-async fn with_certificate(world: &World, stranger: &Stranger, name: &str, workload: &str, more: &Value) -> Process {
+/// Envoy with the certificate of files, at the secure port. What it is sent names the certificate `default`.
+pub(super) async fn with_certificate(world: &World, stranger: &Stranger, name: &str, workload: &str, more: &Value) -> Process {
     let admin = ports::free();
     let mut metadata = json!({"WORKLOAD_NAME": workload});
     metadata.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -129,6 +129,8 @@ async fn with_certificate(world: &World, stranger: &Stranger, name: &str, worklo
             },
         },
     });
+    let own = json!({"certificate_chain": path("pem"), "private_key": path("key")});
+    file["static_resources"]["secrets"] = json!([{"name": "default", "tls_certificate": own}]);
     let folder = Folder::new();
     let written = folder.path().join("bootstrap.json");
     fs::write(&written, file.to_string()).unwrap();
