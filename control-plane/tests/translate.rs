@@ -131,7 +131,8 @@ fn asked(case: &Path) -> (View, Vec<String>) {
     };
     let show = value["show"].as_array().unwrap_or_else(|| panic!("{}: show", case.display()));
     let show = show.iter().map(|one| one.as_str().unwrap().to_owned()).collect();
-    (View { form, namespace: word("namespace").unwrap_or("default").into(), workload: word("workload").map(Into::into) }, show)
+    let [workload, account] = ["workload", "account"].map(|field| word(field).map(Into::into));
+    (View { form, namespace: word("namespace").unwrap_or("default").into(), workload, account }, show)
 }
 
 fn actual(case: &Path, pool: &DescriptorPool) -> String {

@@ -24,7 +24,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::config::cluster::Cluster;
-use crate::config::identity::ClientTls;
+use crate::config::identity::{ClientTls, Validation};
 use crate::connect::bond::Certificates;
 
 /// What a TLS handshake with an endpoint needs.
@@ -38,6 +38,8 @@ pub struct TlsTarget {
     pub settings: Arc<ClientTls>,
     /// When our own certificate ends.
     pub expires: Option<SystemTime>,
+    /// Whom `config` trusts.
+    pub trusted: Option<Arc<Validation>>,
     /// What certificates say.
     pub certificates: Rc<dyn Certificates>,
 }

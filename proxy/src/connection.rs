@@ -66,10 +66,11 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
         None => serve_plain(worker, listener, chain, Rc::new(info), stream).await,
         Some(source) => {
             let limit = chain.config.handshake_timeout;
-            match Box::pin(crate::tls::server::accept(stream, source.config(), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
+            let ready = source.ready();
+            match Box::pin(crate::tls::server::accept(stream, ready.config(), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
-                    let bond = source.bond(stream.get_ref().1);
+                    let bond = ready.bond(stream.get_ref().1);
                     let info = ConnectionInfo { tls: Some(with_chain(tls, &chain, stream.get_ref().1)), ..info };
                     let info = Rc::new(info);
                     match bond {

@@ -95,13 +95,12 @@ fn longest(proxy: &TcpProxy, bond: Option<&Bond>) -> Option<Duration> {
 async fn refused(worker: &Worker, bond: Option<&Bond>) {
     let Some(bond) = bond else { return std::future::pending().await };
     let mut changes = worker.shared.trust.subscribe();
-    while changes.changed().await.is_ok() {
-        if !bond.is_accepted() {
-            tracing::info!("a server is not accepted any more, and its connection closed");
-            return;
+    while bond.is_accepted() {
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
         }
     }
-    std::future::pending().await
+    tracing::info!("a server is not accepted any more, and its connection closed");
 }
 
 /// Dials endpoints until one answers, as often as the proxy allows.

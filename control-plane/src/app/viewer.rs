@@ -97,7 +97,7 @@ pub(super) fn view(node: &Node) -> Result<View, Refusal> {
         None => namespace.into(),
     };
     if node.is_grpc() {
-        return Ok(View { form: Form::Grpc, namespace, workload: None });
+        return Ok(View { form: Form::Grpc, namespace, workload: None, account: None });
     }
     let workload = node.text("WORKLOAD_NAME").unwrap_or(&node.id);
     let only = node.identity.as_ref().and_then(|verified| verified.workload.as_deref());
@@ -106,7 +106,8 @@ pub(super) fn view(node: &Node) -> Result<View, Refusal> {
     }
     let workload = (!workload.is_empty()).then(|| workload.into());
     let form = if node.identity.is_some() { Form::Identified } else { Form::Sidecar };
-    Ok(View { form, namespace, workload })
+    let account = node.identity.as_ref().map(|verified| Arc::clone(&verified.identity.account));
+    Ok(View { form, namespace, workload, account })
 }
 
 /// Refuses what a node says of itself and its certificate does not.
@@ -135,8 +136,11 @@ mod tests {
     #[test]
     fn a_sidecar_says_which_workload_it_is_beside() {
         let told = json!({"NAMESPACE": "shop", "WORKLOAD_NAME": "cart-1"});
-        assert_eq!(of(&told, "x", "envoy"), Ok(View { form: Form::Sidecar, namespace: "shop".into(), workload: Some("cart-1".into()) }));
-        let by_id = Ok(View { form: Form::Sidecar, namespace: "default".into(), workload: Some("cart-1".into()) });
+        assert_eq!(
+            of(&told, "x", "envoy"),
+            Ok(View { form: Form::Sidecar, namespace: "shop".into(), workload: Some("cart-1".into()), account: None })
+        );
+        let by_id = Ok(View { form: Form::Sidecar, namespace: "default".into(), workload: Some("cart-1".into()), account: None });
         assert_eq!(of(&json!({}), "cart-1", "ninon"), by_id);
         assert!(of(&json!({"NAMESPACE": ""}), "x", "envoy").is_err());
     }
@@ -149,7 +153,8 @@ mod tests {
             let metadata = metadata.as_object().cloned().unwrap_or_default();
             view(&Node { id: "cart-1".to_owned(), metadata, identity: Some(Arc::new(verified)), ..Node::default() })
         };
-        let shop = Ok(View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()) });
+        let shop =
+            Ok(View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()), account: Some("cart".into()) });
         for agrees in [json!({}), json!({"NAMESPACE": "shop"}), json!({"NAMESPACE": "shop", "SERVICE_ACCOUNT": "cart"})] {
             assert_eq!(of(&agrees, None), shop);
             assert_eq!(of(&agrees, Some("cart-1")), shop);
@@ -163,6 +168,9 @@ mod tests {
     #[test]
     fn a_grpc_client_is_beside_no_workload() {
         let told = json!({"NAMESPACE": "shop", "WORKLOAD_NAME": "cart-1"});
-        assert_eq!(of(&told, "x", "gRPC C-core linux"), Ok(View { form: Form::Grpc, namespace: "shop".into(), workload: None }));
+        assert_eq!(
+            of(&told, "x", "gRPC C-core linux"),
+            Ok(View { form: Form::Grpc, namespace: "shop".into(), workload: None, account: None })
+        );
     }
 }

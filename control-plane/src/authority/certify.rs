@@ -86,11 +86,12 @@ impl Authority {
         known: &mut Option<Caller>,
     ) -> Result<(String, SystemTime, Vec<String>), Refused> {
         let now = Instant::now();
-        if let Some(from) = asked.from.filter(|from| !self.failures.may(from, now)) {
-            return Err(Refused::Exhausted(format!("too many requests from {from} were refused; try again later")));
-        }
         let authenticated = self.authenticate(callers, asked).await;
+        // Others of the same address, who show who they are, are not held up by it.
         if let (Err(Refused::Unauthenticated(_)), Some(from)) = (&authenticated, asked.from) {
+            if !self.failures.may(&from, now) {
+                return Err(Refused::Exhausted(format!("too many requests from {from} were refused; try again later")));
+            }
             self.failures.count(from, now);
         }
         let (caller, authenticator) = authenticated?;

@@ -39,19 +39,26 @@ impl Seal {
         RandomizedNonceKey::new(&AES_256_GCM, &key).map(Self).map_err(|_| wrong())
     }
 
-    /// Makes a file with a new key: beside its place first, so that nobody ever sees half of it.
+    /// Makes a file with a new key, unless it is there already: beside its place first, so that nobody ever sees half of it.
     pub(super) fn make(path: &Path) -> io::Result<()> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let mut key = [0_u8; BYTES];
         rand::fill(&mut key).map_err(|_| io::Error::other("there is no randomness"))?;
-        let beside = path.with_extension("new");
-        let _left_by_a_crash = std::fs::remove_file(&beside).is_ok();
+        let mut random = [0_u8; 8];
+        rand::fill(&mut random).map_err(|_| io::Error::other("there is no randomness"))?;
+        let beside = path.with_extension(format!("{}.new", hex(&random)));
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
         file.write_all(format!("{}\n", hex(&key)).as_bytes())?;
         file.sync_all()?;
-        std::fs::rename(&beside, path)?;
+        // Of two control planes that begin at the same time, the first makes the key.
+        let made = std::fs::hard_link(&beside, path);
+        std::fs::remove_file(&beside)?;
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            made => made?,
+        }
         match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) => File::open(folder)?.sync_all(),
             None => Ok(()),
@@ -85,7 +92,14 @@ mod tests {
         let folder = Folder::new();
         let (one, other) = (folder.path().join("one"), folder.path().join("other"));
         Seal::make(&one).unwrap();
+        let first = std::fs::read(&one).unwrap();
+        Seal::make(&one).unwrap();
+        assert_eq!(std::fs::read(&one).unwrap(), first, "who comes second takes the first one's");
         Seal::make(&other).unwrap();
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().filter(|entry| entry.as_ref().unwrap().path().extension().is_some()).count(),
+            0
+        );
         assert_eq!(std::fs::metadata(&one).unwrap().permissions().mode() & 0o777, 0o600);
         let sealed = Seal::read(&one).unwrap().seal("root 1", b"secret").unwrap();
         assert!(!sealed.contains(&hex(b"secret")));

@@ -1,6 +1,6 @@
 //! Who has to show who they are: `PeerAuthentication`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::name::Name;
@@ -56,6 +56,11 @@ pub fn mode<'a>(all: impl Iterator<Item = &'a Arc<PeerAuthentication>> + Clone, 
     };
     let ranked = own.chain(of(&workload.name.namespace)).chain(of(ROOT_NAMESPACE));
     ranked.into_iter().find_map(|policy| policy.mode).unwrap_or_default()
+}
+
+/// Ports of a workload of which something is said.
+pub fn ports<'a>(all: impl Iterator<Item = &'a Arc<PeerAuthentication>>, workload: &Workload) -> BTreeSet<u16> {
+    all.filter(|policy| policy.concerns(workload)).flat_map(|policy| policy.ports.keys().copied()).collect()
 }
 
 #[cfg(test)]

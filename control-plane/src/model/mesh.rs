@@ -291,6 +291,11 @@ impl Mesh {
         authentication::mode(self.authentications.values(), workload, port)
     }
 
+    /// Ports of a workload of which a `PeerAuthentication` speaks.
+    pub fn ports_with_mode(&self, workload: &Workload) -> BTreeSet<u16> {
+        authentication::ports(self.authentications.values(), workload)
+    }
+
     /// Who a workload shows that it is at a port, where it is reached there by mutual TLS.
     fn identity(&self, workload: &Workload, port: u16) -> Option<Arc<str>> {
         let is_mutual = workload.sidecar.mutual_tls && self.mode(workload, Some(port)) != Mode::Disable;
@@ -332,11 +337,17 @@ impl Mesh {
     }
 }
 
-/// Of two at the same address the better one counts.
+/// Of two at the same address the better one counts; who it is says whichever knows.
 fn add(found: &mut BTreeMap<SocketAddr, Endpoint>, endpoint: Endpoint) {
-    match found.get(&endpoint.address) {
-        Some(known) if known.condition <= endpoint.condition => {}
-        _ => drop(found.insert(endpoint.address, endpoint)),
+    match found.get_mut(&endpoint.address) {
+        Some(known) => {
+            let identity = known.identity.take().or(endpoint.identity);
+            if endpoint.condition < known.condition {
+                (known.locality, known.condition) = (endpoint.locality, endpoint.condition);
+            }
+            known.identity = identity;
+        }
+        None => drop(found.insert(endpoint.address, endpoint)),
     }
 }
 

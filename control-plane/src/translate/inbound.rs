@@ -101,9 +101,15 @@ impl Inbound<'_> {
             filters: vec![tcp_filter(names::BLACKHOLE, vec![(names::BLACKHOLE.to_owned(), 1)], self.log())],
             ..FilterChain::default()
         });
-        // What is said of all ports holds for those that the workload does not name.
+        // What is said of all ports holds for those that the workload does not name, unless something is said of one of them.
         let way = self.way(None);
         let onward = tcp_filter("inbound_passthrough", vec![(names::INBOUND_PASSTHROUGH.to_owned(), 1)], self.log());
+        let named: Vec<u16> = self.workload.ports.iter().map(|port| port.number).chain([address.port()]).collect();
+        for port in self.mesh.ports_with_mode(self.workload).into_iter().filter(|port| !named.contains(port)) {
+            let way = self.way(Some(port));
+            chains.extend(self.chains(way, &names::inbound(port), &port_match(port), Protocol::Tcp, &onward));
+            ways.push(way);
+        }
         let mut unnamed = self.chains(way, names::PASSTHROUGH, &FilterChainMatch::default(), Protocol::Tcp, &onward);
         let default_filter_chain = unnamed.pop().map(|chain| FilterChain { filter_chain_match: None, ..chain });
         chains.extend(unnamed);

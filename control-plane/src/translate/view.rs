@@ -46,6 +46,8 @@ pub struct View {
     pub namespace: Arc<str>,
     /// Which workload of the namespace it is beside; gRPC clients are beside none.
     pub workload: Option<Arc<str>>,
+    /// Of whom its certificate is, if it has one: a workload of another account is none of its.
+    pub account: Option<Arc<str>>,
 }
 
 /// Makes snapshots.
@@ -168,7 +170,8 @@ impl Translator {
         if let Some((_, layer)) = self.own.get(view).filter(|(made, _)| *made == at) {
             return Some(Arc::clone(layer));
         }
-        let workload = name.as_ref().and_then(|name| mesh.workload(name)).map(AsRef::as_ref);
+        let is_its = |workload: &&Workload| view.account.as_ref().is_none_or(|account| *account == workload.service_account);
+        let workload = name.as_ref().and_then(|name| mesh.workload(name)).map(AsRef::as_ref).filter(is_its);
         let mut all = vec![self.outbound(mesh, &view.namespace, listener::outbound_addresses(workload))];
         let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
         if let Some(workload) = workload {

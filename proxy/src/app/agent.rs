@@ -33,6 +33,8 @@ pub(super) struct Agent {
     tls: TlsSource,
     renewal: Renewal,
     expires: Option<SystemTime>,
+    /// Of an attempt that failed: an answer may have been lost, and tokens count keys.
+    pending: Option<Key>,
     /// The authority did not take the certificate: the next attempt is by token.
     refused: bool,
 }
@@ -41,7 +43,17 @@ impl Agent {
     /// `authorities` are clusters, tried one after the other.
     pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, authorities: Vec<ClusterName>) -> Self {
         let shared = Arc::clone(shared);
-        Self { shared, enrolment, authorities, next: 0, tls: tls_source(), renewal: Renewal::new(), expires: None, refused: false }
+        Self {
+            shared,
+            enrolment,
+            authorities,
+            next: 0,
+            tls: tls_source(),
+            renewal: Renewal::new(),
+            expires: None,
+            pending: None,
+            refused: false,
+        }
     }
 
     /// Returns when there is a certificate; then keeps it current as long as the task that it returns is kept.
@@ -62,7 +74,14 @@ impl Agent {
     /// One attempt; how long to wait for the next.
     async fn renew(&mut self) -> Duration {
         let stats = Arc::clone(&self.shared.registry.ninon);
-        let asked = timeout(LIMIT, self.ask()).await;
+        let asked = match self.pending.take().map_or_else(Key::new, Ok) {
+            Ok(key) => {
+                let asked = timeout(LIMIT, self.ask(&key)).await;
+                self.pending = Some(key);
+                asked
+            }
+            Err(error) => Ok(Err(SignError::Failed(error.to_string()))),
+        };
         let asked = asked.unwrap_or_else(|_| Err(SignError::Failed(format!("no answer within {}", humantime::format_duration(LIMIT)))));
         let now = SystemTime::now();
         match asked {
@@ -72,7 +91,7 @@ impl Agent {
                 let wait = self.renewal.succeeded(now, identity.expires, fastrand::f64());
                 let expires = humantime::format_rfc3339_seconds(identity.expires);
                 tracing::info!(identity = %identity.name, %expires, next_seconds = wait.as_secs(), "certificate");
-                (self.expires, self.refused) = (Some(identity.expires), false);
+                (self.expires, self.refused, self.pending) = (Some(identity.expires), false, None);
                 // First whom to trust: who is shown the new certificate may show one of a new authority.
                 self.enrolment.trust.replace(Arc::new(identity.trust));
                 self.enrolment.certificate.replace(Arc::new(identity.certificate));
@@ -110,10 +129,9 @@ impl Agent {
         }
     }
 
-    async fn ask(&self) -> Result<Identity, SignError> {
+    async fn ask(&self, key: &Key) -> Result<Identity, SignError> {
         let failed = |error: String| SignError::Failed(error);
         let is_valid = self.left(SystemTime::now()).is_some_and(|left| !left.is_zero());
-        let key = Key::new().map_err(|error| failed(error.to_string()))?;
         let csr = key.request().map_err(|error| failed(error.to_string()))?;
         let (tls, token) = match is_valid && !self.refused {
             true => (Rc::clone(&self.tls), None),
@@ -126,7 +144,7 @@ impl Agent {
         let server = self.authorities.get(self.next % count).ok_or_else(|| failed("no authority is named".to_owned()))?;
         let way = connect(Arc::clone(&self.shared), server.clone(), tls).await.map_err(failed)?;
         let answer = sign(way, server, Wish { csr, lifetime: self.enrolment.lifetime, token }).await?;
-        Identity::read(&key, &answer).map_err(|error| failed(error.to_string()))
+        Identity::read(key, &answer).map_err(|error| failed(error.to_string()))
     }
 
     /// Without one, to whom the token or the operator says.
@@ -148,7 +166,7 @@ impl Agent {
         // No name is sent.
         let server_name = ServerName::from(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
         let settings = Arc::new(stranger(None));
-        let target = TlsTarget { config, server_name, settings, expires: None, certificates: Rc::new(Shown) };
+        let target = TlsTarget { config, server_name, settings, expires: None, trusted: None, certificates: Rc::new(Shown) };
         Ok(Rc::new(move |_, _, _| Ok(target.clone())))
     }
 }

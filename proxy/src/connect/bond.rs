@@ -43,14 +43,14 @@ impl fmt::Debug for Bond {
 impl Bond {
     /// Of a handshake by these settings in which the server showed this; nothing where we show no certificate, or it did not.
     pub(super) fn new(target: &TlsTarget, chain: Option<&[CertificateDer<'_>]>) -> Option<Self> {
-        let TlsTarget { settings, certificates, expires, .. } = target;
+        let TlsTarget { settings, certificates, expires, trusted, .. } = target;
         let chain: Vec<CertificateDer<'static>> = chain?.iter().map(|certificate| certificate.clone().into_owned()).collect();
         let leaf = chain.first().filter(|_| settings.certificate.is_some())?;
         let until = certificates.expires(leaf).into_iter().chain(*expires).min();
         let left = until.map(|until| until.duration_since(SystemTime::now()).unwrap_or_default());
         let margin = left.map(|left| MARGIN.min(left / 10)).unwrap_or_default();
         let until = left.and_then(|left| Instant::now().checked_add(left));
-        let accepted_by = RefCell::new(settings.validation.as_ref().map(|trust| trust.validation.load()));
+        let accepted_by = RefCell::new(trusted.clone());
         Some(Self { settings: Arc::clone(settings), certificates: Rc::clone(certificates), chain, until, margin, accepted_by })
     }
 
@@ -122,6 +122,7 @@ mod tests {
             min_version: TlsVersion::Tls13,
             max_version: TlsVersion::Tls13,
         };
+        let trusted = settings.validation.as_ref().map(|trust| trust.validation.load());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
@@ -130,6 +131,7 @@ mod tests {
             server_name: IpAddr::V4(Ipv4Addr::LOCALHOST).into(),
             settings: Arc::new(settings),
             expires: own.map(|left| SystemTime::now() + left),
+            trusted,
             certificates: known.clone(),
         }
     }

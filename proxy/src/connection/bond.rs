@@ -47,10 +47,10 @@ async fn ended(bond: &Bond) {
 /// Looks again whenever a certificate or an authority has changed.
 async fn refused(bond: &Bond, source: &Source, shared: &Shared) {
     let mut changes = shared.trust.subscribe();
-    while changes.changed().await.is_ok() {
-        if !source.accepts(bond) {
-            return;
+    // What has changed during the handshake is looked at first.
+    while source.accepts(bond) {
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
         }
     }
-    std::future::pending().await
 }

@@ -91,7 +91,12 @@ pub struct Ready {
     pub server_name: ServerName<'static>,
     /// When our own certificate ends.
     pub expires: Option<SystemTime>,
+    /// Whom `config` trusts.
+    pub trusted: Option<Arc<Validation>>,
 }
+
+/// A configuration, when its own certificate ends, and whom it trusts.
+type Usable = (Arc<ClientConfig>, Option<SystemTime>, Option<Arc<Validation>>);
 
 /// Whether a server that shows these certificates would be accepted by settings as they are now. One that cannot be looked at is not.
 pub fn accepts(settings: &ClientTls, chain: &[CertificateDer<'_>]) -> bool {
@@ -148,10 +153,10 @@ impl Source {
     /// # Errors
     /// In a plain sentence: settings that cannot be used, or a request's host that is no name.
     pub fn target(&self, cluster: &Cluster, settings: &Arc<ClientTls>, asked: Option<&str>) -> Result<Ready, String> {
-        let (config, expires) = self.config(cluster, settings)?;
+        let (config, expires, trusted) = self.config(cluster, settings)?;
         let asked = asked.filter(|name| settings.auto_host_sni && !name.is_empty());
         let name = asked.or(settings.sni.as_deref()).map_or_else(|| Ok(no_name()), parse_name);
-        Ok(Ready { config, server_name: name.map_err(|error| error.to_string())?, expires })
+        Ok(Ready { config, server_name: name.map_err(|error| error.to_string())?, expires, trusted })
     }
 
     #[cfg(test)]
@@ -159,11 +164,11 @@ impl Source {
         self.kept.borrow().len()
     }
 
-    fn config(&self, cluster: &Cluster, settings: &Arc<ClientTls>) -> Result<(Arc<ClientConfig>, Option<SystemTime>), String> {
+    fn config(&self, cluster: &Cluster, settings: &Arc<ClientTls>) -> Result<Usable, String> {
         let mut kept = self.kept.borrow_mut();
         let place = Arc::as_ptr(settings).addr();
         if let Some(found) = kept.get(&place).filter(|kept| kept.is_of(settings, &cluster.protocol)) {
-            return found.config.clone().map(|config| (config, found.expires));
+            return found.config.clone().map(|config| (config, found.expires, found.material.validation.clone()));
         }
         let known = kept.values().any(|kept| kept.cluster == cluster.name);
         kept.retain(|_, kept| !kept.is_unused());
@@ -172,12 +177,13 @@ impl Source {
         }
         let material = Material::of(settings);
         let config = config(settings, &material, default_alpn(&cluster.protocol)).map_err(|error| error.to_string());
+        let trusted = material.validation.clone();
         let expires = material.certificate.as_ref().and_then(|pem| describe::certificates(&pem.chain).first().map(|leaf| leaf.expires));
         if kept.len() < CONFIGS || kept.contains_key(&place) {
             let (cluster, protocol) = (cluster.name.clone(), cluster.protocol.clone());
             kept.insert(place, Kept { settings: Arc::downgrade(settings), material, cluster, protocol, config: config.clone(), expires });
         }
-        config.map(|config| (config, expires))
+        config.map(|config| (config, expires, trusted))
     }
 }
 

@@ -56,27 +56,52 @@ impl Source {
         if made.material.is_current(&self.settings) {
             return made;
         }
-        let next = with(&self.settings, Material::of(&self.settings)).unwrap_or_else(|error| {
+        let material = Material::of(&self.settings);
+        let next = with(&self.settings, material.clone()).unwrap_or_else(|error| {
             tracing::error!(%error, "what has come in place of a certificate or an authority cannot be used; the one before goes on");
             let (config, clients) = (Arc::clone(&made.config), Arc::clone(&made.clients));
-            Made { material: Material::of(&self.settings), config, clients, expires: made.expires }
+            Made { material, config, clients, expires: made.expires }
         });
         let next = Arc::new(next);
         self.made.store(Arc::clone(&next));
         next
     }
 
-    /// What a client and we have shown each other in a handshake; nothing where it has shown nothing.
-    pub fn bond(&self, connection: &ServerConnection) -> Option<Bond> {
-        let chain: Vec<CertificateDer<'static>> = connection.peer_certificates()?.iter().map(|one| one.clone().into_owned()).collect();
-        let until = chain.first().and_then(describe::expires).into_iter().chain(self.made.load().expires).min();
-        Some(Bond { chain, until })
+    /// For one handshake.
+    pub fn ready(&self) -> Ready {
+        Ready(self.made())
     }
 
-    /// Whether the client would be accepted now.
+    /// Whether the client would be accepted now: looked at again whenever those have changed whom we trust.
     pub fn accepts(&self, bond: &Bond) -> bool {
+        let made = self.made();
+        let mut accepted_by = bond.accepted_by.borrow_mut();
+        let same = |by: &Arc<Validation>| made.material.validation.as_ref().is_some_and(|now| Arc::ptr_eq(by, now));
+        if accepted_by.as_ref().is_some_and(same) {
+            return true;
+        }
         let Some((leaf, intermediates)) = bond.chain.split_first() else { return false };
-        self.made().clients.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
+        let accepted = made.clients.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok();
+        *accepted_by = made.material.validation.clone().filter(|_| accepted);
+        accepted
+    }
+}
+
+/// What one handshake needs.
+#[derive(Clone, Debug)]
+pub struct Ready(Arc<Made>);
+
+impl Ready {
+    /// Certificates, roots, ALPN.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.config)
+    }
+
+    /// What a client and we have shown each other in it; nothing where it has shown nothing.
+    pub fn bond(&self, connection: &ServerConnection) -> Option<Bond> {
+        let chain: Vec<CertificateDer<'static>> = connection.peer_certificates()?.iter().map(|one| one.clone().into_owned()).collect();
+        let until = chain.first().and_then(describe::expires).into_iter().chain(self.0.expires).min();
+        Some(Bond { chain, until, accepted_by: RefCell::new(self.0.material.validation.clone()) })
     }
 }
 
@@ -86,10 +111,12 @@ pub struct Bond {
     chain: Vec<CertificateDer<'static>>,
     /// When the first of the certificates ends.
     pub until: Option<SystemTime>,
+    /// By whom the client was accepted last.
+    accepted_by: RefCell<Option<Arc<Validation>>>,
 }
 
 /// Certificates and authorities as they were when a configuration was made of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Material {
     certificates: Vec<Arc<CertificatePem>>,
     validation: Option<Arc<Validation>>,

@@ -14,9 +14,9 @@ pub fn tls_source() -> TlsSource {
     let source = client::Source::new();
     let certificates: Rc<dyn Certificates> = Rc::new(Shown);
     Rc::new(move |cluster, settings, asked| {
-        let client::Ready { config, server_name, expires } = source.target(cluster, settings, asked)?;
+        let client::Ready { config, server_name, expires, trusted } = source.target(cluster, settings, asked)?;
         let (settings, certificates) = (Arc::clone(settings), Rc::clone(&certificates));
-        Ok(TlsTarget { config, server_name, settings, expires, certificates })
+        Ok(TlsTarget { config, server_name, settings, expires, trusted, certificates })
     })
 }
 

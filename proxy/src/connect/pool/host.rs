@@ -17,6 +17,7 @@ use crate::config::address::SourceAddress;
 use crate::config::cluster::Cluster;
 use crate::config::route::Priority;
 use crate::connect::TlsSource;
+use crate::connect::bond::Bond;
 use crate::connect::guard::Gone;
 use crate::connect::pool::http1::{self, Held, Idle};
 use crate::connect::pool::http2::{self, Multiplexed};
@@ -154,8 +155,15 @@ impl HostPool {
     /// A share in a connection that has room.
     fn share(self: &Rc<Self>) -> Option<Lease> {
         let limit = usize::try_from(self.http2.max_concurrent_streams).unwrap_or(usize::MAX);
-        let with_room = self.shared.borrow().iter().find(|connection| connection.has_room(limit)).map(Rc::clone);
-        let connection = with_room?;
+        let connection = loop {
+            let with_room = self.shared.borrow().iter().find(|connection| connection.has_room(limit)).map(Rc::clone);
+            let connection = with_room?;
+            // To a server that is not accepted any more nothing is sent.
+            if connection.facts.bond.as_ref().is_none_or(Bond::is_accepted) {
+                break connection;
+            }
+            self.let_go(&connection);
+        };
         let lease = http2::Lease::new(Rc::clone(self), Rc::clone(&connection));
         if self.has_done_enough(connection.requests.get()) || self.is_old(&connection.facts) {
             self.let_go(&connection);

@@ -193,12 +193,14 @@ async fn a_server_shows_a_renewed_certificate_and_forgets_whom_it_no_longer_trus
     let client =
         ClientTls { certificate: Some(ca.issue_with(&[SHOP], |params| params.serial_number = Some(7_u64.into()))), ..client_tls() };
     let client = client::client_config(&client, &[]).unwrap();
-    let bond = bond_of(&source, client).await;
+    let before = source.ready();
+    let bond = bond_of(&before, Arc::clone(&client)).await;
     assert!(bond.until.is_some() && source.accepts(&bond));
     trust.validation.replace(Arc::new(Validation { crl: Some(ca.crl(&[8], 2099)), ..ca.trust() }));
     assert!(source.accepts(&bond), "another one is revoked");
     trust.validation.replace(Arc::new(Validation { crl: Some(ca.crl(&[7], 2099)), ..ca.trust() }));
     assert!(!source.accepts(&bond), "it is revoked");
+    assert!(!source.accepts(&bond_of(&before, client).await), "it was revoked while the handshake went on");
     trust.validation.replace(Arc::new(ca.trust()));
     assert!(source.accepts(&bond));
     trust.validation.replace(Arc::new(other.trust()));
@@ -206,11 +208,11 @@ async fn a_server_shows_a_renewed_certificate_and_forgets_whom_it_no_longer_trus
 }
 
 /// What the server and the client have shown each other.
-async fn bond_of(source: &server::Source, client: Arc<ClientConfig>) -> server::Bond {
+async fn bond_of(ready: &server::Ready, client: Arc<ClientConfig>) -> server::Bond {
     let (near, far) = duplex(64 * 1024);
     let connector = tokio_rustls::TlsConnector::from(client);
     let server_name = ServerName::try_from("a.test").unwrap();
-    let (connected, accepted) = tokio::join!(connector.connect(server_name, near), server::accept(far, source.config(), LIMIT));
+    let (connected, accepted) = tokio::join!(connector.connect(server_name, near), server::accept(far, ready.config(), LIMIT));
     let _client = connected.unwrap();
-    source.bond(accepted.unwrap().0.get_ref().1).unwrap()
+    ready.bond(accepted.unwrap().0.get_ref().1).unwrap()
 }

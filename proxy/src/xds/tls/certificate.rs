@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -115,6 +116,16 @@ fn roots(pem: &[u8], parser: &mut Parser) -> Option<()> {
     Some(())
 }
 
+/// Whoever checks peers finds out as well, but then the server that sent them has been told that they are good.
+fn usable(roots: &[u8], lists: &[u8], parser: &mut Parser) -> Option<()> {
+    let mut trusted = RootCertStore::empty();
+    trusted.add_parsable_certificates(CertificateDer::pem_slice_iter(roots).filter_map(Result::ok));
+    let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(lists).filter_map(Result::ok).collect();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let checks = WebPkiServerVerifier::builder_with_provider(Arc::new(trusted), provider).with_crls(lists).build();
+    parser.accept(checks).map(drop)
+}
+
 fn revocation_lists(pem: &[u8], parser: &mut Parser) -> Option<()> {
     let mut count = 0_usize;
     for list in CertificateRevocationListDer::pem_slice_iter(pem) {
@@ -148,6 +159,9 @@ pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &
             return parser.refuse_at("crl", "needs a trusted_ca");
         }
         return Some(None);
+    }
+    if let (Some(roots), Some(lists)) = (&trusted_ca, &crl) {
+        parser.at("crl", |parser| usable(roots, lists, parser))?;
     }
     let trusted_ca_file = file(context.trusted_ca.as_ref()).map(Arc::from);
     Some(Some(Validation { trusted_ca: trusted_ca.map(Arc::from), trusted_ca_file, subject_alt_names, crl: crl.map(Arc::from) }))

@@ -214,3 +214,11 @@ fn static_secrets_are_found_by_name() {
     });
     assert_eq!(wrong.unwrap_err(), format!("{at}: this secret is not a tls_certificate"));
 }
+
+#[test]
+fn a_revocation_list_that_cannot_be_read_is_refused() {
+    let list = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    let trust = json!({"trusted_ca": {"inline_string": pem().0}, "crl": {"inline_string": list}});
+    let error = down(&common("validation_context", trust)).unwrap_err();
+    assert!(error.starts_with("typed_config.common_tls_context.validation_context.crl: "), "{error}");
+}
