@@ -8,7 +8,7 @@ export ENVOY_BIN ?= $(CURDIR)/$(VENV)/bin/envoy
 export ETCD_BIN ?= $(CURDIR)/$(ETCD)/usr/bin/etcd
 export CLIENTS_PYTHON ?= $(CURDIR)/$(CLIENTS)/bin/python
 
-.PHONY: test test-redirection lint fuzz mutants bench bench-xds bench-mesh bench-ca soak demo demo-gateway
+.PHONY: test test-redirection lint fuzz mutants bench bench-mtls bench-xds bench-mesh bench-ca soak demo demo-gateway
 
 test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(ETCD)/usr/bin/etcd
 	cargo build --workspace
@@ -23,6 +23,7 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(
 	cargo test -p ninon-tests --test differential-xds
 	cargo test -p ninon-tests --test scenarios
 	cargo test -p ninon-tests --test xds
+	@command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || { apt-get update && apt-get install --yes haproxy; }
 	cargo test -p ninon-tests --test push --test mesh
 	$(MAKE) test-redirection
 
@@ -89,11 +90,20 @@ bench: $(VENV)/bin/envoy
 	cargo build --release -p ninon-proxy
 	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} cargo run -p ninon-tests --bin bench
 
-# Fifty changes a second for a quarter of an hour, over each protocol.
-soak: $(CLIENTS)/installed-4
+# Two proxies with mutual TLS between them.
+bench-mtls: $(VENV)/bin/envoy
 	cargo build --release -p ninon-proxy
+	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} cargo run -p ninon-tests --bin bench mutual
+
+# Fifty changes a second for a quarter of an hour, over each protocol; then certificates of 30 s for ten minutes, with a new root, a control
+# plane that is killed and restarted, requests all the time and connections that stay.
+soak: $(CLIENTS)/installed-4
+	cargo build --release -p ninon-proxy -p ninon
 	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} XDS_SOAK_SECONDS=$(or $(XDS_SOAK_SECONDS),900) \
 	  cargo test -p ninon-tests --test xds -- soak --nocapture --test-threads=1
+	NINON_PROXY_BIN=$${NINON_PROXY_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon-proxy} \
+	NINON_BIN=$${NINON_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon} MESH_SOAK_SECONDS=$(or $(MESH_SOAK_SECONDS),600) \
+	  cargo test -p ninon-tests --test mesh -- soak --nocapture --test-threads=1
 
 # A thousand clusters from a server, beside Envoy.
 bench-xds: $(VENV)/bin/envoy $(CLIENTS)/installed-4
@@ -108,4 +118,4 @@ bench-mesh:
 # Certificates of the control plane: many at once, and some all the time.
 bench-ca:
 	cargo build --release -p ninon
-	NINON_BIN=$${NINON_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon} cargo run --profile load -p ninon-tests --bin ca
+	NINON_BIN=$${NINON_BIN:-$${CARGO_TARGET_DIR:-target}/release/ninon} SCALE_PARTS=certificates cargo run --profile load -p ninon-tests --bin scale

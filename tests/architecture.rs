@@ -37,6 +37,7 @@ const PROXY: &[(&str, &[&str])] = &[
     ("normalize", &["codec", "config", "exchange", "stream", "task", "telemetry"]),
     ("route", STAGE),
     ("filter", STAGE),
+    ("ext_authz", STAGE),
     ("balance", &["config", "exchange", "own", "stream", "task", "telemetry", "upstream"]),
     ("connect", &["codec", "config", "exchange", "stream", "task", "telemetry", "upstream"]),
     ("forward", &["codec", "config", "exchange", "stream", "task", "telemetry"]),
@@ -81,7 +82,8 @@ const CONTROL_PLANE: &[(&str, &[&str])] = &[
 
 /// A name, and the only files of a crate's `src/` that may say it (a folder goes with its front file).
 const NAMES: &[(&str, &str, &[&str])] = &[
-    ("../proxy/src", "xds_proto", &["xds"]),
+    // The service that decides about requests is spoken to in messages of the same API.
+    ("../proxy/src", "xds_proto", &["xds", "ext_authz"]),
     ("../control-plane/src", "xds_proto", &["translate", "snapshot", "push"]),
     ("../proxy/src", "env::var", &["settings"]),
     // `main` hands the arguments on.

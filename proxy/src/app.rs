@@ -246,6 +246,7 @@ fn shared(
         spans,
         trust: watch::Sender::new(0),
         renewals: watch::Sender::new(0),
+        revoked: watch::Sender::new(0),
         local_ip: local_ip(),
         hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     }

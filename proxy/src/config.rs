@@ -16,6 +16,8 @@ pub mod cluster;
 pub mod current;
 /// Endpoints, their localities, priorities and weights.
 pub mod endpoint;
+/// A service outside that decides about requests.
+pub mod ext_authz;
 /// HTTP filters: what may stop a request.
 pub mod filter;
 /// Envoy's substitution format (`%REQ(X)%`), parsed.
@@ -26,6 +28,8 @@ pub mod headers;
 pub mod http;
 /// Certificates to show, peers to accept.
 pub mod identity;
+/// Tokens of requests.
+pub mod jwt;
 /// Listeners, filter chains, how a connection is matched to one.
 pub mod listener;
 /// String, header and number matchers.

@@ -22,7 +22,8 @@ use crate::drain::Farewell;
 use crate::exchange::{ConnectionInfo, StreamInfo, TlsInfo};
 use crate::runtime::policy::Refusal;
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
-use crate::stream::{Rewind, Socket};
+use crate::stream::{ReadAhead, Rewind, Socket};
+use crate::task::Seldom;
 use crate::telemetry::substitution::Exchange;
 use crate::tls::HandshakeFailure;
 use crate::worker::Worker;
@@ -52,8 +53,9 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
         return log_unserved(&worker, &listener, &Rc::new(info));
     };
     let stream = Rewind::new(seen.freeze(), socket);
-    let over = chain.farewell.over(worker.shared.drain_time);
+    let over = Seldom::new(chain.farewell.over(worker.shared.drain_time));
     tokio::select! {
+        biased;
         () = handle(Rc::clone(&worker), &listener, Arc::clone(&chain), info, stream) => {}
         // The chain is gone from the configuration, and has been for as long as connections are given to end.
         () = over => {}
@@ -67,7 +69,7 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
         Some(source) => {
             let limit = chain.config.handshake_timeout;
             let ready = source.ready();
-            match Box::pin(crate::tls::server::accept(stream, ready.config(), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
+            match Box::pin(crate::tls::server::accept(ReadAhead::new(stream), ready.config(), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
                     let bond = ready.bond(stream.get_ref().1);
@@ -76,18 +78,26 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
                     match bond {
                         None => {
                             let farewell = Arc::clone(&chain.farewell);
-                            serve_tls(worker, listener, chain, info, stream, &farewell).await;
+                            Box::pin(serve_tls(worker, listener, chain, info, stream, &farewell)).await;
                         }
                         Some(bond) => {
                             // Such a connection is told to go for reasons of its own.
                             let farewell = Farewell::default();
                             let shared = Arc::clone(&worker.shared);
                             let (own, all) = (Arc::clone(&chain), Arc::clone(&chain.farewell));
-                            tokio::select! {
-                                () = serve_tls(worker, listener, own, info, stream, &farewell) => {}
-                                () = bond::over(&bond, source, &chain, listener, &shared, &farewell) => {}
-                                () = async { all.told().await; farewell.tell(); std::future::pending().await } => {}
-                            }
+                            let told = async {
+                                all.told().await;
+                                farewell.tell();
+                                std::future::pending().await
+                            };
+                            let over = Seldom::new(async {
+                                tokio::select! {
+                                    () = bond::over(&bond, source, &chain, listener, &shared, &farewell) => {}
+                                    () = told => {}
+                                }
+                            });
+                            // A connection of plain text needs no room for it.
+                            until(over, Box::pin(serve_tls(worker, listener, own, info, stream, &farewell))).await;
                         }
                     }
                 }
@@ -103,7 +113,7 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
 
 /// The client's certificates are kept where they are told to others.
 fn with_chain(mut tls: TlsInfo, chain: &ActiveChain, connection: &rustls::ServerConnection) -> TlsInfo {
-    if matches!(&chain.config.handler, ChainHandler::Http(manager) if manager.client_cert.tells_certificates()) {
+    if matches!(&chain.config.handler, ChainHandler::Http(manager) if manager.tells_certificates()) {
         let shown = connection.peer_certificates().unwrap_or_default();
         tls.peer_chain = shown.iter().map(|certificate| certificate.to_vec()).collect();
     }
@@ -201,7 +211,7 @@ async fn serve_tls(
     listener: &ActiveListener,
     chain: Arc<ActiveChain>,
     info: Rc<ConnectionInfo>,
-    stream: tokio_rustls::server::TlsStream<Rewind<Socket>>,
+    stream: tokio_rustls::server::TlsStream<ReadAhead<Rewind<Socket>>>,
     farewell: &Farewell,
 ) {
     let Some(forbidden) = admit(&worker, listener, &chain, &info).await else { return };
@@ -236,11 +246,11 @@ async fn admit(
     match chain.policy.admit(info) {
         Ok(watch) => {
             let (policy, info) = (Arc::clone(&chain.policy), Rc::clone(info));
-            Some(async move {
+            Some(Seldom::new(async move {
                 let refusal = policy.forbids(&info, watch).await;
                 tracing::debug!(listener = %info.listener, client = %info.client, details = refusal.details, "forbidden from now on");
                 info.terminated(refusal.details);
-            })
+            }))
         }
         Err(Refusal { details, delay }) => {
             tracing::debug!(listener = %info.listener, client = %info.client, details, "may not connect");

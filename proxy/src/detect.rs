@@ -7,11 +7,13 @@ pub mod http;
 /// PROXY protocol, versions 1 and 2.
 pub mod proxy_protocol;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
+use std::time::Duration;
 use std::{fmt, io};
 
 use bytes::BytesMut;
@@ -24,6 +26,9 @@ pub use http::HttpVersion;
 
 /// More than a ClientHello of 16 KiB with its framing, and than any request line we take.
 const LOOK_AHEAD_LIMIT: usize = 64 * 1024;
+
+/// A ClientHello that has begun has so much more time, where silent clients are let through: as long as a handshake.
+const HELLO_LIMIT: Duration = Duration::from_secs(15);
 
 /// One read.
 const SCRATCH: usize = 2 * 1024;
@@ -82,16 +87,24 @@ pub async fn detect<IO: AsyncRead + Unpin>(io: &mut IO, seen: &mut BytesMut, det
     if detection.proxy_protocol.is_none() && !detection.tls && !detection.http {
         return Ok(detected);
     }
-    let steps = run_steps(io, seen, detection, &mut detected);
-    let Some(limit) = detection.timeout else {
-        steps.await?;
-        return Ok(detected);
+    let begun = Cell::new(false);
+    let outcome = {
+        let mut steps = pin!(run_steps(io, seen, detection, &mut detected, &begun));
+        let known = match detection.timeout {
+            Some(limit) => tokio::time::timeout(limit, &mut steps).await.ok(),
+            None => Some(steps.as_mut().await),
+        };
+        match known {
+            Some(outcome) => outcome.map(|()| true),
+            // Whoever has begun to speak TLS is not taken for one who says nothing: half a greeting is nobody's plain text.
+            None if detection.continue_on_timeout && begun.get() => {
+                tokio::time::timeout(HELLO_LIMIT, steps).await.unwrap_or(Err(DetectError::TimedOut)).map(|()| true)
+            }
+            None if detection.continue_on_timeout => Ok(false),
+            None => Err(DetectError::TimedOut),
+        }
     };
-    match tokio::time::timeout(limit, steps).await {
-        Ok(outcome) => outcome?,
-        Err(_) if detection.continue_on_timeout => detected.timed_out = true,
-        Err(_) => return Err(DetectError::TimedOut),
-    }
+    detected.timed_out = !outcome?;
     Ok(detected)
 }
 
@@ -100,13 +113,19 @@ async fn run_steps<IO: AsyncRead + Unpin>(
     seen: &mut BytesMut,
     detection: &Detection,
     detected: &mut Detected,
+    begun: &Cell<bool>,
 ) -> Result<(), DetectError> {
     if let Some(settings) = detection.proxy_protocol {
         detected.proxied = proxy_protocol_step(io, seen, settings).await?;
     }
     if detection.tls {
         let mut parser = client_hello::Parser::default();
-        detected.tls = step(io, seen, |bytes| parser.feed(bytes)).await?;
+        let feed = |bytes: &[u8]| {
+            let verdict = parser.feed(bytes);
+            begun.set(!bytes.is_empty() && verdict == Verdict::NeedMore);
+            verdict
+        };
+        detected.tls = step(io, seen, feed).await?;
     }
     if detection.http && detected.tls.is_none() {
         detected.http = step(io, seen, http::classify).await?;
@@ -170,6 +189,54 @@ pub async fn is_http2<IO: AsyncRead + Unpin>(io: &mut IO, seen: &mut BytesMut) -
                     return false;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn permissive() -> Detection {
+        let timeout = Some(Duration::from_millis(500));
+        Detection {
+            proxy_protocol: None,
+            original_dst: false,
+            original_src: None,
+            tls: true,
+            http: false,
+            timeout,
+            continue_on_timeout: true,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_begun_to_speak_tls_is_not_taken_for_plain_text_and_not_waited_for_without_end() {
+        let (mut client, mut server) = tokio::io::duplex(1024);
+        let mut seen = BytesMut::new();
+        client.write_all(&[0x16]).await.unwrap();
+        let detection = permissive();
+        let begun = Instant::now();
+        let writes = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            client.write_all(&[3, 1]).await.unwrap();
+            tokio::time::sleep(HELLO_LIMIT).await;
+        };
+        let (detected, ()) = tokio::join!(detect(&mut server, &mut seen, &detection), writes);
+        assert_eq!(detected.map(|detected| detected.timed_out), Err(DetectError::TimedOut));
+        assert!(begun.elapsed() >= HELLO_LIMIT, "it was given the time of a handshake");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_or_something_else_goes_on() {
+        for said in [&[][..], b"\x16\x02", b"\x15", b"HELO"] {
+            let (mut client, mut server) = tokio::io::duplex(1024);
+            client.write_all(said).await.unwrap();
+            let detected = detect(&mut server, &mut BytesMut::new(), &permissive()).await.unwrap();
+            assert_eq!((detected.timed_out, detected.tls), (said.is_empty(), None), "{said:?}");
         }
     }
 }

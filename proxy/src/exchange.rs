@@ -6,6 +6,8 @@ pub mod certificate;
 pub mod flags;
 /// Addresses, times, sizes, outcome.
 pub mod info;
+/// What filters have found out.
+pub mod metadata;
 /// A request's path and query.
 pub mod path;
 /// A request's head in one form for HTTP/1 and HTTP/2.
@@ -14,5 +16,6 @@ pub mod request;
 pub use certificate::Certificate;
 pub use flags::{ResponseFlag, ResponseFlags};
 pub use info::{ConnectionInfo, StreamInfo, TlsInfo, UpstreamInfo};
+pub use metadata::Metadata;
 pub use path::RequestPath;
 pub use request::RequestHead;

@@ -3,17 +3,27 @@
 
 /// Who may do what.
 pub mod access;
+/// Tokens.
+pub mod jwt;
 
 use crate::config::filter::{FilterKind, FilterOverride, FilterOverrides, HttpFilter};
 
-/// What a filter does with a request; `None`: nothing. `levels` are the settings of the request's route, virtual host and table: the
-/// most specific one that speaks of the filter counts.
-pub fn kind<'a>(filter: &'a HttpFilter, mut levels: impl Iterator<Item = &'a FilterOverrides>) -> Option<&'a FilterKind> {
+/// What a filter does with a request, and what a route says of it beside that; `None`: nothing. `levels` are the settings of the
+/// request's route, virtual host and table: the most specific one that speaks of the filter counts.
+pub fn kind<'a>(
+    filter: &'a HttpFilter,
+    mut levels: impl Iterator<Item = &'a FilterOverrides>,
+) -> Option<(&'a FilterKind, Option<&'a FilterOverride>)> {
     match levels.find_map(|overrides| overrides.of(&filter.name)) {
-        None => (!filter.disabled).then_some(&filter.kind),
+        None => (!filter.disabled).then_some((&filter.kind, None)),
         Some(FilterOverride::Disabled) => None,
-        Some(FilterOverride::Enabled) => Some(&filter.kind),
-        Some(FilterOverride::Kind(kind)) => Some(kind),
+        Some(FilterOverride::Enabled) => Some((&filter.kind, None)),
+        Some(said @ (FilterOverride::Jwt(_) | FilterOverride::External(_))) => Some((&filter.kind, Some(said))),
+        // Settings of another kind of filter say nothing about this one.
+        Some(FilterOverride::Kind(kind)) if std::mem::discriminant(kind) != std::mem::discriminant(&filter.kind) => {
+            Some((&filter.kind, None))
+        }
+        Some(FilterOverride::Kind(kind)) => Some((kind, None)),
     }
 }
 
@@ -33,7 +43,10 @@ mod tests {
             FilterOverrides::new(said.clone().map(|said| ("a".to_owned(), said)).into_iter().chain([other]).collect())
         };
         let levels: Vec<FilterOverrides> = levels.iter().map(overrides).collect();
-        kind(&filter, levels.iter()).map(|FilterKind::Access(access)| access.stat_prefix.clone())
+        kind(&filter, levels.iter()).map(|(kind, _)| match kind {
+            FilterKind::Access(access) => access.stat_prefix.clone(),
+            FilterKind::Jwt(_) | FilterKind::External(_) => String::new(),
+        })
     }
 
     #[test]

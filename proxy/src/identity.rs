@@ -12,6 +12,6 @@ pub mod request;
 /// What a token says.
 pub mod token;
 
-pub use answer::{AnswerError, Identity};
+pub use answer::{AnswerError, Identity, control_plane};
 pub use renewal::Renewal;
 pub use request::{Key, KeyError};

@@ -22,6 +22,8 @@ pub mod detect;
 pub mod drain;
 /// What is known of one request or connection.
 pub mod exchange;
+/// 4c. What a service outside says of requests.
+pub mod ext_authz;
 /// 4b. Which requests and connections go on.
 pub mod filter;
 /// 6. Send the request, bring back the answer.

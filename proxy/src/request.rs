@@ -6,6 +6,8 @@ mod attempt;
 mod counted;
 /// What filters say.
 mod guarded;
+/// Keys of providers.
+pub mod keys;
 /// What the route and the caller allow in time.
 mod limits;
 /// A request from its beginning to its log line.
@@ -14,6 +16,8 @@ mod live;
 mod local;
 /// Copies of requests.
 mod mirror;
+/// Requests of the proxy's own.
+mod own;
 /// What a request tells its collector.
 mod traced;
 
@@ -190,7 +194,7 @@ fn fault_reply(fault: RequestFault) -> LocalReply {
 /// From a request as it was sent to the answer's head.
 async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incoming) -> Result<Outgoing<Body>, Stop> {
     let Incoming { request, spelling, informational } = incoming;
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     live.body_pending = !http_body::Body::is_end_stream(&body);
     let inner = &connection.0;
     if !inner.manager.proxy_100_continue && expects_continue(&parts.headers) {
@@ -211,13 +215,15 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
         RouteSource::Named { name, .. } => generation.snapshot.route_tables.get(name),
         RouteSource::Scoped(scoped) => scoped.table(&live.head, &generation.snapshot),
     };
-    let selected = match table {
-        Some(table) => select(inner, live, table),
-        None => Err(no_route().into()),
-    };
+    let mut way = guarded::Way::choose(inner, live, table);
     live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
-    guarded::pass(inner, live)?;
-    selected?;
+    if let Some(waiting) = guarded::pass(inner, live, &mut way)? {
+        let informational = &informational;
+        let mut asking =
+            guarded::Asking { connection, generation: &generation, informational, body: &mut body, is_read: false, is_clean: false };
+        Box::pin(guarded::wait(&mut asking, live, &mut way, waiting)).await?;
+    }
+    way.end()?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
     check_upgrade(inner, live, &route.action)?;
     match &route.action {
@@ -235,6 +241,14 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
             )
             .await
         }
+    }
+}
+
+/// As [`select`], where there may be no table.
+fn select_in(inner: &Inner, live: &mut Live, table: Option<&Arc<RouteTable>>) -> Result<(), Stop> {
+    match table {
+        Some(table) => select(inner, live, table),
+        None => Err(no_route().into()),
     }
 }
 

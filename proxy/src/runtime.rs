@@ -1,5 +1,7 @@
 //! What all workers share: the current configuration and the live state that belongs to it.
 
+/// Keys that are fetched.
+pub mod keys;
 /// Who may do what on a chain.
 pub mod policy;
 
@@ -20,6 +22,7 @@ use crate::config::listener::{ChainHandler, FilterChain, Listener};
 use crate::config::snapshot::Snapshot;
 use crate::drain::{Farewell, Gate};
 use crate::own::{Listening, OwnAddresses};
+use crate::runtime::keys::Fetched;
 use crate::runtime::policy::{ChainPolicy, Guards};
 use crate::telemetry::access_log::AccessLogs;
 use crate::telemetry::metrics::{HttpStats, ListenerStats, Registry, TcpStats};
@@ -184,6 +187,7 @@ impl ActiveListener {
 
     fn behind(door: Arc<Door>, config: Arc<Listener>, before: Option<&Self>, registry: &Registry) -> Result<Self, (String, TlsError)> {
         let mut chains = HashMap::new();
+        let mut fetched = before.map(Self::fetched).unwrap_or_default();
         for chain in config.chains.iter().chain(&config.default_chain) {
             let tls = chain.tls.as_ref().map(tls::server::Source::new).transpose();
             let stats = match &chain.handler {
@@ -191,7 +195,8 @@ impl ActiveListener {
                 ChainHandler::Tcp(tcp) => ChainStats::Tcp(registry.tcp(&tcp.stat_prefix)),
             };
             let tls = tls.map_err(|error| (chain.name.clone(), error))?;
-            let guards = Arc::new(Guards::new(chain, registry));
+            let guards = Arc::new(Guards::new(chain, registry, &fetched));
+            fetched.extend(guards.fetched().cloned());
             let same = before.and_then(|before| before.same_chain(chain));
             let farewell = same.map_or_else(Arc::default, |same| Arc::clone(&same.farewell));
             let policy = same.map_or_else(|| Arc::new(ChainPolicy::new(Arc::clone(&guards))), |same| Arc::clone(&same.policy));
@@ -200,6 +205,11 @@ impl ActiveListener {
         }
         let stats = registry.listener(&stat_name(&config));
         Ok(Self { config, stats, door, chains })
+    }
+
+    /// Keys that its filters fetch.
+    pub fn fetched(&self) -> Vec<Arc<Fetched>> {
+        self.chains.values().flat_map(|chain| chain.guards.fetched()).cloned().collect()
     }
 
     fn same_chain(&self, chain: &FilterChain) -> Option<&Arc<ActiveChain>> {
@@ -299,6 +309,8 @@ pub struct Shared {
     pub trust: watch::Sender<u64>,
     /// Counts the proxy's own certificates: the control plane is shown the newest.
     pub renewals: watch::Sender<u64>,
+    /// Counts how often the control plane said that the proxy's own certificate was revoked: another one is needed.
+    pub revoked: watch::Sender<u64>,
     /// The way of spans to their collectors.
     pub spans: Exporter,
     /// This machine's address, as it is shown in `x-forwarded-for` for clients on the same machine.

@@ -1,5 +1,7 @@
 //! Byte streams handed from stage to stage.
 
+mod ahead;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::address::{SocketOption, SocketOptionValue, SocketState, TcpKeepalive};
+
+pub use ahead::ReadAhead;
 
 /// A client's socket.
 #[derive(Debug)]

@@ -1,8 +1,12 @@
 //! Tasks with an owner: the only place that spawns.
 
+mod seldom;
+
 use std::future::Future;
 
 use tokio::task::JoinHandle;
+
+pub use seldom::Seldom;
 
 /// A task on this thread's runtime; it stops when this is dropped.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 //! Built on rustls with aws-lc-rs, which is handed to every configuration: there is no process-wide default to depend on.
 //! Certificates come as PEM in the configuration; secrets by name come with SDS.
 
+mod accepted;
 /// Chains that an authority hands out.
 pub mod chain;
 /// To servers.

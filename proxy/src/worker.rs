@@ -23,6 +23,7 @@ use crate::connect::pool::Pools;
 use crate::connection;
 use crate::drain::{DRAIN_POLL, Phase, Watcher};
 use crate::exchange::ConnectionInfo;
+use crate::request::keys;
 use crate::runtime::{ActiveListener, Door, OpenConnection, Shared};
 use crate::stream::Socket;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
@@ -49,6 +50,8 @@ pub struct Worker {
     pub log: WorkerLog,
     /// Graceful stop.
     pub drain: Watcher,
+    /// Services that do not answer are told of now and then.
+    pub silent: Sparse,
     refusals: Sparse,
     connections: Cell<u64>,
     index: usize,
@@ -135,6 +138,7 @@ async fn serve(start: Start) -> io::Result<()> {
         tls,
         log,
         drain,
+        silent: Sparse::default(),
         refusals: Sparse::default(),
         connections: Cell::new(0),
         index,
@@ -170,6 +174,10 @@ async fn obey(worker: &Rc<Worker>, mut commands: mpsc::Receiver<Command>, drain:
             () = &mut drain => return acceptors,
             Some(command) = commands.recv() => command,
         };
+        if worker.index == 0 {
+            let generation = worker.shared.current.load();
+            generation.listeners.iter().flat_map(|listener| listener.fetched()).for_each(|fetched| keys::keep(worker, &fetched));
+        }
         match command {
             Command::Open(door, sockets) => {
                 acceptors.retain(|acceptor| !acceptor.is_finished());

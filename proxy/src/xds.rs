@@ -27,6 +27,8 @@ pub mod data_source;
 pub mod dump;
 /// Endpoints.
 pub mod endpoint;
+/// A service outside that decides about requests.
+pub mod ext_authz;
 /// Follows a control plane.
 pub mod follow;
 /// Names of headers, and what is added to and removed from headers.
@@ -37,6 +39,8 @@ pub mod http;
 pub mod invalid;
 /// All resources that are known.
 pub mod inventory;
+/// Tokens of requests.
+pub mod jwt;
 /// Listeners and filter chains.
 pub mod listener;
 /// Matchers of strings, headers and shares.

@@ -1,4 +1,5 @@
-//! `make bench`: what a request costs in ninon-proxy, and in Envoy, HAProxy and nginx in the same run.
+//! `make bench`: what a request costs in ninon-proxy, and in Envoy, HAProxy and nginx in the same run. `make bench-mtls`: the same
+//! for two proxies with mutual TLS between them.
 //!
 //! Figures are CPU time of the proxy's process, as that hardly depends on what else the machine does. Proxies take turns in
 //! every round, and the medians of all rounds are compared. See `docs/benchmarks.md`.
@@ -11,6 +12,8 @@
 
 /// A large download through a TCP proxy.
 mod download;
+/// Who the two of a pair are.
+mod identity;
 /// `wrk` and `h2load`.
 mod load;
 /// What is measured.
@@ -24,11 +27,11 @@ mod table;
 /// CPU and memory of a process.
 mod usage;
 
-use measure::Measure;
+use identity::Identity;
 use ninon_tests::{envoy, settings};
 use std::path::Path;
 use std::process::ExitCode;
-use subject::{Backend, Kind, Subject};
+use subject::{Backend, Setting, Subject};
 use table::Results;
 
 fn main() -> ExitCode {
@@ -49,14 +52,16 @@ fn main() -> ExitCode {
 
 fn run() -> Result<bool, String> {
     let (rounds, time) = (settings::bench_rounds(), settings::bench_time());
-    let kinds: Vec<_> = Kind::ALL.into_iter().filter(|kind| settings::bench_subject(kind.name())).collect();
-    let measures: Vec<_> = Measure::LOADS.into_iter().filter(|measure| settings::bench_measure(measure.title())).collect();
+    let setting = if std::env::args().nth(1).as_deref() == Some("mutual") { Setting::Mutual } else { Setting::Plain };
+    let kinds: Vec<_> = setting.kinds().iter().copied().filter(|kind| settings::bench_subject(kind.name())).collect();
+    let measures: Vec<_> = setting.loads().iter().copied().filter(|measure| settings::bench_measure(measure.title())).collect();
     let backend = Backend::start()?;
+    let identity = Identity::new();
     let mut results = Results::default();
     for round in 1..=rounds {
         println!("round {round} of {rounds}");
-        let subjects = kinds.iter().map(|kind| Subject::start(*kind, backend.port)).collect::<Result<Vec<_>, _>>()?;
-        for (kind, measure, value) in measure::idle(&subjects, time) {
+        let subjects = kinds.iter().map(|kind| Subject::start(*kind, setting, backend.port, &identity)).collect::<Result<Vec<_>, _>>()?;
+        for (kind, measure, value) in measure::idle(&subjects, setting, time) {
             results.add(kind, measure, value);
         }
         for measure in &measures {
@@ -66,7 +71,7 @@ fn run() -> Result<bool, String> {
             }
         }
     }
-    let (table, good) = results.table(&kinds);
+    let (table, good) = results.table(setting, &kinds);
     println!("medians of {rounds} rounds, {} s each\n\n{table}", time.as_secs());
     Ok(good)
 }

@@ -1,5 +1,8 @@
-//! The proxies under test and the server behind them: each one process with one worker.
+//! The proxies under test and the server behind them: each process has one worker.
 
+use crate::identity::Identity;
+use crate::measure::Measure;
+use crate::usage::{self, Memory};
 use ninon_tests::process::{Folder, Process};
 use ninon_tests::{envoy, ports, settings};
 use std::fs::{self, File};
@@ -27,8 +30,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Envoy, Self::Haproxy, Self::Nginx, Self::Ninon];
-
     pub fn name(self) -> &'static str {
         match self {
             Self::Envoy => "Envoy",
@@ -41,14 +42,6 @@ impl Kind {
     /// nginx does so only with a module that is packaged apart.
     pub fn passes_tcp(self) -> bool {
         self != Self::Nginx
-    }
-
-    fn config(self) -> &'static str {
-        match self {
-            Self::Envoy | Self::Ninon => include_str!("configs/bootstrap.yaml"),
-            Self::Haproxy => include_str!("configs/haproxy.cfg"),
-            Self::Nginx => include_str!("configs/nginx.conf"),
-        }
     }
 
     fn command(self, file: &str) -> Command {
@@ -67,59 +60,122 @@ fn with(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
     command
 }
 
-/// A proxy that serves.
+/// What stands between client and backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// One proxy, plain text on both sides.
+    Plain,
+    /// Two, as beside a client and a server of a mesh, with mutual TLS between them.
+    Mutual,
+}
+
+impl Setting {
+    /// nginx passes nothing on by mutual TLS with reused connections.
+    pub fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Plain => &[Kind::Envoy, Kind::Haproxy, Kind::Nginx, Kind::Ninon],
+            Self::Mutual => &[Kind::Envoy, Kind::Haproxy, Kind::Ninon],
+        }
+    }
+
+    /// Those that put a load on one after the other.
+    pub fn loads(self) -> &'static [Measure] {
+        match self {
+            Self::Plain => &[Measure::Saturated, Measure::Paced, Measure::Http2, Measure::Tcp, Measure::NewConnection],
+            Self::Mutual => &[Measure::Saturated, Measure::Upgraded, Measure::Paced, Measure::Http2, Measure::Tcp, Measure::Handshake],
+        }
+    }
+
+    /// Of each process, the one nearest to the backend first.
+    fn configs(self, kind: Kind) -> &'static [&'static str] {
+        match (self, kind) {
+            (_, Kind::Nginx) => &[include_str!("configs/nginx.conf")],
+            (Self::Plain, Kind::Envoy | Kind::Ninon) => &[include_str!("configs/plain.yaml")],
+            (Self::Plain, Kind::Haproxy) => &[include_str!("configs/haproxy-plain.cfg")],
+            (Self::Mutual, Kind::Envoy | Kind::Ninon) => &[include_str!("configs/server.yaml"), include_str!("configs/client.yaml")],
+            (Self::Mutual, Kind::Haproxy) => &[include_str!("configs/haproxy-server.cfg"), include_str!("configs/haproxy-client.cfg")],
+        }
+    }
+}
+
+/// A proxy that serves, or two.
 pub struct Subject {
     pub kind: Kind,
     /// HTTP/1.1, and HTTP/2 where one port takes both.
     pub http: u16,
     /// HTTP/2.
     pub http2: u16,
+    /// HTTP/1.1 that goes by HTTP/2 between two proxies.
+    pub upgraded: u16,
     pub tcp: u16,
     /// From before the process was made until its first answer from the backend.
     pub ready_after: Duration,
-    process: Process,
+    processes: Vec<Process>,
 }
 
 impl Subject {
-    pub fn start(kind: Kind, backend: u16) -> Result<Self, String> {
+    pub fn start(kind: Kind, setting: Setting, backend: u16, identity: &Identity) -> Result<Self, String> {
         let http = ports::free();
         let http2 = if matches!(kind, Kind::Envoy | Kind::Ninon) { http } else { ports::free() };
-        let tcp = ports::free();
-        let places = [("http2", http2), ("http", http), ("tcp", tcp), ("admin", ports::free()), ("backend", backend)];
-        let (process, began) = start(kind.config(), &places, |file| kind.command(file))?;
-        let mut subject = Self { kind, http, http2, tcp, ready_after: Duration::ZERO, process };
-        wait_until_ready(&mut subject.process, http, began).map_err(|problem| format!("{}: {problem}", kind.name()))?;
-        subject.ready_after = began.elapsed();
+        let [tcp, upgraded, server_http, server_tcp] = [ports::free(), ports::free(), ports::free(), ports::free()];
+        let ports = [("http2", http2), ("http", http), ("upgraded", upgraded), ("tcp", tcp), ("backend", backend)];
+        let mut places: Vec<_> = ports.into_iter().map(|(name, port)| (name, port.to_string())).collect();
+        places.extend([("server_http", server_http.to_string()), ("server_tcp", server_tcp.to_string())]);
+        places.extend(identity.places());
+        // The others take the same without being told, or cannot.
+        let curves = if kind == Kind::Envoy { ", ecdh_curves: [X25519MLKEM768]" } else { "" };
+        places.push(("curves", curves.to_owned()));
+        let mut subject = Self { kind, http, http2, upgraded, tcp, ready_after: Duration::ZERO, processes: Vec::new() };
+        let mut last = Instant::now();
+        for config in setting.configs(kind) {
+            places.push(("admin", ports::free().to_string()));
+            let (process, began) = start(config, &places, |file| kind.command(file))?;
+            places.pop();
+            subject.processes.push(process);
+            last = began;
+        }
+        let ready = wait_until_ready(&mut subject.processes, http, last);
+        ready.map_err(|problem| format!("{}: {problem}", kind.name()))?;
+        subject.ready_after = last.elapsed();
         Ok(subject)
     }
 
-    pub fn id(&self) -> u32 {
-        self.process.id()
+    /// Of all its processes.
+    pub fn cpu(&self) -> Duration {
+        self.processes.iter().map(|process| usage::cpu(process.id())).sum()
+    }
+
+    /// Of the process that has most.
+    pub fn memory(&self) -> Memory {
+        let all = self.processes.iter().map(|process| usage::memory(process.id()));
+        all.max_by(|one, other| one.resident.total_cmp(&other.resident)).expect("a subject has a process")
     }
 }
 
 /// nginx, the server behind all of them.
 pub struct Backend {
     pub port: u16,
-    _process: Process,
+    _process: [Process; 1],
 }
 
 impl Backend {
     pub fn start() -> Result<Self, String> {
         let port = ports::free();
-        let (mut process, began) = start(include_str!("configs/backend.conf"), &[("backend", port)], |file| with("nginx", &["-c", file]))?;
+        let places = [("backend", port.to_string())];
+        let (process, began) = start(include_str!("configs/backend.conf"), &places, |file| with("nginx", &["-c", file]))?;
+        let mut process = [process];
         wait_until_ready(&mut process, port, began)?;
         Ok(Self { port, _process: process })
     }
 }
 
 /// Writes the configuration into a folder of its own and starts the process there.
-fn start(config: &str, places: &[(&str, u16)], command: impl Fn(&str) -> Command) -> Result<(Process, Instant), String> {
+fn start(config: &str, places: &[(&str, String)], command: impl Fn(&str) -> Command) -> Result<(Process, Instant), String> {
     let folder = Folder::new();
     let mut text = config.replace("{{folder}}", &folder.path().display().to_string());
     text = text.replace("{{payload}}", &"x".repeat(PAYLOAD_BYTES));
-    for (name, port) in places {
-        text = text.replace(&format!("{{{{{name}}}}}"), &port.to_string());
+    for (name, value) in places {
+        text = text.replace(&format!("{{{{{name}}}}}"), value);
     }
     let file = folder.path().join("config.yaml");
     fs::write(&file, text).map_err(|e| format!("writing a configuration: {e}"))?;
@@ -131,17 +187,18 @@ fn start(config: &str, places: &[(&str, u16)], command: impl Fn(&str) -> Command
     Ok((Process::start(command, folder)?, began))
 }
 
-fn wait_until_ready(process: &mut Process, port: u16, began: Instant) -> Result<(), String> {
+fn wait_until_ready(processes: &mut [Process], port: u16, began: Instant) -> Result<(), String> {
     while began.elapsed() < START_LIMIT {
         if answers(port) {
             return Ok(());
         }
-        if !process.is_running() {
+        if let Some(process) = processes.iter_mut().find_map(|process| (!process.is_running()).then_some(process)) {
             return Err(format!("it ended at once; it wrote:\n{}", process.log()));
         }
         std::thread::sleep(Duration::from_micros(500));
     }
-    Err(format!("it was not ready in time; it wrote:\n{}", process.log()))
+    let logs: String = processes.iter().map(|process| process.log()).collect();
+    Err(format!("it was not ready in time; it wrote:\n{logs}"))
 }
 
 fn answers(port: u16) -> bool {

@@ -1,7 +1,7 @@
 //! Medians, side by side, and whether they are good enough.
 
 use crate::measure::{Measure, Target};
-use crate::subject::Kind;
+use crate::subject::{Kind, Setting};
 
 /// Everything seen, in no order.
 #[derive(Default)]
@@ -24,7 +24,7 @@ impl Results {
     }
 
     /// The table in Markdown, and whether every figure that was measured is reached. One that lacks either side is not.
-    pub fn table(&self, kinds: &[Kind]) -> (String, bool) {
+    pub fn table(&self, setting: Setting, kinds: &[Kind]) -> (String, bool) {
         let mut text = row("measure", kinds.iter().map(|kind| kind.name().to_owned()), ["of Envoy", "to reach", ""]);
         text.push_str(&"|---".repeat(kinds.len() + 4));
         text.push_str("|\n");
@@ -33,7 +33,7 @@ impl Results {
             let cells = kinds.iter().map(|kind| self.median(*kind, measure).map_or("-".to_owned(), |value| format!("{value:.2}")));
             let (ninon, envoy) = (self.median(Kind::Ninon, measure), self.median(Kind::Envoy, measure));
             let ratio = ninon.zip(envoy).map(|(ninon, envoy)| ninon / envoy);
-            let (reached, wanted) = match measure.target() {
+            let (reached, wanted) = match measure.target(setting) {
                 Target::OfEnvoy(most) => (ratio.is_some_and(|ratio| ratio <= most), format!("<= {most} x Envoy")),
                 Target::Most(most) => (ninon.is_some_and(|ninon| ninon <= most), format!("<= {most}")),
             };
@@ -48,5 +48,5 @@ impl Results {
 fn row(title: &str, cells: impl Iterator<Item = String>, last: [&str; 3]) -> String {
     let cells: String = cells.map(|cell| format!(" {cell:>11} |")).collect();
     let [ratio, wanted, verdict] = last;
-    format!("| {title:<50} |{cells} {ratio:>8} | {wanted:<15} | {verdict:<4} |\n")
+    format!("| {title:<52} |{cells} {ratio:>8} | {wanted:<15} | {verdict:<4} |\n")
 }

@@ -150,3 +150,30 @@ async fn who_has_no_certificate_is_served_where_it_is_permissive() {
     assert!(!capture.stop().holds(MARKER.as_bytes()), "who has a certificate uses it");
     assert!(into.counter("http.inbound:8080.downstream_cx_ssl_total") > 0);
 }
+
+#[tokio::test]
+async fn a_policy_holds_at_every_port() {
+    let mesh = Mesh::new("PERMISSIVE").await;
+    let _application = Application::start(&mesh.server, "shop");
+    let (_out, into) = mesh.client_and_server().await;
+    let answer = |port| match port {
+        WEB => curl(&mesh.attacker, mesh.server.v4, port).unwrap_or_default(),
+        port => mail(&mesh.attacker, mesh.server.v4, port).unwrap_or_default(),
+    };
+    for port in [WEB, MAIL, OTHER] {
+        assert!(answer(port).contains("shop to 127.0.0."), "{port}: nothing is said yet");
+    }
+    let file = mesh.control_plane.folder().join("policy.yaml");
+    let spec = "{selector: {matchLabels: {app: shop}}, rules: [{from: [{source: {serviceAccounts: [client]}}]}]}";
+    let kind = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy";
+    std::fs::write(&file, format!("{kind}\nmetadata: {{name: shop, namespace: shop}}\nspec: {spec}\n")).unwrap();
+    ninon(&mesh.control, &mesh.control_plane, &["apply", "-f", file.to_str().unwrap()]);
+    let is_closed = || async { (!answer(WEB).contains("shop to")).then_some(()) };
+    eventually(LIMIT, is_closed).await.unwrap_or_else(|| panic!("{}", into.said()));
+    // Ports that the workload names, and one that it does not.
+    for port in [MAIL, OTHER] {
+        assert!(!answer(port).contains("220"), "{port}");
+    }
+    assert!(mesh.asks().await.unwrap().contains(MARKER), "the client may");
+    assert_eq!(mail(&mesh.client, mesh_service(), 25).unwrap(), "220 shop to 127.0.0.1\n250 hello\n");
+}

@@ -2,6 +2,8 @@
 
 /// The admin pages.
 mod admin;
+/// A service outside decides.
+mod authorization;
 /// Who a client is, by its certificate.
 mod identity;
 /// Limits of the whole process.

@@ -84,6 +84,8 @@ fn filters(list: Option<&Value>, kind: &str) -> Vec<Value> {
         let (module, fields) = entry.iter().find(|(_, value)| value.is_object())?;
         let message = match module.as_str() {
             "rbac" => "RBAC",
+            "ext_authz" => "ExtAuthz",
+            "jwt_authn" => "JwtAuthentication",
             // Refused by either proxy.
             _ => "Unknown",
         };

@@ -85,6 +85,8 @@ pub struct Respond {
     pub headers: Vec<String>,
     /// The upstream's name when left out.
     pub body: Option<String>,
+    /// HTTP/2: a `CheckResponse` of an authorization service, as JSON.
+    pub check: Option<Value>,
     /// The body is this many letters `x`.
     pub size: Option<usize>,
     /// HTTP/1: chunked instead of a content length.

@@ -166,6 +166,11 @@ pub fn xds_soak() -> std::time::Duration {
     std::time::Duration::from_secs(number("XDS_SOAK_SECONDS").unwrap_or(10).into())
 }
 
+/// `MESH_SOAK_SECONDS`: how long the mesh's soak lasts; 20 when unset.
+pub fn mesh_soak() -> std::time::Duration {
+    std::time::Duration::from_secs(number("MESH_SOAK_SECONDS").unwrap_or(20).into())
+}
+
 /// The folder `tests/` of the repository.
 pub fn tests_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -1,5 +1,6 @@
 //! The servers behind the proxy: they answer as the case says and write down what they got.
 
+mod check;
 mod http1;
 mod http2;
 mod tcp;
@@ -99,6 +100,9 @@ impl Script {
     }
 
     fn body(&self, answer: &Respond) -> Vec<u8> {
+        if let Some(check) = &answer.check {
+            return check::response(check);
+        }
         if let Some(size) = answer.size {
             return vec![b'x'; size];
         }

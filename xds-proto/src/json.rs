@@ -86,6 +86,7 @@ pub fn is_sensitive(field: &str) -> bool {
 /// As upstream marks them (`udpa.annotations.sensitive`); a test holds the list against the marks.
 const SENSITIVE: &[&str] = &[
     "envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials.private_key",
+    "envoy.extensions.filters.http.ext_authz.v3.CheckSettings.context_extensions",
     "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secret",
     "envoy.extensions.transport_sockets.tls.v3.GenericSecret.secrets",
     "envoy.extensions.transport_sockets.tls.v3.TlsCertificate.password",

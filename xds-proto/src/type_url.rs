@@ -41,6 +41,10 @@ pub const ROUTER: &str = "type.googleapis.com/envoy.extensions.filters.http.rout
 pub const HTTP_RBAC: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC";
 /// [`RBACPerRoute`](crate::envoy::extensions::filters::http::rbac::v3::RbacPerRoute).
 pub const HTTP_RBAC_PER_ROUTE: &str = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute";
+/// [`JwtAuthentication`](crate::envoy::extensions::filters::http::jwt_authn::v3::JwtAuthentication).
+pub const JWT_AUTHN: &str = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication";
+/// [`ExtAuthz`](crate::envoy::extensions::filters::http::ext_authz::v3::ExtAuthz).
+pub const EXT_AUTHZ: &str = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz";
 
 // Listener filters.
 /// [`TlsInspector`](crate::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector).

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::ServerName;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::app::dial::connect;
@@ -10,7 +11,7 @@ use crate::config::ClusterName;
 use crate::config::identity::{CONTROL_PLANE, ClientTls, Enrolment, SanKind, SanMatch, TlsVersion, Trust, Validation};
 use crate::config::matcher::{StringMatch, StringPattern};
 use crate::connect::{TlsSource, TlsTarget};
-use crate::identity::{Identity, Key, Renewal, token};
+use crate::identity::{Identity, Key, Renewal, control_plane, token};
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
 use crate::tls::{chain, client};
@@ -33,16 +34,20 @@ pub(super) struct Agent {
     tls: TlsSource,
     renewal: Renewal,
     expires: Option<SystemTime>,
+    /// Who the control plane is.
+    control_plane: Option<SanMatch>,
     /// Of an attempt that failed: an answer may have been lost, and tokens count keys.
     pending: Option<Key>,
     /// The authority did not take the certificate: the next attempt is by token.
     refused: bool,
+    /// The control plane says that the certificate was revoked.
+    revoked: watch::Receiver<u64>,
 }
 
 impl Agent {
     /// `authorities` are clusters, tried one after the other.
     pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, authorities: Vec<ClusterName>) -> Self {
-        let shared = Arc::clone(shared);
+        let (shared, revoked) = (Arc::clone(shared), shared.revoked.subscribe());
         Self {
             shared,
             enrolment,
@@ -51,8 +56,10 @@ impl Agent {
             tls: tls_source(),
             renewal: Renewal::new(),
             expires: None,
+            control_plane: None,
             pending: None,
             refused: false,
+            revoked,
         }
     }
 
@@ -65,10 +72,21 @@ impl Agent {
         }
         OwnedTask::spawn(async move {
             loop {
-                tokio::time::sleep(wait).await;
+                self.until(wait).await;
                 wait = self.renew().await;
             }
         })
+    }
+
+    /// Waits, or hears that the certificate was revoked: then the next attempt is by token.
+    async fn until(&mut self, wait: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Ok(()) = self.revoked.changed() => {
+                tracing::error!("the control plane says that the certificate was revoked; another one is asked for by token");
+                self.refused = true;
+            }
+        }
     }
 
     /// One attempt; how long to wait for the next.
@@ -92,6 +110,9 @@ impl Agent {
                 let expires = humantime::format_rfc3339_seconds(identity.expires);
                 tracing::info!(identity = %identity.name, %expires, next_seconds = wait.as_secs(), "certificate");
                 (self.expires, self.refused, self.pending) = (Some(identity.expires), false, None);
+                // What was said was said of the one before.
+                self.revoked.mark_unchanged();
+                self.control_plane = Some(control_plane(&identity.name));
                 // First whom to trust: who is shown the new certificate may show one of a new authority.
                 self.enrolment.trust.replace(Arc::new(identity.trust));
                 self.enrolment.certificate.replace(Arc::new(identity.certificate));
@@ -149,12 +170,19 @@ impl Agent {
 
     /// Without one, to whom the token or the operator says.
     fn as_stranger(&self, token: &str) -> Result<TlsSource, String> {
-        let name = StringMatch::new(StringPattern::Suffix(CONTROL_PLANE.to_owned()), false);
-        let names = vec![SanMatch { kind: SanKind::Uri, name }];
+        // Of which trust domain it is, is known by the first certificate.
+        let first = || SanMatch { kind: SanKind::Uri, name: StringMatch::new(StringPattern::Suffix(CONTROL_PLANE.to_owned()), false) };
+        let names = vec![self.control_plane.clone().unwrap_or_else(first)];
         let config = match (&self.enrolment.trusted_ca, token::pin(token)) {
             (Some(path), _) => {
                 let pem = read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                let trusted = Validation { trusted_ca: Some(pem.into()), trusted_ca_file: None, subject_alt_names: names, crl: None };
+                let trusted = Validation {
+                    trusted_ca: Some(pem.into()),
+                    trusted_ca_file: None,
+                    subject_alt_names: names,
+                    crl: None,
+                    only_leaves: false,
+                };
                 client::client_config(&stranger(Some(trusted)), &[])
             }
             (None, Some(pin)) => chain::pinned(pin, names),

@@ -340,6 +340,9 @@ impl Control {
         stats.disconnects.inc();
         stats.connected_state.set(0);
         self.note_failure(error);
+        if matches!(error, StreamError::Revoked(_)) {
+            self.shared.revoked.send_modify(|count| *count = count.wrapping_add(1));
+        }
         if let (Link::Open(stream), Some((_, opener))) = (&self.link, &mut self.server) {
             let was_good = opener.lost(stream.lived());
             let told = std::mem::replace(&mut self.told, true);
@@ -352,10 +355,12 @@ impl Control {
 
     /// The control plane knows the proxy by a certificate that soon ends: it is shown the next in good time, on another stream.
     fn renewed(&mut self) {
-        if let (Link::Open(_), Some((_, opener))) = (&self.link, &mut self.server) {
-            let stats = &self.shared.registry.control_plane;
-            stats.disconnects.inc();
-            stats.connected_state.set(0);
+        if let (Link::Open(_) | Link::Opening(_), Some((_, opener))) = (&self.link, &mut self.server) {
+            if matches!(self.link, Link::Open(_)) {
+                let stats = &self.shared.registry.control_plane;
+                stats.disconnects.inc();
+                stats.connected_state.set(0);
+            }
             opener.again();
             self.reopen();
         }

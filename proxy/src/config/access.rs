@@ -69,6 +69,69 @@ pub enum Condition {
     DirectRemoteIp(Cidr),
     /// The client, as `x-forwarded-for` names it where that is trusted.
     RemoteIp(Cidr),
+    /// What a filter before has found out.
+    Metadata(MetadataMatch),
+}
+
+/// A condition on metadata (`envoy.type.matcher.v3.MetadataMatcher`).
+#[derive(Clone, Debug)]
+pub struct MetadataMatch {
+    /// Whose.
+    pub filter: String,
+    /// The names that lead to the value; at least one.
+    pub path: Vec<String>,
+    /// What it must be.
+    pub value: ValueMatch,
+    /// The opposite counts.
+    pub invert: bool,
+}
+
+impl MetadataMatch {
+    /// Whether it fits what `value` finds.
+    pub fn matches<'a>(&self, value: impl FnOnce(&str, &[String]) -> Option<&'a serde_json::Value>) -> bool {
+        self.value.matches(value(&self.filter, &self.path)) != self.invert
+    }
+}
+
+/// A condition on a value (`envoy.type.matcher.v3.ValueMatcher`).
+#[derive(Clone, Debug)]
+pub enum ValueMatch {
+    /// There, and null.
+    Null,
+    /// This number.
+    Number(f64),
+    /// A number from the first (included) to the second (not included).
+    Range(f64, f64),
+    /// A text.
+    String(StringMatch),
+    /// True or false.
+    Bool(bool),
+    /// There, or not.
+    Present(bool),
+    /// A list, one of whose entries fits.
+    OneOf(Box<Self>),
+    /// One of these.
+    Any(Vec<Self>),
+}
+
+impl ValueMatch {
+    /// Whether a value fits; `None` is one that is not there.
+    pub fn matches(&self, value: Option<&serde_json::Value>) -> bool {
+        use serde_json::Value;
+        match (self, value) {
+            (Self::Present(wanted), value) => value.is_some() == *wanted,
+            (Self::Any(any), value) => any.iter().any(|one| one.matches(value)),
+            (Self::Null, Some(Value::Null)) => true,
+            (Self::Number(wanted), Some(Value::Number(number))) => number.as_f64().is_some_and(|number| number.total_cmp(wanted).is_eq()),
+            (Self::Range(start, end), Some(Value::Number(number))) => {
+                number.as_f64().is_some_and(|number| *start <= number && number < *end)
+            }
+            (Self::String(wanted), Some(Value::String(text))) => wanted.matches(text.as_bytes()),
+            (Self::Bool(wanted), Some(Value::Bool(value))) => wanted == value,
+            (Self::OneOf(one), Some(Value::Array(list))) => list.iter().any(|value| one.matches(Some(value))),
+            (Self::Null | Self::Number(_) | Self::Range(..) | Self::String(_) | Self::Bool(_) | Self::OneOf(_), _) => false,
+        }
+    }
 }
 
 /// `envoy.extensions.filters.http.rbac.v3.RBAC`. Without rules it decides nothing.

@@ -1,6 +1,9 @@
 //! HTTP filters: what may stop a request before it is routed to a cluster. A closed set, run in the order written.
 
+use crate::config::ClusterName;
 use crate::config::access::HttpAccess;
+use crate::config::ext_authz::{CheckOverride, ExternalAuthorization};
+use crate::config::jwt::{JwtAuthentication, JwtOverride};
 
 /// A filter of a connection manager.
 #[derive(Clone, Debug)]
@@ -18,6 +21,21 @@ pub struct HttpFilter {
 pub enum FilterKind {
     /// Decides who may do what.
     Access(HttpAccess),
+    /// Verifies tokens.
+    Jwt(Box<JwtAuthentication>),
+    /// Asks a service.
+    External(Box<ExternalAuthorization>),
+}
+
+impl FilterKind {
+    /// The clusters that it asks.
+    pub fn clusters(&self) -> Vec<&ClusterName> {
+        match self {
+            Self::Access(_) => Vec::new(),
+            Self::Jwt(tokens) => tokens.remotes().map(|remote| &remote.cluster).collect(),
+            Self::External(external) => vec![external.service.cluster()],
+        }
+    }
 }
 
 /// What a route, virtual host or table says about filters, by their names.
@@ -33,6 +51,10 @@ pub enum FilterOverride {
     Enabled,
     /// It runs as this.
     Kind(FilterKind),
+    /// It verifies tokens, with another requirement.
+    Jwt(JwtOverride),
+    /// It asks a service, and tells it more.
+    External(CheckOverride),
 }
 
 impl FilterOverrides {

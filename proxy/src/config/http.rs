@@ -8,7 +8,7 @@ use http::HeaderValue;
 use crate::config::RouteTableName;
 use crate::config::access_log::{AccessLog, LogFilter, LogFormat};
 use crate::config::address::Cidr;
-use crate::config::filter::HttpFilter;
+use crate::config::filter::{FilterKind, HttpFilter};
 use crate::config::headers::HeaderMutations;
 use crate::config::route::RouteTable;
 use crate::config::scope::ScopedRoutes;
@@ -101,6 +101,14 @@ pub struct ClientCertParts {
     pub hosts: bool,
     /// Who issued its certificate.
     pub issuer: bool,
+}
+
+impl HttpConnectionManager {
+    /// Clients' certificates themselves are told to others, not only what they say.
+    pub fn tells_certificates(&self) -> bool {
+        let asks = |filter: &Arc<HttpFilter>| matches!(&filter.kind, FilterKind::External(external) if external.include_peer_certificate);
+        self.client_cert.tells_certificates() || self.filters.iter().any(asks)
+    }
 }
 
 impl ClientCert {

@@ -26,7 +26,8 @@ impl Enrolment {
     /// There is no certificate yet.
     pub fn new(token: Token, trusted_ca: Option<PathBuf>, lifetime: Option<Duration>) -> Self {
         let certificate = CertificatePem { chain: Vec::new(), key: Vec::new(), file: None }.into();
-        let trust = Validation { trusted_ca: None, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None }.into();
+        let trust =
+            Validation { trusted_ca: None, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None, only_leaves: false }.into();
         Self { token, trusted_ca, lifetime, certificate, trust }
     }
 }
@@ -153,6 +154,8 @@ pub struct Validation {
     pub subject_alt_names: Vec<SanMatch>,
     /// Revocation lists, PEM.
     pub crl: Option<Arc<[u8]>>,
+    /// The lists tell of peers' own certificates, and not of authorities between them and a root.
+    pub only_leaves: bool,
 }
 
 /// A subject alternative name to accept.

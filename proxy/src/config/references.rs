@@ -57,16 +57,19 @@ impl ScopeSource {
 }
 
 impl Listener {
-    /// Clusters that it names itself, in TCP proxies and in routes that are written in it.
+    /// Clusters that it names itself, in TCP proxies, in filters, and in routes that are written in it.
     pub fn clusters(&self) -> BTreeSet<&ClusterName> {
         let mut named = BTreeSet::new();
         for chain in self.all_chains() {
             match &chain.handler {
-                ChainHandler::Http(manager) => match &manager.routes {
-                    RouteSource::Inline(table) => named.extend(table.clusters()),
-                    RouteSource::Scoped(scoped) => named.extend(scoped.source.inline().flat_map(|scope| scope.clusters())),
-                    RouteSource::Named { .. } => {}
-                },
+                ChainHandler::Http(manager) => {
+                    named.extend(manager.filters.iter().flat_map(|filter| filter.kind.clusters()));
+                    match &manager.routes {
+                        RouteSource::Inline(table) => named.extend(table.clusters()),
+                        RouteSource::Scoped(scoped) => named.extend(scoped.source.inline().flat_map(|scope| scope.clusters())),
+                        RouteSource::Named { .. } => {}
+                    }
+                }
                 ChainHandler::Tcp(proxy) => match &proxy.destination {
                     TcpDestination::Cluster(name) => drop(named.insert(name)),
                     TcpDestination::Weighted(split) => named.extend(split.entries().iter().map(|(name, _)| name)),

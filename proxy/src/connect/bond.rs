@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn nobody() -> Validation {
-        Validation { trusted_ca: None, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None }
+        Validation { trusted_ca: None, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None, only_leaves: false }
     }
 
     fn target(certificate: bool, own: Option<Duration>, known: &Rc<Known>) -> TlsTarget {

@@ -7,6 +7,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 use crate::connect::guard::ConnectionGuard;
+use crate::stream::ReadAhead;
 
 /// A byte stream to an endpoint.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub enum UpstreamIo {
     /// A Unix socket.
     Unix(UnixStream),
     /// TLS over either.
-    Tls(Box<TlsStream<Self>>),
+    Tls(Box<TlsStream<ReadAhead<Self>>>),
 }
 
 impl AsyncRead for UpstreamIo {

@@ -18,6 +18,7 @@ use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::{CountedIo, UpstreamIo};
 use crate::connect::socket_option;
 use crate::connect::{TlsSource, TlsTarget};
+use crate::stream::ReadAhead;
 use crate::upstream::{ClusterState, EndpointState};
 
 /// A connection that could not be made.
@@ -209,7 +210,8 @@ fn under(socket: &TcpSocket, reference: &SockRef<'_>, remote: SocketAddr, from: 
 
 async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) -> Result<Dialed, DialCause> {
     let connector = TlsConnector::from(Arc::clone(&target.config));
-    let stream = connector.connect(target.server_name.clone(), io).await.map_err(|error| DialCause::Tls(error.to_string()))?;
+    let stream =
+        connector.connect(target.server_name.clone(), ReadAhead::new(io)).await.map_err(|error| DialCause::Tls(error.to_string()))?;
     let session = stream.get_ref().1;
     let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
     let bond = Bond::new(&target, session.peer_certificates());

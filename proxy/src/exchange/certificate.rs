@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 /// What a certificate says of its owner; all of it is empty where it cannot be read.
@@ -25,4 +26,24 @@ pub struct Certificate {
     pub valid_from: Option<SystemTime>,
     /// It is not valid after.
     pub expires: Option<SystemTime>,
+}
+
+/// Certificates as PEM, percent-encoded.
+pub fn encoded_pem<'a>(certificates: impl Iterator<Item = &'a Vec<u8>>) -> String {
+    let mut out = String::new();
+    for der in certificates {
+        let text = pem::encode_config(
+            &pem::Pem::new("CERTIFICATE", der.as_slice()),
+            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+        );
+        for byte in text.bytes() {
+            if byte.is_ascii_alphanumeric() || byte == b'-' {
+                out.push(char::from(byte));
+            } else {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
 }

@@ -44,11 +44,13 @@ pub enum ResponseFlag {
     OverloadManager,
     /// The client reset the stream.
     DownstreamRemoteReset,
+    /// A service outside denied it, or did not answer.
+    UnauthorizedExternalService,
 }
 
 impl ResponseFlag {
     /// All, in the order Envoy writes them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NoHealthyUpstream,
         Self::UpstreamConnectionFailure,
         Self::UpstreamOverflow,
@@ -68,6 +70,7 @@ impl ResponseFlag {
         Self::DnsResolutionFailed,
         Self::OverloadManager,
         Self::DownstreamRemoteReset,
+        Self::UnauthorizedExternalService,
     ];
 
     /// The short name.
@@ -92,6 +95,7 @@ impl ResponseFlag {
             Self::DnsResolutionFailed => "DF",
             Self::OverloadManager => "OM",
             Self::DownstreamRemoteReset => "DR",
+            Self::UnauthorizedExternalService => "UAEX",
         }
     }
 
@@ -116,6 +120,7 @@ impl ResponseFlag {
             Self::DnsResolutionFailed => "DnsResolutionFailed",
             Self::OverloadManager => "OverloadManagerTerminated",
             Self::DownstreamRemoteReset => "DownstreamRemoteReset",
+            Self::UnauthorizedExternalService => "UnauthorizedExternalService",
         }
     }
 

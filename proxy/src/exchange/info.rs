@@ -14,6 +14,7 @@ use crate::config::address::{Address, SourceAddress};
 use crate::config::route::{Route, VirtualHost};
 use crate::exchange::certificate::Certificate;
 use crate::exchange::flags::ResponseFlags;
+use crate::exchange::metadata::Metadata;
 
 /// One connection of a client.
 #[derive(Clone, Debug)]
@@ -119,6 +120,8 @@ pub struct StreamInfo {
     pub response_began: Option<Instant>,
     /// All is over.
     pub ended: Option<Instant>,
+    /// What filters have found out.
+    pub metadata: Option<Box<Metadata>>,
     /// Trace identifier, 32 hexadecimal digits.
     pub trace_id: Option<String>,
     /// The trace is recorded.
@@ -176,6 +179,7 @@ impl StreamInfo {
             request_ended: None,
             response_began: None,
             ended: None,
+            metadata: None,
             trace_id: None,
             sampled: false,
             connection,

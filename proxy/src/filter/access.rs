@@ -3,7 +3,7 @@ use std::net::IpAddr;
 use crate::config::access::{Action, Condition, Policy, Rules};
 use crate::config::address::{Address, Cidr};
 use crate::config::matcher::{RequestHeaders as _, StringMatch};
-use crate::exchange::{ConnectionInfo, RequestHead, TlsInfo};
+use crate::exchange::{ConnectionInfo, Metadata, RequestHead, TlsInfo};
 
 /// Who wants what.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,8 @@ pub struct Subject<'a> {
     pub connection: &'a ConnectionInfo,
     /// The client, as `x-forwarded-for` names it where that is trusted.
     pub remote: &'a Address,
+    /// What filters before have found out.
+    pub metadata: Option<&'a Metadata>,
     /// The request; `None` where a connection is decided about.
     pub request: Option<&'a RequestHead>,
 }
@@ -19,7 +21,7 @@ pub struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// A client that wants to connect.
     pub fn of_connection(connection: &'a ConnectionInfo) -> Self {
-        Self { connection, remote: &connection.client, request: None }
+        Self { connection, remote: &connection.client, metadata: None, request: None }
     }
 }
 
@@ -125,6 +127,7 @@ fn fits(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
         Condition::SourceIp(range) => Some(within(range, &connection.client)),
         Condition::DirectRemoteIp(range) => Some(within(range, &connection.peer)),
         Condition::RemoteIp(range) => Some(within(range, subject.remote)),
+        Condition::Metadata(wanted) => Some(wanted.matches(|filter, path| subject.metadata?.get(filter, path))),
     }
 }
 

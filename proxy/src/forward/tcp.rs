@@ -4,11 +4,14 @@
 mod pipe;
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -266,22 +269,54 @@ async fn streams(client: Box<dyn ByteStream>, upstream: Box<dyn ByteStream>, ahe
     }
 }
 
+/// One direction. All that is there is passed on at once: TLS gives a record at a time, and a write for each would wake the other side
+/// for each.
 async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, meter: Meter<'_>) -> Result<(), Fault> {
     let mut buffer = vec![0_u8; COPY_BUFFER];
+    let mut full_reads = 0_u32;
     loop {
-        let read = from.read(&mut buffer).await.map_err(Fault::Read)?;
-        if read == 0 {
-            return to.shutdown().await.map_err(Fault::Write);
+        let (read, error) = read_ready(&mut from, &mut buffer).await;
+        if read > 0 {
+            to.write_all(buffer.get(..read).unwrap_or_default()).await.map_err(Fault::Write)?;
+            to.flush().await.map_err(Fault::Write)?;
+            meter.add(read);
         }
-        to.write_all(buffer.get(..read).unwrap_or_default()).await.map_err(Fault::Write)?;
-        to.flush().await.map_err(Fault::Write)?;
-        meter.add(read);
+        match error {
+            Some(error) => return Err(Fault::Read(error)),
+            None if read == 0 => return to.shutdown().await.map_err(Fault::Write),
+            None => {}
+        }
+        full_reads = if read == buffer.len() { full_reads.saturating_add(1) } else { 0 };
+        if full_reads == FULL_READS && buffer.len() < LONG_COPY_BUFFER {
+            buffer.resize(LONG_COPY_BUFFER, 0);
+        }
     }
+}
+
+/// Waits for something, and reads what more there is without waiting, with the error that came after it. Nothing: the end.
+async fn read_ready(from: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> (usize, Option<io::Error>) {
+    poll_fn(|cx| {
+        let mut read = ReadBuf::new(buffer);
+        loop {
+            let before = read.filled().len();
+            let polled = Pin::new(&mut *from).poll_read(cx, &mut read);
+            let after = read.filled().len();
+            match polled {
+                Poll::Ready(Ok(())) if after > before && read.remaining() > 0 => {}
+                Poll::Ready(Ok(())) => return Poll::Ready((after, None)),
+                Poll::Ready(Err(error)) => return Poll::Ready((after, Some(error))),
+                Poll::Pending if after > 0 => return Poll::Ready((after, None)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     async fn pair() -> (TcpStream, TcpStream) {

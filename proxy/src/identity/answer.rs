@@ -2,7 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::config::identity::{CertificatePem, SanKind, Validation};
+use crate::config::identity::{CONTROL_PLANE, CertificatePem, SanKind, SanMatch, Validation};
+use crate::config::matcher::{StringMatch, StringPattern};
 use crate::identity::request::Key;
 use crate::tls::chain;
 use crate::tls::describe::{self, Description};
@@ -48,10 +49,18 @@ impl Identity {
         let all = answer.concat();
         let (chain, roots) = chain::split(all.as_bytes()).map_err(AnswerError)?;
         let certificate = CertificatePem { chain, key: key.pem(), file: None };
-        let trust = Validation { trusted_ca: Some(Arc::from(roots)), trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None };
+        let trust = Validation {
+            trusted_ca: Some(Arc::from(roots)),
+            trusted_ca_file: None,
+            subject_alt_names: Vec::new(),
+            crl: None,
+            only_leaves: false,
+        };
         chain::holds(&certificate, &trust).map_err(|error| AnswerError(error.to_string()))?;
         let leaf = describe::certificates(&certificate.chain).into_iter().next().ok_or_else(|| wrong("it cannot be read"))?;
         let name = spiffe_id(&leaf).ok_or_else(|| wrong("it does not name one SPIFFE ID"))?.to_owned();
+        // From now on it is known whose control plane it is: that of the same trust domain, and no other that has the same root.
+        let trust = Validation { subject_alt_names: vec![control_plane(&name)], ..trust };
         Ok(Self { name, certificate, trust, expires: leaf.expires })
     }
 }
@@ -61,6 +70,14 @@ fn spiffe_id(certificate: &Description) -> Option<&str> {
     let mut uris = certificate.names.iter().filter(|(kind, _)| *kind == SanKind::Uri).map(|(_, name)| name.as_str());
     let name = uris.next().filter(|name| name.starts_with("spiffe://"))?;
     uris.next().is_none().then_some(name)
+}
+
+/// The control plane of a workload's trust domain.
+pub fn control_plane(name: &str) -> SanMatch {
+    let domain = name.strip_prefix("spiffe://").unwrap_or_default();
+    let domain = domain.split_once('/').map_or(domain, |(domain, _)| domain);
+    let pattern = StringPattern::Exact(format!("spiffe://{domain}{CONTROL_PLANE}"));
+    SanMatch { kind: SanKind::Uri, name: StringMatch::new(pattern, false) }
 }
 
 #[cfg(test)]
@@ -103,6 +120,9 @@ mod tests {
         assert_eq!(identity.name, CART);
         assert_eq!(describe::certificates(&identity.certificate.chain).len(), 1, "the root is not shown to peers");
         assert_eq!(identity.trust.trusted_ca.unwrap().as_ref(), ca.pem.as_bytes());
+        let names = &identity.trust.subject_alt_names;
+        let wanted = Some("spiffe://mesh.test/ns/ninon-system/sa/ninon");
+        assert_eq!((names.len(), names[0].name.exact()), (1, wanted), "of no other trust domain");
         let next = authority("next");
         let both = Identity::read(&key, &[leaf, ca.pem, next.pem]).unwrap();
         assert_eq!(describe::certificates(&both.trust.trusted_ca.unwrap()).len(), 2, "while roots change there are two");

@@ -1,8 +1,7 @@
-use std::fmt::Write as _;
-
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::http::{ClientCert, ClientCertParts};
+use crate::exchange::certificate::encoded_pem;
 use crate::exchange::{ConnectionInfo, TlsInfo};
 use crate::normalize::forwarded;
 
@@ -41,10 +40,10 @@ fn element(parts: ClientCertParts, tls: &TlsInfo) -> String {
     let Some(peer) = &tls.peer else { return out };
     push(&mut out, "Hash", &peer.fingerprint_256);
     if parts.certificate {
-        push_quoted(&mut out, "Cert", &pem(tls.peer_chain.iter().take(1)));
+        push_quoted(&mut out, "Cert", &encoded_pem(tls.peer_chain.iter().take(1)));
     }
     if parts.chain {
-        push_quoted(&mut out, "Chain", &pem(tls.peer_chain.iter()));
+        push_quoted(&mut out, "Chain", &encoded_pem(tls.peer_chain.iter()));
     }
     if parts.subject {
         push_quoted(&mut out, "Subject", &peer.subject);
@@ -92,26 +91,6 @@ fn begin(out: &mut String, key: &str) {
     }
     out.push_str(key);
     out.push('=');
-}
-
-/// Certificates as PEM, percent-encoded.
-fn pem<'a>(certificates: impl Iterator<Item = &'a Vec<u8>>) -> String {
-    let mut out = String::new();
-    for der in certificates {
-        let text = pem::encode_config(
-            &pem::Pem::new("CERTIFICATE", der.as_slice()),
-            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
-        );
-        for byte in text.bytes() {
-            if byte.is_ascii_alphanumeric() || byte == b'-' {
-                out.push(char::from(byte));
-            } else {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "%{byte:02X}");
-            }
-        }
-    }
-    out
 }
 
 #[cfg(test)]

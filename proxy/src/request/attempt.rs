@@ -3,6 +3,7 @@ mod translate;
 /// CONNECT that ends here.
 mod tunnel;
 
+pub(super) use self::replies::stream_expired;
 pub(super) use self::translate::upstream_version;
 
 use std::borrow::Cow;
@@ -319,6 +320,7 @@ impl Attempts<'_> {
             fields.insert(headers::X_ENVOY_ATTEMPT_COUNT, HeaderValue::from(live.info.upstream.attempts));
         }
         live.mutate_response(fields);
+        live.change_response(fields);
         if manager.request_id.in_response
             && let Some(id) = live.head.headers.get("x-request-id")
         {

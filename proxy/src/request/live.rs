@@ -14,6 +14,7 @@ use crate::codec::{Body, BodyError, Outgoing};
 use crate::config::route::{RouteTable, WeightedCluster};
 use crate::connect::pool::InFlight;
 use crate::exchange::{RequestHead, ResponseFlag, StreamInfo};
+use crate::ext_authz::ResponseChanges;
 use crate::forward::replay::Progress;
 use crate::forward::timeout::{Activity, Deadlines, Expired};
 use crate::normalize::Normalized;
@@ -36,6 +37,8 @@ pub(super) struct Live {
     /// The part of a split that was chosen: the route, whose action holds it, and its place there.
     pub(super) weighted: Option<Arc<WeightedCluster>>,
     pub(super) traced: Option<Box<Traced>>,
+    /// What a service outside wants of the answer.
+    pub(super) changes: Option<Box<ResponseChanges>>,
     pub(super) deadlines: Deadlines,
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) cluster: Option<Arc<ClusterState>>,
@@ -89,6 +92,7 @@ impl Live {
             table: None,
             weighted: None,
             traced: None,
+            changes: None,
             deadlines,
             progress: None,
             cluster: None,
@@ -155,6 +159,13 @@ impl Live {
         }
         let body = ResponseBody { body, live: self };
         Outgoing { response: http::Response::from_parts(parts, body), spelling: outgoing.spelling }
+    }
+
+    /// Applies what a service outside wants of the answer.
+    pub(super) fn change_response(&self, fields: &mut HeaderMap) {
+        if let Some(changes) = &self.changes {
+            changes.apply(fields);
+        }
     }
 
     /// Applies the route's mutations of responses.
@@ -349,7 +360,8 @@ impl http_body::Body for ResponseBody {
 impl ResponseBody {
     /// A body made here.
     pub(super) fn local(body: Bytes, mut live: Box<Live>) -> Self {
-        live.complete = body.is_empty();
+        // Of a body that the client does not want, nothing is read.
+        live.complete = body.is_empty() || live.head.method == Method::HEAD;
         Self { body: Body::from(body), live }
     }
 }

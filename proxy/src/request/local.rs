@@ -27,6 +27,7 @@ pub(super) fn answer(mut live: Box<Live>, reply: &LocalReply) -> Outgoing<Respon
     if reply.routed {
         live.mutate_response(response.headers_mut());
     }
+    live.change_response(response.headers_mut());
     let manager = Arc::clone(&live.connection.0.manager);
     headers::finish_response(&manager, response.headers_mut(), false);
     if manager.request_id.in_response

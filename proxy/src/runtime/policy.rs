@@ -9,10 +9,12 @@ use tokio::sync::watch;
 
 use crate::config::access::{HttpAccess, NetworkAccess};
 use crate::config::filter::{FilterKind, HttpFilter};
+use crate::config::jwt::{JwtAuthentication, KeySource, Provider};
 use crate::config::listener::{ChainHandler, FilterChain};
 use crate::exchange::ConnectionInfo;
 use crate::filter::access::{Decision, Subject, decide};
-use crate::telemetry::metrics::{AccessName, AccessStats, Registry, Scope};
+use crate::runtime::keys::Fetched;
+use crate::telemetry::metrics::{AccessName, AccessStats, ExternalStats, Registry, Scope};
 
 /// What holds now.
 #[derive(Debug)]
@@ -41,7 +43,18 @@ pub struct HttpGuard {
     /// As configured.
     pub filter: Arc<HttpFilter>,
     /// Its metrics.
-    pub stats: AccessStats,
+    pub stats: FilterStats,
+}
+
+/// Metrics of a filter.
+#[derive(Debug)]
+pub enum FilterStats {
+    /// Of rules.
+    Access(AccessStats),
+    /// Of a service outside.
+    External(Arc<ExternalStats>),
+    /// It has none; in their place, for each provider the keys that are fetched.
+    Jwt(Vec<Option<Arc<Fetched>>>),
 }
 
 /// A connection that may not be, and why.
@@ -58,20 +71,37 @@ pub struct Refusal {
 pub struct Watch(watch::Receiver<()>);
 
 impl Guards {
-    /// Those of a chain.
-    pub fn new(chain: &FilterChain, registry: &Registry) -> Self {
+    /// Those of a chain. Keys that are `known` are not fetched anew.
+    pub fn new(chain: &FilterChain, registry: &Registry, known: &[Arc<Fetched>]) -> Self {
         let network = chain.access.iter().map(|access| NetworkGuard { access: Arc::clone(access), stats: network_stats(access, registry) });
         let http = match &chain.handler {
             ChainHandler::Tcp(_) => Vec::new(),
             ChainHandler::Http(manager) => {
                 let guard = |filter: &Arc<HttpFilter>| {
-                    let FilterKind::Access(access) = &filter.kind;
-                    HttpGuard { filter: Arc::clone(filter), stats: http_stats(&manager.stat_prefix, access, registry) }
+                    let stats = match &filter.kind {
+                        FilterKind::Access(access) => FilterStats::Access(http_stats(&manager.stat_prefix, access, registry)),
+                        FilterKind::External(external) => {
+                            FilterStats::External(registry.external(&manager.stat_prefix, &external.stat_prefix))
+                        }
+                        FilterKind::Jwt(tokens) => FilterStats::Jwt(fetched_by(tokens, known)),
+                    };
+                    HttpGuard { filter: Arc::clone(filter), stats }
                 };
                 manager.filters.iter().map(guard).collect()
             }
         };
         Self { network: network.collect(), http }
+    }
+
+    /// Keys that filters fetch.
+    pub fn fetched(&self) -> impl Iterator<Item = &Arc<Fetched>> {
+        self.http
+            .iter()
+            .flat_map(|guard| match &guard.stats {
+                FilterStats::Jwt(fetched) => fetched.as_slice(),
+                FilterStats::Access(_) | FilterStats::External(_) => &[],
+            })
+            .flatten()
     }
 
     /// Why a connection that comes may not be. Counts.
@@ -101,6 +131,20 @@ impl Guards {
             Some(Refusal { delay: None, ..refusal(access, &decision) })
         })
     }
+}
+
+fn fetched_by(tokens: &JwtAuthentication, known: &[Arc<Fetched>]) -> Vec<Option<Arc<Fetched>>> {
+    let mut made: Vec<Arc<Fetched>> = known.to_vec();
+    let of = |provider: &Provider| {
+        let KeySource::Remote(remote) = &provider.keys else { return None };
+        let same = made.iter().find(|fetched| fetched.source == *remote).cloned();
+        Some(same.unwrap_or_else(|| {
+            let fetched = Arc::new(Fetched::new(Arc::clone(remote)));
+            made.push(Arc::clone(&fetched));
+            fetched
+        }))
+    };
+    tokens.providers.iter().map(of).collect()
 }
 
 fn refusal(access: &NetworkAccess, decision: &Decision<'_>) -> Refusal {

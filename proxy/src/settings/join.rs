@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
-use crate::config::identity::{CONTROL_PLANE, Enrolment, OWN_CERTIFICATE, OWN_TRUST, Token};
+use crate::config::identity::{Enrolment, OWN_CERTIFICATE, OWN_TRUST, Token};
 use crate::settings::mesh::{Pair, Place};
 
 /// What a workload's sidecar is told to join a mesh by.
@@ -159,12 +159,8 @@ pub(super) fn tls() -> Json {
                 "tls_params": { "tls_minimum_protocol_version": "TLSv1_3" },
                 "tls_certificate_sds_secret_configs": [{ "name": OWN_CERTIFICATE }],
                 "alpn_protocols": ["h2"],
-                "combined_validation_context": {
-                    "default_validation_context": {
-                        "match_typed_subject_alt_names": [{ "san_type": "URI", "matcher": { "suffix": CONTROL_PLANE } }],
-                    },
-                    "validation_context_sds_secret_config": { "name": OWN_TRUST },
-                },
+                // Whose certificate it has to be is told with the roots: that depends on the trust domain.
+                "validation_context_sds_secret_config": { "name": OWN_TRUST },
             },
         },
     })

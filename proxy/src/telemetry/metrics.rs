@@ -171,7 +171,7 @@ pub mod registry;
 /// Answers by status code.
 pub mod status;
 
-pub use access::{AccessName, AccessStats, EnforcedStats, ShadowStats};
+pub use access::{AccessName, AccessStats, EnforcedStats, ExternalStats, ShadowStats};
 pub use downstream::{HttpStats, ListenerStats, TcpStats};
 pub use process::{ClusterManagerStats, ControlPlaneStats, ListenerManagerStats, NinonStats, ServerStats};
 pub use registry::{ClusterMetrics, Registry, Sample, Scope};

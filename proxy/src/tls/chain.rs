@@ -123,6 +123,7 @@ impl ServerCertVerifier for Pinned {
             trusted_ca_file: None,
             subject_alt_names: self.names.clone(),
             crl: None,
+            only_leaves: false,
         };
         let known = verify::of_servers(&Trust::from(trust.clone()), &trust, &self.provider);
         let known = known.map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;

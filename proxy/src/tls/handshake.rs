@@ -138,6 +138,8 @@ fn rule(problem: &CertificateError) -> String {
         CertificateError::BadEncoding => "it is malformed",
         CertificateError::BadSignature => "a signature is wrong",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "it is not for this use (extended key usage)",
+        // The library says so by this word alone.
+        CertificateError::Other(inner) if inner.0.to_string() == "EndEntityUsedAsCa" => "one that is no authority's has issued it",
         CertificateError::Other(inner) => return bounded(&inner.0.to_string(), LONGEST_RULE),
         other => return bounded(&other.to_string(), LONGEST_PROBLEM),
     };

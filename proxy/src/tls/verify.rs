@@ -11,11 +11,12 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 
 use crate::config::identity::{SanMatch, Trust, Validation};
+use crate::tls::accepted::{Accepted, Chain};
 use crate::tls::constraints::{self, Constraint};
 use crate::tls::names::Usage;
 use crate::tls::{TlsError, names, pem};
 
-/// Checks clients: chain, life time, revocation (of the whole chain, with lists that have not expired, as Envoy) and names.
+/// Checks clients: chain, life time, revocation (of the whole chain or of its leaf only, with lists that have not expired, as Envoy) and names.
 pub(super) fn of_clients(
     trust: &Trust,
     validation: &Validation,
@@ -26,6 +27,7 @@ pub(super) fn of_clients(
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
         .with_crls(lists)
         .enforce_revocation_expiration();
+    let builder = if validation.only_leaves { builder.only_check_end_entity_revocation() } else { builder };
     let builder = if required { builder } else { builder.allow_unauthenticated() };
     let chain = builder.build().map_err(|error| TlsError::library(&error))?;
     Ok(Arc::new(KnownClients { chain, rules }))
@@ -38,12 +40,12 @@ pub(super) fn of_servers(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let (rules, lists) = rules(trust, validation, Usage::Server)?;
-    let chain = WebPkiServerVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
+    let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
         .with_crls(lists)
-        .enforce_revocation_expiration()
-        .build()
-        .map_err(|error| TlsError::library(&error))?;
-    Ok(Arc::new(Servers { accepted: Accepted::Known { chain, rules }, algorithms: provider.signature_verification_algorithms }))
+        .enforce_revocation_expiration();
+    let builder = if validation.only_leaves { builder.only_check_end_entity_revocation() } else { builder };
+    let chain = builder.build().map_err(|error| TlsError::library(&error))?;
+    Ok(Arc::new(Servers { whom: Whom::Known { chain, rules }, algorithms: provider.signature_verification_algorithms }))
 }
 
 fn rules(trust: &Trust, validation: &Validation, usage: Usage) -> Result<(Rules, Vec<CertificateRevocationListDer<'static>>), TlsError> {
@@ -55,6 +57,7 @@ fn rules(trust: &Trust, validation: &Validation, usage: Usage) -> Result<(Rules,
         names: validation.subject_alt_names.iter().chain(&trust.more_names).cloned().collect(),
         revocable: !lists.is_empty(),
         usage,
+        accepted: Accepted::default(),
     };
     Ok((rules, lists))
 }
@@ -68,24 +71,34 @@ struct Rules {
     /// Revocation lists are given.
     revocable: bool,
     usage: Usage,
+    accepted: Accepted,
 }
 
 impl Rules {
-    fn settle(
-        &self,
-        chain: Result<(), Error>,
-        (certificate, intermediates): (&CertificateDer<'_>, &[CertificateDer<'_>]),
-        now: UnixTime,
-    ) -> Result<(), Error> {
-        match chain {
-            Err(_) if !self.revocable && self.is_root(certificate) => names::valid(certificate, now, self.usage)?,
+    /// By what the library says of the chain, unless it has been accepted before.
+    fn check(&self, chain: Chain<'_>, now: UnixTime, library: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
+        if self.revocable {
+            return self.settle(chain, now, library());
+        }
+        if self.accepted.holds(&chain, now) {
+            return Ok(());
+        }
+        self.settle(chain, now, library())?;
+        self.accepted.keep(&chain);
+        Ok(())
+    }
+
+    fn settle(&self, chain: Chain<'_>, now: UnixTime, library: Result<(), Error>) -> Result<(), Error> {
+        let Chain { leaf, intermediates } = chain;
+        match library {
+            Err(_) if !self.revocable && self.is_root(leaf) => names::valid(leaf, now, self.usage)?,
             other => other?,
         }
-        constraints::hold(&self.constraints, certificate, intermediates)?;
+        constraints::hold(&self.constraints, leaf, intermediates)?;
         if self.names.is_empty() {
             return Ok(());
         }
-        names::accept(certificate, &self.names).map_err(|error| Error::InvalidCertificate(names::refused(error)))
+        names::accept(leaf, &self.names).map_err(|error| Error::InvalidCertificate(names::refused(error)))
     }
 
     /// A trusted authority's own certificate, shown as a leaf: what `openssl req -x509` makes is both. Envoy accepts it, the
@@ -98,7 +111,7 @@ impl Rules {
 
 /// Accepts every server: a cluster without validation context (as Envoy). The traffic is encrypted, to whoever is there.
 pub(super) fn of_nobody(provider: &CryptoProvider) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(Servers { accepted: Accepted::All, algorithms: provider.signature_verification_algorithms })
+    Arc::new(Servers { whom: Whom::All, algorithms: provider.signature_verification_algorithms })
 }
 
 #[derive(Debug)]
@@ -126,8 +139,8 @@ impl ClientCertVerifier for KnownClients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let chain = self.chain.verify_client_cert(end_entity, intermediates, now).map(|_| ());
-        self.rules.settle(chain, (end_entity, intermediates), now)?;
+        let library = || self.chain.verify_client_cert(end_entity, intermediates, now).map(|_| ());
+        self.rules.check(Chain { leaf: end_entity, intermediates }, now, library)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -157,12 +170,12 @@ impl ClientCertVerifier for KnownClients {
 /// Whoever answers must hold the key of the certificate that is shown: signatures are verified, whichever servers are accepted.
 #[derive(Debug)]
 struct Servers {
-    accepted: Accepted,
+    whom: Whom,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 #[derive(Debug)]
-enum Accepted {
+enum Whom {
     Known { chain: Arc<WebPkiServerVerifier>, rules: Rules },
     All,
 }
@@ -176,13 +189,13 @@ impl ServerCertVerifier for Servers {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Accepted::Known { chain, rules } = &self.accepted else { return Ok(ServerCertVerified::assertion()) };
-        let chain = match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let Whom::Known { chain, rules } = &self.whom else { return Ok(ServerCertVerified::assertion()) };
+        let library = || match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
             // The library compares the host last, after all that counts here; tests hold it to that.
             Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => Ok(()),
             other => other.map(|_| ()),
         };
-        rules.settle(chain, (end_entity, intermediates), now)?;
+        rules.check(Chain { leaf: end_entity, intermediates }, now, library)?;
         Ok(ServerCertVerified::assertion())
     }
 

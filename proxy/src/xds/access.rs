@@ -5,6 +5,8 @@
 
 /// `Permission` and `Principal`.
 pub mod condition;
+/// `MetadataMatcher`.
+pub mod metadata;
 
 use xds_proto::envoy::config::rbac::v3 as wire;
 use xds_proto::envoy::config::rbac::v3::rbac::audit_logging_options::AuditCondition;

@@ -70,11 +70,17 @@ pub type Attempt = Pin<Box<dyn Future<Output = Result<Stream, (ClusterName, Stre
 
 /// Why a stream ended, or did not begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamError(pub String);
+pub enum StreamError {
+    /// What failed.
+    Failed(String),
+    /// The server says that the proxy's certificate was revoked.
+    Revoked(String),
+}
 
 impl fmt::Display for StreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (Self::Failed(problem) | Self::Revoked(problem)) = self;
+        f.write_str(problem)
     }
 }
 
@@ -170,13 +176,13 @@ impl Opener {
         Box::pin(async move {
             tokio::time::sleep_until(not_before).await;
             let opening = async {
-                let way = connecting.await.map_err(StreamError)?;
+                let way = connecting.await.map_err(StreamError::Failed)?;
                 let channel = Channel::open(way, &server).await?;
                 let link = dialect::Link::open(dialect, &channel, &metadata);
                 Ok(Stream { server: server.clone(), link, since: Instant::now(), _channel: channel })
             };
             let opened = tokio::time::timeout(OPEN_LIMIT, opening).await;
-            let opened = opened.unwrap_or_else(|_| Err(StreamError(format!("no connection within {OPEN_LIMIT:?}"))));
+            let opened = opened.unwrap_or_else(|_| Err(StreamError::Failed(format!("no connection within {OPEN_LIMIT:?}"))));
             opened.map_err(|error| (server, error))
         })
     }

@@ -1,13 +1,16 @@
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
+use std::time::SystemTime;
 
 use crate::fuzz::format;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use ninon_proxy::config::access::{Action, Rules};
 use ninon_proxy::config::filter::FilterKind;
+use ninon_proxy::config::jwt::{JwtAuthentication, KeySource};
 use ninon_proxy::config::listener::ChainHandler;
 use ninon_proxy::config::matcher::RequestHeaders as _;
 use ninon_proxy::exchange::RequestHead;
 use ninon_proxy::filter::access::{Subject, decide};
+use ninon_proxy::filter::jwt::{self, KeysNow, Verdict, Verified};
 use ninon_proxy::route::{self, MatchContext, Selection};
 use ninon_proxy::settings::file;
 use ninon_proxy::xds;
@@ -46,11 +49,16 @@ pub(super) fn listener(data: &[u8]) {
         network.for_each(|rules| decided(rules, &Subject::of_connection(&connection)));
         let ChainHandler::Http(manager) = &chain.handler else { continue };
         for filter in &manager.filters {
-            let FilterKind::Access(access) = &filter.kind;
             for (authority, path) in REQUESTS {
                 let request = head(authority, path);
-                let subject = Subject { request: Some(&request), ..Subject::of_connection(&connection) };
-                access.rules.iter().chain(&access.shadow).for_each(|rules| decided(rules, &subject));
+                match &filter.kind {
+                    FilterKind::Access(access) => {
+                        let subject = Subject { request: Some(&request), ..Subject::of_connection(&connection) };
+                        access.rules.iter().chain(&access.shadow).for_each(|rules| decided(rules, &subject));
+                    }
+                    FilterKind::Jwt(tokens) => verified(tokens, &request),
+                    FilterKind::External(_) => {}
+                }
             }
         }
     }
@@ -66,7 +74,23 @@ fn decided(rules: &Rules, subject: &Subject<'_>) {
     }
 }
 
-const REQUESTS: [(&str, &str); 4] = [("a", "/"), ("www.example.com:80", "/a/b?q=1"), ("", "*"), ("[::1]", "//%2e/?")];
+/// Nothing of what these requests have is a good token: nobody has signed it.
+fn verified(tokens: &JwtAuthentication, request: &RequestHead) {
+    let keys = |index: usize| match tokens.providers.get(index).map(|provider| &provider.keys) {
+        Some(KeySource::Local(keys)) => KeysNow::Known(Arc::clone(keys)),
+        Some(KeySource::Remote(_)) | None => KeysNow::Failed,
+    };
+    for requirement in tokens.rules.iter().filter_map(|(_, requirement)| requirement.as_ref()).chain(tokens.named.values()) {
+        let verdict = jwt::verify(tokens, requirement, request, SystemTime::UNIX_EPOCH, &keys);
+        assert!(!matches!(verdict, Verdict::NeedsKeys(_)), "no key is awaited");
+        if let Verdict::Good(verified) = verdict {
+            assert_eq!(verified, Verified::default(), "nobody has signed a token");
+        }
+    }
+}
+
+const REQUESTS: [(&str, &str); 4] =
+    [("a", "/"), ("www.example.com:80", "/a/b?q=1"), ("", "*"), ("[::1]", "//%2e/?access_token=eyJhbGciOiJFUzI1NiJ9.e30.AA")];
 
 fn head(authority: &'static str, path: &str) -> RequestHead {
     RequestHead {

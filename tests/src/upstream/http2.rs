@@ -1,6 +1,6 @@
 //! An HTTP/2 upstream with prior knowledge.
 
-use super::{Record, Script};
+use super::{Record, Script, check};
 use crate::case::{Respond, Then};
 use crate::client::{header_map, lines, read_body};
 use crate::observe::{Event, Message};
@@ -21,7 +21,11 @@ pub(super) async fn serve(stream: Socket, script: &Script, record: &Record, inde
     };
     let mut streams = JoinSet::new();
     while let Some(Ok((request, respond))) = connection.accept().await {
-        let answer = script.next();
+        let mut answer = script.next();
+        if answer.check.is_some() {
+            answer.headers.push("content-type: application/grpc".to_owned());
+            answer.trailers.push("grpc-status: 0".to_owned());
+        }
         if answer.goaway {
             connection.graceful_shutdown();
         }
@@ -47,7 +51,12 @@ async fn exchange(
 ) {
     let mut message = head_of(&request);
     if !answer.early {
+        let asks = request.uri().path() == check::PATH;
         read_body(request.into_body(), &mut message).await;
+        if let Some(lines) = asks.then(|| check::request(&message.body)).flatten() {
+            message.headers.extend(lines);
+            message.body.clear();
+        }
     }
     record.event(index, Event::Message(message));
     sleep(Duration::from_millis(answer.delay)).await;

@@ -23,29 +23,39 @@ impl Attempts<'_> {
     }
 
     pub(super) fn expired(&self, live: &mut Live, expired: Expired) -> LocalReply {
-        let stats = &self.job.connection.0.stats;
-        let incomplete = live.request_ended().is_none();
-        live.body_pending = incomplete;
         match expired {
-            Expired::Route | Expired::PerTry | Expired::PerTryIdle => self.timed_out(live),
-            Expired::Idle => {
-                stats.downstream_rq_idle_timeout.inc();
-                let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
-                let reply = LocalReply::new(status, "stream timeout", "stream_idle_timeout");
-                reply.because(Some(ResponseFlag::StreamIdleTimeout), "connection_read_timeout", "nothing moved on the stream for too long")
+            Expired::Route | Expired::PerTry | Expired::PerTryIdle => {
+                live.body_pending = live.request_ended().is_none();
+                self.timed_out(live)
             }
-            Expired::MaxStream => {
-                stats.downstream_rq_max_duration_reached.inc();
-                let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
-                let reply = LocalReply::new(status, "downstream duration timeout", "max_duration_timeout");
-                let reply = reply.grpc_status(DEADLINE_EXCEEDED);
-                reply.because(Some(ResponseFlag::DurationTimeout), "http_response_timeout", "the stream lived longer than it may")
-            }
-            Expired::Request => {
-                stats.downstream_rq_timeout.inc();
-                let reply = LocalReply::new(StatusCode::REQUEST_TIMEOUT, "request timeout", "request_overall_timeout");
-                reply.because(None, "http_request_error", "the request did not arrive in whole in time")
-            }
+            Expired::Idle | Expired::MaxStream | Expired::Request => stream_expired(live, expired),
+        }
+    }
+}
+
+/// A limit of the listener has passed.
+pub(in crate::request) fn stream_expired(live: &mut Live, expired: Expired) -> LocalReply {
+    let incomplete = live.request_ended().is_none();
+    live.body_pending = incomplete;
+    let stats = &live.connection.0.stats;
+    match expired {
+        Expired::Idle | Expired::Route | Expired::PerTry | Expired::PerTryIdle => {
+            stats.downstream_rq_idle_timeout.inc();
+            let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
+            let reply = LocalReply::new(status, "stream timeout", "stream_idle_timeout");
+            reply.because(Some(ResponseFlag::StreamIdleTimeout), "connection_read_timeout", "nothing moved on the stream for too long")
+        }
+        Expired::MaxStream => {
+            stats.downstream_rq_max_duration_reached.inc();
+            let status = if incomplete { StatusCode::REQUEST_TIMEOUT } else { StatusCode::GATEWAY_TIMEOUT };
+            let reply = LocalReply::new(status, "downstream duration timeout", "max_duration_timeout");
+            let reply = reply.grpc_status(DEADLINE_EXCEEDED);
+            reply.because(Some(ResponseFlag::DurationTimeout), "http_response_timeout", "the stream lived longer than it may")
+        }
+        Expired::Request => {
+            stats.downstream_rq_timeout.inc();
+            let reply = LocalReply::new(StatusCode::REQUEST_TIMEOUT, "request timeout", "request_overall_timeout");
+            reply.because(None, "http_request_error", "the request did not arrive in whole in time")
         }
     }
 }

@@ -128,7 +128,13 @@ fn labels(sample: &Sample<'_>) -> String {
         return labelled(label, sample.instance);
     }
     // Envoy has a label for it with HTTP only, and otherwise makes it part of the name.
-    let part = if sample.scope == Scope::HttpAccess { "envoy_rbac_http_prefix" } else { "envoy_rbac_shadow_prefix" };
+    let part = if sample.scope == Scope::HttpAccess {
+        "envoy_rbac_http_prefix"
+    } else if sample.scope == Scope::External {
+        "envoy_ext_authz_prefix"
+    } else {
+        "envoy_rbac_shadow_prefix"
+    };
     format!("{},{}", labelled(part, sample.part), labelled(label, sample.instance))
 }
 

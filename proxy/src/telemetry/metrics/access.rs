@@ -31,6 +31,28 @@ group! {
     }
 }
 
+group! {
+    /// What a service outside said.
+    ExternalStats {
+        counters {
+            /// Requests let through.
+            ok,
+            /// ... refused.
+            denied,
+            /// ... without an answer.
+            error,
+            /// ... without an answer, and let through all the same.
+            failure_mode_allowed,
+            /// ... that were not asked about.
+            disabled,
+            /// Answers that say what no service may.
+            invalid,
+        }
+        gauges {}
+        histograms {}
+    }
+}
+
 /// Metrics of a filter that decides who may do what.
 #[derive(Clone, Debug)]
 pub struct AccessStats {
@@ -61,6 +83,7 @@ type Key = (Scope, Arc<str>, Arc<str>);
 pub(super) struct AccessFamilies {
     enforced: Mutex<BTreeMap<Key, Arc<EnforcedStats>>>,
     shadow: Mutex<BTreeMap<Key, Arc<ShadowStats>>>,
+    external: Mutex<BTreeMap<Key, Arc<ExternalStats>>>,
 }
 
 impl AccessFamilies {
@@ -71,13 +94,21 @@ impl AccessFamilies {
         }
     }
 
+    pub(super) fn external(&self, instance: &str, part: &str) -> Arc<ExternalStats> {
+        of(&self.external, Scope::External, instance, part)
+    }
+
     pub(super) fn prune(&self) {
+        self.external.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, group| Arc::strong_count(group) > 1);
         self.enforced.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, group| Arc::strong_count(group) > 1);
         self.shadow.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, group| Arc::strong_count(group) > 1);
     }
 
     pub(super) fn visit(&self, mut see: impl FnMut(Sample<'_>)) {
         for ((scope, instance, part), group) in all(&self.enforced) {
+            group.visit(|name, metric| see(Sample { scope, instance: &instance, part: &part, name, metric }));
+        }
+        for ((scope, instance, part), group) in all(&self.external) {
             group.visit(|name, metric| see(Sample { scope, instance: &instance, part: &part, name, metric }));
         }
         for ((scope, instance, part), group) in all(&self.shadow) {

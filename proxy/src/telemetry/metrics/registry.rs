@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::telemetry::metrics::access::AccessFamilies;
 use crate::telemetry::metrics::{
-    AccessName, AccessStats, ClusterManagerStats, ClusterStats, ControlPlaneStats, HttpStats, ListenerManagerStats, ListenerStats, Metric,
-    NinonStats, ServerStats, TcpStats,
+    AccessName, AccessStats, ClusterManagerStats, ClusterStats, ControlPlaneStats, ExternalStats, HttpStats, ListenerManagerStats,
+    ListenerStats, Metric, NinonStats, ServerStats, TcpStats,
 };
 
 /// Every group of metrics, by name. Asked when the configuration changes and when a page is made, never by a request.
@@ -49,6 +49,8 @@ pub enum Scope {
     Http,
     /// Decisions about requests, in connection managers of one name.
     HttpAccess,
+    /// What a service outside says of requests, in connection managers of one name.
+    External,
     /// One listener.
     Listener,
     /// All listeners.
@@ -87,7 +89,7 @@ impl Scope {
             Self::Cluster => "cluster",
             Self::ClusterManager => "cluster_manager",
             Self::ControlPlane => "control_plane",
-            Self::Http | Self::HttpAccess => "http",
+            Self::Http | Self::HttpAccess | Self::External => "http",
             Self::Listener => "listener",
             Self::ListenerManager => "listener_manager",
             // Envoy: the name of the instance comes first.
@@ -102,6 +104,7 @@ impl Scope {
     pub fn kind(self) -> &'static str {
         match self {
             Self::HttpAccess | Self::NetworkAccess => "rbac",
+            Self::External => "ext_authz",
             Self::Cluster
             | Self::ClusterManager
             | Self::Http
@@ -118,7 +121,7 @@ impl Scope {
     pub fn label(self) -> Option<&'static str> {
         match self {
             Self::Cluster => Some("envoy_cluster_name"),
-            Self::Http | Self::HttpAccess => Some("envoy_http_conn_manager_prefix"),
+            Self::Http | Self::HttpAccess | Self::External => Some("envoy_http_conn_manager_prefix"),
             Self::NetworkAccess => Some("envoy_rbac_prefix"),
             Self::Listener => Some("envoy_listener_address"),
             Self::Tcp => Some("envoy_tcp_prefix"),
@@ -169,6 +172,11 @@ impl Registry {
     /// `http.<stat_prefix>.rbac.*`, `<stat_prefix>.rbac.*`
     pub fn access(&self, name: &AccessName) -> AccessStats {
         self.access.get(name)
+    }
+
+    /// `http.<stat_prefix>.ext_authz.*`
+    pub fn external(&self, instance: &str, part: &str) -> Arc<ExternalStats> {
+        self.access.external(instance, part)
     }
 
     /// Forgets what nobody holds any more. Called when a change of the configuration is done, not before: a cluster that

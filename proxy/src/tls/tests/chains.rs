@@ -107,7 +107,7 @@ async fn a_chain_with_an_intermediate_authority_is_accepted() {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, "intermediate");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().unwrap();
     let middle = params.signed_by(&key, &ca.issuer).unwrap();
     let issuer = Issuer::new(params, key);
@@ -116,6 +116,21 @@ async fn a_chain_with_an_intermediate_authority_is_accepted() {
     let client = ClientTls { validation: Some(ca.trust().into()), ..client_tls() };
     let chain = format!("{}{}", leaf.pem(), middle.pem());
     call(pem(&chain, &key.serialize_pem()), &client).await.client.unwrap();
+    // A list of the intermediate one tells nothing of the root's.
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2020, 1, 1),
+        next_update: date_time_ymd(4000, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let crl: Option<Arc<[u8]>> = Some(Arc::from(list.signed_by(&issuer).unwrap().pem().unwrap().into_bytes()));
+    let listed = Validation { crl, ..ca.trust() };
+    let told = refused(pem(&chain, &key.serialize_pem()), listed.clone()).await;
+    assert_eq!(told, "the server's certificate was refused: no revocation list tells of it");
+    let only_leaves = ClientTls { validation: Some(Validation { only_leaves: true, ..listed }.into()), ..client_tls() };
+    call(pem(&chain, &key.serialize_pem()), &only_leaves).await.client.unwrap();
     let told = call(pem(&leaf.pem(), &key.serialize_pem()), &client).await.client.unwrap_err().to_string();
     assert_eq!(told, "the server's certificate was refused: no trusted authority issued it");
 }
@@ -129,7 +144,7 @@ fn own_authority(change: impl FnOnce(&mut CertificateParams)) -> (CertificateSou
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     let trusted_ca = Some(Arc::from(certificate.pem().into_bytes()));
-    let trust = Validation { trusted_ca, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None };
+    let trust = Validation { trusted_ca, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None, only_leaves: false };
     (pem(&certificate.pem(), &key.serialize_pem()), trust)
 }
 

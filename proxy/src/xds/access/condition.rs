@@ -9,6 +9,7 @@ use xds_proto::envoy::r#type::v3::Int32Range;
 
 use crate::config::access::Condition;
 use crate::config::matcher::StringMatch;
+use crate::xds::access::metadata;
 use crate::xds::invalid::Parser;
 use crate::xds::route::template;
 use crate::xds::{address, matcher};
@@ -58,14 +59,14 @@ fn permission(wire: &Permission, scope: Scope, parser: &mut Parser) -> Option<Co
         }
         Some(Rule::DestinationPort(port)) => destination_port(*port, parser),
         Some(Rule::DestinationPortRange(range)) => parser.at("destination_port_range", |parser| port_range(range, parser)),
-        Some(Rule::Metadata(_)) => parser.refuse_at("metadata", NO_METADATA),
+        Some(Rule::Metadata(wire)) => parser.at("metadata", |parser| metadata::parse(wire, scope, parser)),
         Some(Rule::NotRule(inner)) => {
             parser.at("not_rule", |parser| permission(inner, scope, parser)).map(|inner| Condition::Not(Box::new(inner)))
         }
         Some(Rule::RequestedServerName(wire)) => string("requested_server_name", wire, parser).map(Condition::ServerName),
         Some(Rule::Matcher(_)) => parser.refuse_at("matcher", "not supported"),
         Some(Rule::UriTemplate(wire)) => parser.at("uri_template", |parser| uri_template(wire, scope, parser)),
-        Some(Rule::SourcedMetadata(_)) => parser.refuse_at("sourced_metadata", NO_METADATA),
+        Some(Rule::SourcedMetadata(wire)) => parser.at("sourced_metadata", |parser| metadata::sourced(wire, scope, parser)),
     }
 }
 
@@ -85,19 +86,18 @@ fn principal(wire: &Principal, scope: Scope, parser: &mut Parser) -> Option<Cond
         Some(Identifier::RemoteIp(wire)) => range("remote_ip", wire, parser).map(Condition::RemoteIp),
         Some(Identifier::Header(wire)) => header(wire, scope, parser),
         Some(Identifier::UrlPath(wire)) => url_path(wire, scope, parser),
-        Some(Identifier::Metadata(_)) => parser.refuse_at("metadata", NO_METADATA),
+        Some(Identifier::Metadata(wire)) => parser.at("metadata", |parser| metadata::parse(wire, scope, parser)),
         Some(Identifier::FilterState(_)) => parser.refuse_at("filter_state", "not supported"),
         Some(Identifier::NotId(inner)) => {
             parser.at("not_id", |parser| principal(inner, scope, parser)).map(|inner| Condition::Not(Box::new(inner)))
         }
-        Some(Identifier::SourcedMetadata(_)) => parser.refuse_at("sourced_metadata", NO_METADATA),
+        Some(Identifier::SourcedMetadata(wire)) => parser.at("sourced_metadata", |parser| metadata::sourced(wire, scope, parser)),
         Some(Identifier::Custom(_)) => parser.refuse_at("custom", "not supported"),
     }
 }
 
-pub(super) const NO_METADATA: &str = "not supported: no filter sets metadata";
 /// Envoy takes it, and it never fits: what is to be denied would be let through.
-const NO_REQUEST: &str = "a connection has none: the HTTP filter decides about requests";
+pub(super) const NO_REQUEST: &str = "a connection has none: the HTTP filter decides about requests";
 
 /// As Envoy: `false` has no meaning.
 fn always(any: bool, parser: &mut Parser) -> Option<Condition> {

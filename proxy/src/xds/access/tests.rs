@@ -3,7 +3,6 @@ use xds_proto::envoy::extensions::filters::http::rbac::v3::Rbac as HttpRbac;
 use xds_proto::envoy::extensions::filters::network::rbac::v3::Rbac as NetworkRbac;
 
 use super::*;
-use crate::xds::access::condition::NO_METADATA;
 use crate::xds::test_wire::message as wire;
 
 fn http_of(rules: Value) -> Result<Option<Rules>, String> {
@@ -56,6 +55,8 @@ fn every_permission_that_decides_is_read() {
         json!({"destination_port": 80}),
         json!({"destination_port_range": {"start": 1, "end": 65536}}),
         json!({"requested_server_name": {"exact": "a"}}),
+        json!({"metadata": {"filter": "a", "path": [{"key": "b"}], "value": {"present_match": true}}}),
+        json!({"sourced_metadata": {"metadata_matcher": {"filter": "a", "path": [{"key": "b"}], "value": {"null_match": {}}}}}),
         json!({"not_rule": {"and_rules": {"rules": [{"or_rules": {"rules": [{"any": true}]}}]}}}),
     ] {
         with_permission(permission.clone()).unwrap_or_else(|faults| panic!("{permission}: {faults}"));
@@ -87,8 +88,20 @@ fn whatever_is_not_supported_is_refused_with_its_place() {
     for (permission, fault) in [
         (json!({}), ": a rule is required".to_owned()),
         (json!({"any": false}), ".any: must be true".to_owned()),
-        (json!({"metadata": metadata}), format!(".metadata: {}", NO_METADATA)),
-        (json!({"sourced_metadata": {"metadata_matcher": metadata}}), format!(".sourced_metadata: {}", NO_METADATA)),
+        (
+            json!({"metadata": {"filter": "a", "value": {"bool_match": true}}}),
+            ".metadata.path: at least one segment is required".to_owned(),
+        ),
+        (json!({"metadata": {"filter": "a", "path": [{"key": "b"}]}}), ".metadata.value: required".to_owned()),
+        (json!({"metadata": {"filter": "a", "path": [{}], "value": {"bool_match": true}}}), ".metadata.path[0].key: required".to_owned()),
+        (
+            json!({"metadata": {"filter": "a", "path": [{"key": "b"}], "value": {"or_match": {"value_matchers": [{"bool_match": true}]}}}}),
+            ".metadata.value.or_match.value_matchers: at least two are required".to_owned(),
+        ),
+        (
+            json!({"sourced_metadata": {"metadata_matcher": metadata, "metadata_source": "ROUTE"}}),
+            ".sourced_metadata.metadata_source: only DYNAMIC is supported".to_owned(),
+        ),
         (json!({"matcher": {"name": "a"}}), ".matcher: not supported".to_owned()),
         (json!({"uri_template": {"name": "a"}}), ".uri_template.typed_config: required".to_owned()),
         (json!({"and_rules": {}}), ".and_rules.rules: at least one is required".to_owned()),
@@ -107,7 +120,7 @@ fn whatever_is_not_supported_is_refused_with_its_place() {
     let at = r#"rules.policies["p"].principals[0]"#;
     for (principal, fault) in [
         (json!({}), ": an identifier is required".to_owned()),
-        (json!({"metadata": metadata}), format!(".metadata: {}", NO_METADATA)),
+        (json!({"metadata": {"path": [{"key": "b"}], "value": {"bool_match": true}}}), ".metadata.filter: must not be empty".to_owned()),
         (json!({"filter_state": {"key": "a", "string_match": {"exact": "b"}}}), ".filter_state: not supported".to_owned()),
         (json!({"custom": {"name": "a"}}), ".custom: not supported".to_owned()),
         (

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use xds_proto::any;
+use xds_proto::envoy::extensions::filters::http::ext_authz::v3::ExtAuthz;
+use xds_proto::envoy::extensions::filters::http::jwt_authn::v3::JwtAuthentication;
 use xds_proto::envoy::extensions::filters::http::rbac::v3::Rbac;
 use xds_proto::envoy::extensions::filters::http::router::v3::Router;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter as WireFilter;
@@ -10,8 +12,8 @@ use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3:
 
 use crate::config::filter::{FilterKind, HttpFilter};
 use crate::config::http::RouterSettings;
-use crate::xds::access;
 use crate::xds::invalid::Parser;
+use crate::xds::{access, ext_authz, jwt};
 
 /// What a connection manager does with requests.
 #[derive(Debug)]
@@ -90,11 +92,27 @@ fn http_filter(filter: &WireFilter, is_last: bool, parser: &mut Parser) -> Optio
         let kind = FilterKind::Access(access);
         return Some(Parsed::Filter(Arc::new(HttpFilter { name: filter.name.clone(), disabled: filter.disabled, kind })));
     }
+    if any::is::<JwtAuthentication>(config) {
+        let tokens = parser.at("typed_config", |parser| {
+            let config = parser.unpack(config)?;
+            jwt::filter(&config, parser)
+        })?;
+        let kind = FilterKind::Jwt(Box::new(tokens));
+        return Some(Parsed::Filter(Arc::new(HttpFilter { name: filter.name.clone(), disabled: filter.disabled, kind })));
+    }
+    if any::is::<ExtAuthz>(config) {
+        let external = parser.at("typed_config", |parser| {
+            let config = parser.unpack(config)?;
+            ext_authz::filter(&config, parser)
+        })?;
+        let kind = FilterKind::External(Box::new(external));
+        return Some(Parsed::Filter(Arc::new(HttpFilter { name: filter.name.clone(), disabled: filter.disabled, kind })));
+    }
     if filter.is_optional {
         parser.warn(format_args!("skipped: filter of type {:?} is not available, and is optional", config.type_url));
         return Some(Parsed::Skipped);
     }
-    parser.at("typed_config", |parser| parser.refuse_type("HTTP filter", config, "Router, RBAC"))
+    parser.at("typed_config", |parser| parser.refuse_type("HTTP filter", config, "Router, RBAC, JwtAuthentication, ExtAuthz"))
 }
 
 fn router(router: &Router, parser: &mut Parser) -> RouterSettings {

@@ -72,7 +72,9 @@ fn the_router_is_required_and_last() {
 fn a_filter_that_is_not_available_refuses_the_listener_unless_it_is_optional() {
     let url = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua";
     let mut lua = json!({"name": "lua", "typed_config": {"@type": url}});
-    let expected = format!("http_filters[0].typed_config: HTTP filter of type {url:?} is not available; there are: Router, RBAC");
+    let expected = format!(
+        "http_filters[0].typed_config: HTTP filter of type {url:?} is not available; there are: Router, RBAC, JwtAuthentication, ExtAuthz"
+    );
     assert_eq!(fault(json!({"http_filters": [lua, router()]})), expected);
     lua["is_optional"] = json!(true);
     let (_, warnings) = with(json!({"http_filters": [lua, router()]})).unwrap();

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use prost_types::Any;
 use xds_proto::any;
 use xds_proto::envoy::config::route::v3::FilterConfig;
+use xds_proto::envoy::extensions::filters::http::ext_authz::v3::ExtAuthzPerRoute;
+use xds_proto::envoy::extensions::filters::http::jwt_authn::v3::PerRouteConfig;
 use xds_proto::envoy::extensions::filters::http::rbac::v3::RbacPerRoute;
 
 use crate::config::filter::{FilterKind, FilterOverride, FilterOverrides};
-use crate::xds::access;
 use crate::xds::invalid::Parser;
+use crate::xds::{access, ext_authz, jwt};
 
 /// The field `typed_per_filter_config`.
 pub fn overrides(settings: &BTreeMap<String, Any>, parser: &mut Parser) -> FilterOverrides {
@@ -33,7 +35,7 @@ pub fn refuse_on_part(settings: &BTreeMap<String, Any>, parser: &mut Parser) {
 
 fn one(setting: &Any, parser: &mut Parser) -> Option<FilterOverride> {
     if !any::is::<FilterConfig>(setting) {
-        return of_kind(setting, parser).map(FilterOverride::Kind);
+        return of_kind(setting, parser);
     }
     let config = parser.unpack::<FilterConfig>(setting)?;
     match &config.config {
@@ -43,18 +45,26 @@ fn one(setting: &Any, parser: &mut Parser) -> Option<FilterOverride> {
             parser.warn("ignored: there is no such filter, and it is optional");
             None
         }
-        Some(inner) => parser.at("config", |parser| of_kind(inner, parser)).map(FilterOverride::Kind),
+        Some(inner) => parser.at("config", |parser| of_kind(inner, parser)),
     }
 }
 
 fn is_available(setting: &Any) -> bool {
-    any::is::<RbacPerRoute>(setting)
+    any::is::<RbacPerRoute>(setting) || any::is::<PerRouteConfig>(setting) || any::is::<ExtAuthzPerRoute>(setting)
 }
 
-fn of_kind(setting: &Any, parser: &mut Parser) -> Option<FilterKind> {
+fn of_kind(setting: &Any, parser: &mut Parser) -> Option<FilterOverride> {
     if any::is::<RbacPerRoute>(setting) {
         let route = parser.unpack::<RbacPerRoute>(setting)?;
-        return access::of_route(&route, parser).map(FilterKind::Access);
+        return access::of_route(&route, parser).map(|access| FilterOverride::Kind(FilterKind::Access(access)));
+    }
+    if any::is::<PerRouteConfig>(setting) {
+        let route = parser.unpack::<PerRouteConfig>(setting)?;
+        return jwt::of_route(&route, parser).map(FilterOverride::Jwt);
+    }
+    if any::is::<ExtAuthzPerRoute>(setting) {
+        let route = parser.unpack::<ExtAuthzPerRoute>(setting)?;
+        return ext_authz::of_route(&route, parser).map(FilterOverride::External);
     }
     parser.refuse(format_args!("there is no filter with settings of type {:?}", setting.type_url))
 }

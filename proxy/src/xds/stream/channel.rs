@@ -29,7 +29,7 @@ impl Channel {
         let mut builder = http2::Builder::new(Here);
         builder.timer(TokioTimer::new()).keep_alive_interval(way.pings.interval).keep_alive_timeout(way.pings.timeout);
         let (bytes, greeting) = Greeted::new(way.bytes);
-        let (sender, connection) = builder.handshake(TokioIo::new(bytes)).await.map_err(|error| StreamError(error.to_string()))?;
+        let (sender, connection) = builder.handshake(TokioIo::new(bytes)).await.map_err(|error| StreamError::Failed(error.to_string()))?;
         let driver = OwnedTask::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "the connection to the control plane ended");

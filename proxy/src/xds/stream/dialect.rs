@@ -52,6 +52,9 @@ pub(super) enum Link {
 }
 
 /// A call that the server has not begun to answer: it may do so only when it has been asked.
+/// By this name Ninon's control plane says that another certificate is needed, and not only another attempt.
+const CERTIFICATE: &str = "ninon-certificate";
+
 type Called<T> = Pin<Box<dyn Future<Output = Result<tonic::Response<Streaming<T>>, Status>>>>;
 
 /// What comes from the server.
@@ -94,7 +97,7 @@ impl Link {
             (Self::Sotw(sender, _), Request::Sotw(request)) => queue(sender, request),
             (Self::Delta(sender, _), Request::Delta(request)) => queue(sender, request),
             (Self::Sotw(..), Request::Delta(_)) | (Self::Delta(..), Request::Sotw(_)) => {
-                Err(StreamError("a request of the other protocol".to_owned()))
+                Err(StreamError::Failed("a request of the other protocol".to_owned()))
             }
         }
     }
@@ -114,8 +117,12 @@ impl Link {
         };
         match answer {
             Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(StreamError("the server closed the stream".to_owned())),
-            Err(status) => Err(StreamError(format!("{:?}: {}", status.code(), status.message()))),
+            Ok(None) => Err(StreamError::Failed("the server closed the stream".to_owned())),
+            Err(status) => {
+                let is_revoked = status.metadata().get(CERTIFICATE).is_some_and(|said| said == "revoked");
+                let problem = format!("{:?}: {}", status.code(), status.message());
+                Err(if is_revoked { StreamError::Revoked(problem) } else { StreamError::Failed(problem) })
+            }
         }
     }
 }
@@ -140,7 +147,7 @@ impl<T> Answers<T> {
 }
 
 fn queue<R>(sender: &mpsc::Sender<R>, request: R) -> Result<(), StreamError> {
-    sender.try_send(request).map_err(|_| StreamError("the server reads no requests".to_owned()))
+    sender.try_send(request).map_err(|_| StreamError::Failed("the server reads no requests".to_owned()))
 }
 
 fn with_metadata<R>(requests: mpsc::Receiver<R>, metadata: &[(String, String)]) -> tonic::Request<ReceiverStream<R>> {

@@ -47,8 +47,8 @@ impl Greeting {
     pub(super) async fn heard(self) -> Result<(), StreamError> {
         match self.0.await {
             Ok(true) => Ok(()),
-            Ok(false) => Err(StreamError("what answers does not speak HTTP/2".to_owned())),
-            Err(_) => Err(StreamError("the connection ended before a word was said".to_owned())),
+            Ok(false) => Err(StreamError::Failed("what answers does not speak HTTP/2".to_owned())),
+            Err(_) => Err(StreamError::Failed("the connection ended before a word was said".to_owned())),
         }
     }
 }
@@ -104,7 +104,7 @@ mod tests {
 
     #[tokio::test]
     async fn anything_else_is_not_http2() {
-        let other = Err(StreamError("what answers does not speak HTTP/2".to_owned()));
+        let other = Err(StreamError::Failed("what answers does not speak HTTP/2".to_owned()));
         assert_eq!(heard(&[b"HTTP/1.1 400 Bad Request\r\n"]).await, other);
         assert_eq!(heard(&[&[0, 0, 0, 4, 0, 0, 0, 0, 1]]).await, other, "settings belong to no stream");
         assert_eq!(heard(&[&[0, 0, 8, 6, 0, 0, 0, 0, 0]]).await, other, "a ping comes later");
@@ -112,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_is_not_a_word() {
-        let silent = Err(StreamError("the connection ended before a word was said".to_owned()));
+        let silent = Err(StreamError::Failed("the connection ended before a word was said".to_owned()));
         assert_eq!(heard(&[]).await, silent);
         assert_eq!(heard(&[&[0, 0, 0, 4]]).await, silent);
     }

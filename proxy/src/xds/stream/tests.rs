@@ -19,7 +19,7 @@ fn refused(_: ClusterName) -> Opening {
 async fn attempt(opener: &mut Opener) -> (String, Duration) {
     let begun = Instant::now();
     let (server, error) = opener.open(Dialect::Sotw, refused).await.unwrap_err();
-    assert_eq!(error, StreamError("refused".to_owned()));
+    assert_eq!(error, StreamError::Failed("refused".to_owned()));
     opener.failed();
     (server.as_str().to_owned(), begun.elapsed())
 }

@@ -163,8 +163,15 @@ pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &
     if let (Some(roots), Some(lists)) = (&trusted_ca, &crl) {
         parser.at("crl", |parser| usable(roots, lists, parser))?;
     }
+    let only_leaves = context.only_verify_leaf_cert_crl;
     let trusted_ca_file = file(context.trusted_ca.as_ref()).map(Arc::from);
-    Some(Some(Validation { trusted_ca: trusted_ca.map(Arc::from), trusted_ca_file, subject_alt_names, crl: crl.map(Arc::from) }))
+    Some(Some(Validation {
+        trusted_ca: trusted_ca.map(Arc::from),
+        trusted_ca_file,
+        subject_alt_names,
+        crl: crl.map(Arc::from),
+        only_leaves,
+    }))
 }
 
 fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut Parser) {
@@ -174,7 +181,6 @@ fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut
     parser.unsupported("verify_certificate_hash", !context.verify_certificate_hash.is_empty());
     parser.unsupported("require_signed_certificate_timestamp", context.require_signed_certificate_timestamp == Some(true));
     parser.unsupported("allow_expired_certificate", context.allow_expired_certificate);
-    parser.unsupported("only_verify_leaf_cert_crl", context.only_verify_leaf_cert_crl);
     parser.unsupported("max_verify_depth", context.max_verify_depth.is_some());
     if !context.match_subject_alt_names.is_empty() {
         parser.refuse_at::<()>("match_subject_alt_names", "not supported: use match_typed_subject_alt_names");
