@@ -30,6 +30,8 @@ pub mod proxies;
 mod query;
 /// What was, and back to it.
 pub mod revisions;
+/// Certificates that are no longer good.
+pub mod revocations;
 /// Routes.
 mod routes;
 /// Which objects, by their labels.

@@ -140,7 +140,7 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     let api = listen("--api-address", settings.api_address)?;
 
     let world = World::new(Arc::clone(&authority.trust_domain));
-    world.trust(&authority.trust().bundle());
+    rotation::tell(&world, &authority);
     let registrar = registrar(settings, &store, &world);
     let (folders, trust_domain) = (settings.config_dir.clone(), Arc::clone(&authority.trust_domain));
     let objects = Objects::load(Arc::clone(&world), store.clone(), folders, trust_domain).await.map_err(ServeError::Store)?;

@@ -20,10 +20,16 @@ pub mod counters;
 pub mod csr;
 /// Certificate and key from files.
 pub mod given;
+/// Certificates that hold.
+mod issued;
 /// Who signs.
 pub mod issuer;
+/// Lists of those that were revoked.
+pub mod lists;
 /// How often.
 mod rate;
+/// Certificates that are no longer good.
+pub mod revocation;
 /// From one root to the next.
 pub mod rotation;
 /// Encrypts keys.
@@ -92,7 +98,6 @@ pub enum Origin {
 
 enum Source {
     Made {
-        store: Store,
         seal: Seal,
     },
     Given {
@@ -111,12 +116,17 @@ pub struct Authority {
     pub times: Times,
     /// For metrics.
     pub counters: Counters,
+    store: Store,
     source: Source,
     trust: ArcSwap<Trust>,
     /// It has changed.
     changed: watch::Sender<u64>,
+    /// What is revoked has changed.
+    revoked: watch::Sender<u64>,
     /// Why what is newest is not in use.
     fault: Mutex<Option<String>>,
+    /// Why proxies are not told what is revoked.
+    list_fault: Mutex<Option<String>>,
     /// Whom a rotation waits for.
     waits_for: Mutex<Vec<String>>,
     /// Callers that prove nothing, by where they come from.
@@ -138,32 +148,35 @@ impl Authority {
     /// Why there can be none.
     pub async fn open(trust_domain: Arc<str>, times: Times, origin: Origin, store: &Store) -> Result<Arc<Self>, String> {
         let (source, trust) = match origin {
-            Origin::Made(path) => made(&trust_domain, path, store).await?,
+            Origin::Made(path) => made(&trust_domain, path, store, times.longest).await?,
             Origin::Given(files) => {
                 let content = files.read()?;
                 let trust = files.trust(&content, &trust_domain).await?;
                 (Source::Given { files, content: Mutex::new(content) }, trust)
             }
         };
-        Ok(Self::with(trust_domain, times, source, trust))
+        Ok(Self::with(trust_domain, times, store.clone(), source, trust))
     }
 
     /// One that another program is.
-    pub fn outside(trust_domain: Arc<str>, times: Times, trust: Trust) -> Arc<Self> {
-        Self::with(trust_domain, times, Source::Outside, trust)
+    pub fn outside(trust_domain: Arc<str>, times: Times, trust: Trust, store: &Store) -> Arc<Self> {
+        Self::with(trust_domain, times, store.clone(), Source::Outside, trust)
     }
 
-    fn with(trust_domain: Arc<str>, times: Times, source: Source, trust: Trust) -> Arc<Self> {
+    fn with(trust_domain: Arc<str>, times: Times, store: Store, source: Source, trust: Trust) -> Arc<Self> {
         let until = humantime::format_rfc3339_seconds(trust.current.not_after);
         tracing::info!(%trust_domain, root = trust.current.fingerprint, %until, "the authority is there");
         Arc::new(Self {
             trust_domain,
             times,
             counters: Counters::default(),
+            store,
             source,
             trust: ArcSwap::from_pointee(trust),
             changed: watch::Sender::new(0),
+            revoked: watch::Sender::new(0),
             fault: Mutex::default(),
+            list_fault: Mutex::default(),
             waits_for: Mutex::default(),
             failures: Rate::new(100.0, 5.0),
             // Thousands of processes may have one account, and all of them may start at once.
@@ -188,7 +201,24 @@ impl Authority {
 
     /// Why what is newest is not in use.
     pub fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let of = |fault: &Mutex<Option<String>>| fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        of(&self.fault).or_else(|| of(&self.list_fault))
+    }
+
+    /// How long anything may hold that was given, by whomever.
+    fn longest(&self) -> Duration {
+        self.trust().longest.map_or(self.times.longest, |longest| longest.max(self.times.longest))
+    }
+
+    fn set_list_fault(&self, problem: Option<String>) {
+        let mut fault = self.list_fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if *fault != problem {
+            match &problem {
+                Some(problem) => tracing::error!(problem, "proxies cannot be told which certificates are revoked"),
+                None => tracing::info!("proxies can be told again which certificates are revoked"),
+            }
+            *fault = problem.map(|problem| format!("proxies cannot be told which certificates are revoked: {problem}"));
+        }
     }
 
     fn set_fault(&self, problem: Option<String>) {
@@ -217,10 +247,10 @@ impl Authority {
     pub async fn follow(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let follows = async {
             match &self.source {
-                Source::Made { store, seal } => {
-                    let mut changes = store.records().changes();
+                Source::Made { seal } => {
+                    let mut changes = self.store.records().changes();
                     while changes.changed().await.is_ok() {
-                        self.reread(store, seal);
+                        self.reread(seal);
                     }
                 }
                 Source::Given { files, content } => loop {
@@ -233,12 +263,25 @@ impl Authority {
         tokio::select! {
             // That nobody can say so any more is the same.
             _ = stop.wait_for(|stop| *stop) => {}
-            () = follows => {}
+            _ = async { tokio::join!(follows, self.follow_revocations(), self.tidy()) } => {}
         }
     }
 
-    fn reread(&self, store: &Store, seal: &Seal) {
-        let Some(kept) = store.records().get(Shelf::Authority, RECORD).filter(|kept| kept.version != self.trust().version) else { return };
+    /// Whether others have changed who signs.
+    fn is_stale(&self, trust: &Trust) -> bool {
+        self.is_made() && self.store.records().get(Shelf::Authority, RECORD).is_none_or(|kept| kept.version != trust.version)
+    }
+
+    fn refresh(&self) {
+        if let Source::Made { seal } = &self.source {
+            self.reread(seal);
+        }
+    }
+
+    fn reread(&self, seal: &Seal) {
+        let Some(kept) = self.store.records().get(Shelf::Authority, RECORD).filter(|kept| kept.version != self.trust().version) else {
+            return;
+        };
         let read = State::read(&kept.text).and_then(|state| state.trust(&self.trust_domain, seal, kept.version));
         match read {
             Ok(trust) => {
@@ -270,7 +313,7 @@ impl Authority {
 }
 
 /// The authority of the store, which is made if there is none.
-async fn made(trust_domain: &str, path: PathBuf, store: &Store) -> Result<(Source, Trust), String> {
+async fn made(trust_domain: &str, path: PathBuf, store: &Store, longest: Duration) -> Result<(Source, Trust), String> {
     let failed = |error: io::Error| format!("--ca-key-file {}: {error}", path.display());
     for _ in 0..TRIES {
         let kept = store.records().get(Shelf::Authority, RECORD);
@@ -288,12 +331,19 @@ async fn made(trust_domain: &str, path: PathBuf, store: &Store) -> Result<(Sourc
         };
         if let Some(kept) = kept {
             let state = State::read(&kept.text)?;
+            // Before anything holds for so long, all control planes know that it may.
+            if let Some(longer) = state.longer(longest) {
+                let text = Some(longer.text());
+                let put = Put { shelf: Shelf::Authority, key: RECORD.to_owned(), text, expected: Some(kept.version) };
+                let _is_ours = store.keep(vec![put]).await.map_err(|error| error.to_string())?;
+                continue;
+            }
             let trust = state.trust(trust_domain, &seal, kept.version).map_err(|problem| {
                 format!("{problem}; --ca-key-file is {}, and all control planes that share a store need the same", path.display())
             })?;
-            return Ok((Source::Made { store: store.clone(), seal }, trust));
+            return Ok((Source::Made { seal }, trust));
         }
-        let first = State::first(trust_domain, &seal, SystemTime::now())?;
+        let first = State::first(trust_domain, &seal, SystemTime::now(), longest)?;
         let put = Put { shelf: Shelf::Authority, key: RECORD.to_owned(), text: Some(first.text()), expected: Some(0) };
         // If another control plane was faster, its authority is the one.
         let _is_ours = store.keep(vec![put]).await.map_err(|error| error.to_string())?;

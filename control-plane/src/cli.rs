@@ -13,6 +13,7 @@ mod history;
 mod kinds;
 mod loads;
 mod proxies;
+mod revoke;
 mod table;
 mod token;
 mod validate;

@@ -4,6 +4,8 @@
 pub mod attach;
 /// Who has to show who they are.
 pub mod authentication;
+/// Who may do what.
+pub mod authorization;
 /// Endpoints that somebody else counts.
 pub mod endpoints;
 /// Hosts outside of the mesh.

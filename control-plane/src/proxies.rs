@@ -11,12 +11,13 @@ pub mod node;
 /// What a proxy was sent and what it said to it.
 pub mod status;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio::time::Instant;
 
+use crate::model::identity::Identity;
 use crate::snapshot::kind::Kind;
 use crate::snapshot::resource::Version;
 
@@ -56,6 +57,8 @@ pub struct Proxies {
 struct Streams {
     next: u64,
     connected: BTreeMap<u64, Entry>,
+    /// How many of each identity.
+    known: HashMap<Identity, usize>,
     gone: VecDeque<Proxy>,
 }
 
@@ -86,9 +89,12 @@ pub struct Proxy {
     pub types: Vec<TypeStatus>,
 }
 
-/// There are as many streams as there may be.
+/// There are as many streams as there may be, of all or of one identity.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooMany;
+
+/// Of the streams that there may be, one identity leaves one of so many to others.
+const LEFT: usize = 4;
 
 impl Proxies {
     /// Nobody is connected.
@@ -109,9 +115,12 @@ impl Proxies {
         stream: Arc<dyn Observed>,
     ) -> Result<Connected, TooMany> {
         let mut streams = self.lock();
-        if streams.connected.len() >= self.most {
+        let identity = node.identity.as_ref().map(|verified| verified.identity.clone());
+        let own = identity.as_ref().and_then(|identity| streams.known.get(identity)).copied().unwrap_or_default();
+        if streams.connected.len() >= self.most || own >= (self.most - self.most / LEFT) {
             return Err(TooMany);
         }
+        streams.known.extend(identity.map(|identity| (identity, own + 1)));
         streams.next += 1;
         let id = streams.next;
         streams.connected.insert(id, Entry { node, about, dialect, since: SystemTime::now(), stream });
@@ -179,9 +188,24 @@ pub struct Connected {
     pub reason: String,
 }
 
+impl Streams {
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.connected.remove(&id)?;
+        if let Some(verified) = &entry.node.identity
+            && let Some(own) = self.known.get_mut(&verified.identity)
+        {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                self.known.remove(&verified.identity);
+            }
+        }
+        Some(entry)
+    }
+}
+
 impl Drop for Connected {
     fn drop(&mut self) {
-        let Some(entry) = self.proxies.lock().connected.remove(&self.id) else { return };
+        let Some(entry) = self.proxies.lock().remove(self.id) else { return };
         self.proxies.counters.disconnected(self.dialect);
         let gone = Some((SystemTime::now(), std::mem::take(&mut self.reason)));
         let proxy = Proxy { gone, types: entry.stream.types(), ..entry.seen(self.id) };
@@ -196,6 +220,7 @@ impl Drop for Connected {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::identity::Verified;
 
     struct Silent;
 
@@ -239,6 +264,22 @@ mod tests {
         (0..GONE + 5).for_each(|id| drop(connect(&proxies, &id.to_string())));
         let listed = listed(&proxies);
         assert_eq!((listed.len(), listed[0].0.as_str()), (GONE, (GONE + 4).to_string().as_str()));
+    }
+
+    #[test]
+    fn one_identity_leaves_some_to_others() {
+        let proxies = Proxies::new(8);
+        let of = |account: &str| {
+            let identity = Identity::new("cluster.local", "shop", account).unwrap();
+            let (not_before, not_after) = (SystemTime::UNIX_EPOCH, SystemTime::now());
+            let verified = Verified { identity, workload: None, serial: String::new(), not_before, not_after };
+            let node = Node { identity: Some(Arc::new(verified)), ..Node::default() };
+            proxies.connect(Arc::new(node), About::default(), Dialect::Delta, Arc::new(Silent))
+        };
+        let greedy: Vec<_> = std::iter::from_fn(|| of("greedy").ok()).collect();
+        assert_eq!((greedy.len(), of("other").is_ok()), (6, true));
+        drop(greedy);
+        assert!(of("greedy").is_ok() && proxies.lock().known.is_empty());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 /// `ClusterLoadAssignment`.
 mod assignment;
+/// `RBAC`.
+mod authorization;
 /// `Cluster`.
 mod cluster;
 /// What gRPC clients ask for.

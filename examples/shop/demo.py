@@ -110,6 +110,9 @@ def tour(shop, seconds):
 
     say("Between the sidecars everything is mutual TLS: mesh/mesh.yaml demands it of all but the gateway's, which users reach. Somebody\nwithout a certificate is refused:")
     shop.is_refused("cart-1")
+    say("With a certificate it is policy who may do what. By mesh/policies.yaml only the web front asks carts, and nobody for /admin. So the\ngateway gets no answer from them, nor does the web front however it spells it; the sidecar of the cart says which policy that was:")
+    shop.is_denied("gateway-1", "/cart/ada", "no policy allows it")
+    shop.is_denied("web-1", "/x/%2e%2e/admin", "ns[shop]-policy[admin]-rule[0]")
     shop.ninon("ca", "status")
 
     section("2. Load: the split as it is measured")
@@ -281,6 +284,16 @@ class Shop:
         answer = run("curl", "-sS", "-m", "10", f"http://{address}/")
         say(f"  {answer.stdout}{answer.stderr}\n")
         check("plain text is refused", answer.returncode != 0)
+
+    def is_denied(self, name, path, why):
+        """By way of the caller's sidecar, whose certificate says who asks."""
+        address = self.addresses(name)[2]
+        words = ("curl", "-si", "-H", "host: cart.shop", f"http://{address}{path}")
+        say_command(*words)
+        answer = run(*words, "-m", "10")
+        shown = [line for line in answer.stdout.splitlines() if line.lower().startswith(("http/", "proxy-status:"))]
+        say("".join(f"  {line}\n" for line in shown))
+        check(f"{name} is denied {path}", " 403" in answer.stdout.partition("\r\n")[0] and why in answer.stdout)
 
     def proxies(self):
         """What the control plane says of those that are connected; none if it does not answer."""

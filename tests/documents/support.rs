@@ -13,6 +13,9 @@ const MANAGER: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/t
 const CLUSTER: &str = "/static_resources/clusters/0";
 const NETWORK_RBAC: &str = "/static_resources/listeners/1/filter_chains/0/filters/0/typed_config";
 const RULES: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/0/typed_config/rules";
+const TOKENS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/1/typed_config";
+const AUTHZ: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/2/typed_config";
+const KEYS: &str = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// Heading on the page, message, and where the whole bootstrap has one.
@@ -35,12 +38,22 @@ fn places() -> Vec<(&'static str, &'static str, String)> {
         ("RBAC (network)", "envoy.extensions.filters.network.rbac.v3.RBAC", NETWORK_RBAC.to_owned()),
         ("RBAC", "envoy.extensions.filters.http.rbac.v3.RBAC", format!("{MANAGER}/http_filters/0/typed_config")),
         ("RBACPerRoute", "envoy.extensions.filters.http.rbac.v3.RBACPerRoute", format!("{ROUTE}/typed_per_filter_config/rbac")),
+        ("JwtAuthentication", "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication", TOKENS.to_owned()),
+        ("JwtProvider", "envoy.extensions.filters.http.jwt_authn.v3.JwtProvider", format!("{TOKENS}/providers/p")),
+        ("RemoteJwks", "envoy.extensions.filters.http.jwt_authn.v3.RemoteJwks", format!("{TOKENS}/providers/q/remote_jwks")),
+        ("ExtAuthz", "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", AUTHZ.to_owned()),
+        ("BufferSettings", "envoy.extensions.filters.http.ext_authz.v3.BufferSettings", format!("{AUTHZ}/with_request_body")),
+        (
+            "CheckSettings",
+            "envoy.extensions.filters.http.ext_authz.v3.CheckSettings",
+            format!("{ROUTE}/typed_per_filter_config/authz/check_settings"),
+        ),
         ("RBAC (rules)", "envoy.config.rbac.v3.RBAC", RULES.to_owned()),
         ("Policy", "envoy.config.rbac.v3.Policy", format!("{RULES}/policies/p")),
         ("Permission", "envoy.config.rbac.v3.Permission", format!("{RULES}/policies/p/permissions/0")),
         ("Principal", "envoy.config.rbac.v3.Principal", format!("{RULES}/policies/p/principals/0")),
         ("HttpConnectionManager", "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", MANAGER.to_owned()),
-        ("Router", "envoy.extensions.filters.http.router.v3.Router", format!("{MANAGER}/http_filters/1/typed_config")),
+        ("Router", "envoy.extensions.filters.http.router.v3.Router", format!("{MANAGER}/http_filters/3/typed_config")),
         ("Http1ProtocolOptions", "envoy.config.core.v3.Http1ProtocolOptions", format!("{MANAGER}/http_protocol_options")),
         ("Http2ProtocolOptions", "envoy.config.core.v3.Http2ProtocolOptions", format!("{MANAGER}/http2_protocol_options")),
         ("RouteConfiguration", "envoy.config.route.v3.RouteConfiguration", ROUTE.to_owned()),
@@ -103,9 +116,19 @@ fn valid() -> Value {
     let rules = json!({"policies": {"p": {"permissions": [{"any": true}], "principals": [{"any": true}]}}});
     let rbac = json!({"name": "rbac", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC", "rules": rules}});
     let guard = typed("envoy.extensions.filters.network.rbac.v3.RBAC", json!({"stat_prefix": "a", "rules": rules}));
-    let of_routes = json!({"rbac": {"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute", "rbac": {}}});
+    let uri = json!({"uri": "http://a.example/keys", "cluster": "c", "timeout": "1s"});
+    let tokens = json!({"providers": {"p": {"local_jwks": {"inline_string": KEYS}}, "q": {"remote_jwks": {"http_uri": uri}}}});
+    let tokens = typed("envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication", tokens);
+    let authz = json!({"name": "authz", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz",
+        "grpc_service": {"envoy_grpc": {"cluster_name": "c"}}, "with_request_body": {"max_request_bytes": 1},
+    }});
+    let of_routes = json!({
+        "rbac": {"@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute", "rbac": {}},
+        "authz": {"@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute", "check_settings": {}},
+    });
     let manager = json!({
-        "stat_prefix": "a", "http_filters": [rbac, router], "http_protocol_options": {}, "http2_protocol_options": {},
+        "stat_prefix": "a", "http_filters": [rbac, tokens, authz, router], "http_protocol_options": {}, "http2_protocol_options": {},
         "route_config": {"name": "r", "typed_per_filter_config": of_routes, "virtual_hosts": [{"name": "v", "domains": ["*"], "routes": routes}]},
     });
     let tcp = typed("envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", json!({"stat_prefix": "a", "cluster": "c"}));

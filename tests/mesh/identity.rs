@@ -10,14 +10,26 @@ use serde_json::{Value, json};
 
 use crate::world::{LIMIT, World};
 
+/// What somebody tries at a sidecar's port.
+mod attacks;
+/// Who may do what.
+mod authorization;
 /// Who is refused a certificate, and who is given one.
 mod certificates;
+/// Who takes all the places that there are.
+mod flood;
+/// HAProxy and Ninon, by mutual TLS.
+mod haproxy;
 /// Envoy and Ninon, by mutual TLS.
 mod peers;
 /// From one root to the next.
 mod rotation;
 /// What a proxy may see.
 mod secure;
+/// Certificates of short life, a new root, and a control plane that comes and goes, under load.
+mod soak;
+/// Certificates that somebody else has.
+mod stolen;
 
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";

@@ -14,6 +14,8 @@ mod load;
 mod loads;
 /// Objects that several tests write.
 mod objects;
+/// Who may do what, as operators write it.
+mod policies;
 /// Random changes under load.
 mod random;
 /// Sidecars that register themselves.

@@ -1,10 +1,12 @@
-//! `make bench-mesh`: what `ninon serve` costs with thousands of sidecars.
+//! `make bench-mesh`: what `ninon serve` costs with thousands of sidecars. `make bench-ca`: its certificates alone.
 //!
 //! The server is a process of its own with a state directory; sidecars are simulated in this one, with a connection over loopback
 //! each. Changes come by the API and are on disk before they count. See `docs/benchmarks.md`.
 
 /// What sidecars note.
 mod board;
+/// What a certificate takes.
+mod certificates;
 /// All sidecars of a run.
 mod fleet;
 /// gRPC over HTTP/2, as little as it takes.
@@ -40,6 +42,10 @@ const CHANGES: u32 = 50;
 const STORM: u32 = 10;
 /// Sidecars that stop reading.
 const STUCK: u32 = 50;
+/// Certificates as fast as they come.
+const MANY: u32 = 2000;
+/// Certificates in a second, as sidecars renew theirs.
+const RENEWALS: u32 = 50;
 
 fn main() -> ExitCode {
     let limit = getrlimit(Resource::Nofile).maximum;
@@ -58,14 +64,15 @@ fn main() -> ExitCode {
 
 async fn run() -> Result<bool, String> {
     let mut figures = Vec::new();
-    for part in ["delta", "sotw", "scoped", "storm", "addresses"].into_iter().filter(|part| settings::scale_part(part)) {
+    for part in ["delta", "sotw", "scoped", "storm", "addresses", "certificates"].into_iter().filter(|part| settings::scale_part(part)) {
         println!("{part} ...");
         figures.extend(match part {
             "delta" => delta().await?,
             "sotw" => sotw().await?,
             "scoped" => scoped().await?,
             "storm" => storm().await?,
-            _ => addresses().await?,
+            "addresses" => addresses().await?,
+            _ => certificates().await?,
         });
     }
     let (text, good) = table::table(&figures);
@@ -150,6 +157,36 @@ async fn addresses() -> Result<Vec<Figure>, String> {
     ];
     let (p99, _) = scene.changes(CHANGES).await?;
     figures.push(Figure::shown(title("an endpoint changes, p99"), p99, "ms"));
+    scene.check()?;
+    Ok(figures)
+}
+
+/// Certificates, while endpoints change all the time.
+async fn certificates() -> Result<Vec<Figure>, String> {
+    let (mut scene, _) = Scene::start(Mesh::scoped(sidecars(), SERVICES), Dialect::Delta).await?;
+    let joiner = certificates::Joiner::connect(&scene.server).await?;
+    let (many, renewals) = (certificates::requests(MANY)?, certificates::requests(RENEWALS * STORM)?);
+    let (storm, seconds) = tokio::try_join!(scene.storm(STORM), joiner.many(many))?;
+    let (stormy, in_storm) = tokio::try_join!(scene.storm(STORM), joiner.paced(renewals.clone(), RENEWALS))?;
+    let changes = async {
+        loop {
+            if let Err(problem) = scene.changes(1).await {
+                return problem;
+            }
+        }
+    };
+    let calm = tokio::select! {
+        calm = joiner.paced(renewals, RENEWALS) => calm?,
+        problem = changes => return Err(problem),
+    };
+    let title = |what: &str| format!("certificates: {what}");
+    let figures = vec![
+        Figure::to_reach(title("2000 of them, while endpoints change 1000 times a second"), seconds, "s", 10.0),
+        Figure::shown(title("the same, staleness of the endpoints, p99"), storm.p99, "ms"),
+        Figure::to_reach(title("50 a second, while one endpoint after the other changes, p99"), measure::high(calm), "ms", 20.0),
+        Figure::shown(title("50 a second, while endpoints change 1000 times a second, p99"), measure::high(in_storm), "ms"),
+        Figure::shown(title("the same, staleness of the endpoints, p99"), stormy.p99, "ms"),
+    ];
     scene.check()?;
     Ok(figures)
 }

@@ -225,7 +225,7 @@ pub struct Stuck {
 }
 
 /// The 99th percentile.
-fn high(mut times: Vec<f64>) -> f64 {
+pub fn high(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     let at = (times.len() * 99).div_ceil(100).saturating_sub(1);
     times.get(at).copied().unwrap_or(f64::NAN)

@@ -28,6 +28,8 @@ pub struct Server {
     folder: Folder,
     /// Where it serves xDS.
     pub xds: u16,
+    /// Where it gives certificates.
+    pub secure: u16,
     pub api: u16,
 }
 
@@ -40,13 +42,13 @@ impl Server {
         for (name, objects) in [("services.yaml", mesh.services()), ("workloads.yaml", mesh.workloads())] {
             fs::write(config.join(name), objects).map_err(|error| error.to_string())?;
         }
-        let (xds, api) = (ports::free(), ports::free());
+        let [xds, secure, api] = [ports::free(), ports::free(), ports::free()];
         let mut command = Command::new(settings::control_plane_binary());
         command.arg("serve").arg("--config-dir").arg(config).arg("--state-dir").arg(folder.path().join("data"));
         command.args(["--xds-address", &format!("127.0.0.1:{xds}"), "--api-address", &format!("127.0.0.1:{api}")]);
-        command.args(["--secure-xds-address", &format!("127.0.0.1:{}", ports::free())]);
+        command.args(["--secure-xds-address", &format!("127.0.0.1:{secure}")]);
         let process = Process::start(command, Folder::new())?;
-        let server = Self { process, folder, xds, api };
+        let server = Self { process, folder, xds, secure, api };
         server.wait_until_ready().await?;
         let slices = mesh.slices();
         let mut caller = server.caller().await?;
@@ -70,6 +72,16 @@ impl Server {
     /// A connection to the API.
     pub async fn caller(&self) -> Result<Caller, String> {
         Caller::connect(self.api, &self.token()?).await
+    }
+
+    /// One of the operator's commands, and what it prints.
+    pub fn ninon(&self, words: &[&str]) -> Result<String, String> {
+        let mut command = Command::new(settings::control_plane_binary());
+        command.args(words).env("NINON_SERVER", format!("http://127.0.0.1:{}", self.api));
+        command.env("NINON_TOKEN_FILE", self.folder.path().join("data/admin-token"));
+        let output = command.output().map_err(|error| error.to_string())?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() { Ok(text) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     }
 
     /// What the API asks for.

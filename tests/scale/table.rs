@@ -26,7 +26,7 @@ impl Figure {
 
 /// In Markdown, and whether every figure that has to be reached is.
 pub fn table(figures: &[Figure]) -> (String, bool) {
-    let mut text = format!("| {:<68} | {:>10} | {:<7} | {:>8} |      |\n|---|---|---|---|---|\n", "figure", "measured", "", "to reach");
+    let mut text = format!("| {:<78} | {:>10} | {:<7} | {:>8} |      |\n|---|---|---|---|---|\n", "figure", "measured", "", "to reach");
     for figure in figures {
         let wanted = figure.most.map_or(String::new(), |most| format!("<= {most}"));
         let verdict = match figure.most {
@@ -35,7 +35,7 @@ pub fn table(figures: &[Figure]) -> (String, bool) {
             Some(_) => "FAIL",
         };
         let Figure { title, value, unit, .. } = figure;
-        text.push_str(&format!("| {title:<68} | {value:>10.1} | {unit:<7} | {wanted:>8} | {verdict:<4} |\n"));
+        text.push_str(&format!("| {title:<78} | {value:>10.1} | {unit:<7} | {wanted:>8} | {verdict:<4} |\n"));
     }
     (text, figures.iter().all(Figure::is_reached))
 }

@@ -90,7 +90,7 @@ impl Ca {
     }
 }
 
-fn authority(api: &Api) -> Result<&Arc<Authority>, Problem> {
+pub(super) fn authority(api: &Api) -> Result<&Arc<Authority>, Problem> {
     api.hooks.authority.as_ref().ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no authority here"))
 }
 

@@ -13,6 +13,7 @@ use crate::api::Api;
 use crate::api::problem::PROBLEM;
 use crate::api::routes::Path;
 use crate::api::watch::LINES_OF_JSON;
+use crate::authority::revocation::Reason;
 use crate::model::kind::Kind;
 use crate::token::{LONGEST, MOST_USES};
 
@@ -111,11 +112,7 @@ fn items(path: Path) -> Vec<(String, Value)> {
             let revoke = operation("revokeToken", "Take a token away", &of("200", "What it was", "Token"));
             one(json!({"delete": with(revoke, "parameters", json!([named("id")]))}))
         }
-        Path::Ca => one(json!({"get": operation("authority", "Who signs and who is trusted", &of("200", "The authority", "Authority"))})),
-        Path::CaRotate => {
-            let says = "Begin to replace the root";
-            one(json!({"post": operation("rotateAuthority", says, &of("200", "The authority, as it is now", "Authority"))}))
-        }
+        Path::Ca | Path::CaRotate | Path::CaRevocations | Path::CaRevocation => one(of_authority(path)),
         Path::Loads => one(json!({"get": operation("loads", "The load that is reported", &of("200", "By cluster and locality", "Loads"))})),
         Path::Kind => each(|_| true, |kind| (format!("/api/v1/{}", kind.plural()), json!({"get": list(kind, false)}))),
         Path::KindNamespace => each(
@@ -129,6 +126,23 @@ fn items(path: Path) -> Vec<(String, Value)> {
             each(Kind::is_namespaced, |kind| (format!("/api/v1/{}/{{namespace}}/{{name}}", kind.plural()), object(kind)))
         }
     }
+}
+
+/// What the authority's paths have.
+fn of_authority(path: Path) -> Value {
+    let shown = |says: &str| of("200", says, "Authority");
+    if path == Path::CaRotate {
+        return json!({"post": operation("rotateAuthority", "Begin to replace the root", &shown("The authority, as it is now"))});
+    }
+    if path == Path::CaRevocations {
+        let says = "Certificates that were revoked and could still hold";
+        return json!({"get": operation("revocations", says, &of("200", "Revocations", "Revocations")), "post": revoke()});
+    }
+    if path == Path::CaRevocation {
+        let restore = operation("restore", "Take a revocation back", &of("200", "What it was", "Revocation"));
+        return json!({"delete": with(restore, "parameters", json!([named("id")]))});
+    }
+    json!({"get": operation("authority", "Who signs and who is trusted", &shown("The authority"))})
 }
 
 fn each(meant: impl Fn(Kind) -> bool, item: impl Fn(Kind) -> (String, Value)) -> Vec<(String, Value)> {
@@ -235,6 +249,18 @@ fn create_token() -> Value {
     let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
     let says = "Make a token by which workloads join; its secret is in this answer and nowhere else";
     with(operation("createToken", says, &of("201", "The token", "Token")), "requestBody", body)
+}
+
+fn revoke() -> Value {
+    let name = json!({"type": ["string", "null"], "minLength": 1, "maxLength": 253});
+    let reasons: Vec<_> = Reason::ALL.into_iter().map(Reason::as_str).collect();
+    let schema = json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {"serial": name, "namespace": name, "serviceAccount": name, "reason": {"enum": reasons}},
+    });
+    let body = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+    let says = "Revoke a certificate by its number, or all that an account has at this moment";
+    with(operation("revoke", says, &of("201", "What is revoked", "Revocation")), "requestBody", body)
 }
 
 fn changes() -> [Value; 3] {

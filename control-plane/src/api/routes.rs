@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 
 use crate::api::problem::Problem;
 use crate::api::query::Target;
-use crate::api::{Api, apply, auth, ca, loads, objects, openapi, proxies, revisions, tokens};
+use crate::api::{Api, apply, auth, ca, loads, objects, openapi, proxies, revisions, revocations, tokens};
 
 /// A path of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,15 @@ pub(super) enum Path {
     Token,
     Ca,
     CaRotate,
+    CaRevocations,
+    CaRevocation,
     Kind,
     KindNamespace,
     KindNamespaceName,
 }
 
 impl Path {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Health,
         Self::Ready,
         Self::Metrics,
@@ -55,6 +57,8 @@ impl Path {
         Self::Token,
         Self::Ca,
         Self::CaRotate,
+        Self::CaRevocations,
+        Self::CaRevocation,
         Self::Kind,
         Self::KindNamespace,
         Self::KindNamespaceName,
@@ -78,6 +82,8 @@ impl Path {
             Self::Token => "/api/v1/tokens/{id}",
             Self::Ca => "/api/v1/ca",
             Self::CaRotate => "/api/v1/ca/rotate",
+            Self::CaRevocations => "/api/v1/ca/revocations",
+            Self::CaRevocation => "/api/v1/ca/revocations/{id}",
             Self::Kind => "/api/v1/{kind}",
             // For a kind without a namespace this is the object, `namespace` being its name.
             Self::KindNamespace => "/api/v1/{kind}/{namespace}",
@@ -103,6 +109,8 @@ impl Path {
             Self::Token => delete(tokens::revoke),
             Self::Ca => get(ca::get),
             Self::CaRotate => post(ca::rotate),
+            Self::CaRevocations => get(revocations::list).post(revocations::revoke),
+            Self::CaRevocation => delete(revocations::restore),
             Self::Kind => get(objects::get),
             Self::KindNamespace | Self::KindNamespaceName => get(objects::get).put(objects::put).delete(objects::delete),
         }

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 
@@ -8,7 +9,7 @@ use crate::authority::caller::Authenticator;
 use crate::authority::certify::{Asked, Refused};
 use crate::authority::server::Server;
 use crate::model::identity::Verified;
-use crate::push::connection::Door;
+use crate::push::connection::{Door, Standing};
 use crate::push::secure::Doorkeeper;
 use crate::push::{Certifier, Later, Refusal, Wish};
 
@@ -36,6 +37,16 @@ fn refusal(refused: Refused) -> Refusal {
         Refused::Denied(reason) => Refusal::Denied(reason),
         Refused::Exhausted(reason) => Refusal::Exhausted(reason),
         Refused::Unavailable(reason) => Refusal::Unavailable(reason),
+    }
+}
+
+impl Standing for Server {
+    fn refuses(&self, verified: &Verified) -> Option<String> {
+        self.authority().refuses(verified)
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.authority().revocation_changes()
     }
 }
 

@@ -3,19 +3,22 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use crate::model::kind::Kind;
 use crate::model::mesh::Mesh;
-use crate::model::name::Key;
+use crate::model::name::{Key, Name};
 use crate::model::route::Parent;
 use crate::model::status::{self, Condition};
 
 /// Who says so, in the form of Gateway API.
 const CONTROLLER: &str = "ninon.dev/control-plane";
 
-/// Conditions of routes, and since when.
+/// Conditions of routes and policies, and since when.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
     wiring: Option<u64>,
     of: BTreeMap<Key, Vec<Said>>,
+    /// Of policies of who may do what, as somebody last asked: they depend on every workload.
+    authorizations: BTreeMap<Name, Vec<(Condition, SystemTime)>>,
 }
 
 #[derive(Debug)]
@@ -32,6 +35,7 @@ impl Conditions {
         if self.wiring.replace(wiring) == Some(wiring) {
             return;
         }
+        self.authorizations.retain(|name, _| mesh.authorization(name).is_some());
         let mut before = std::mem::take(&mut self.of);
         for route in mesh.routes() {
             let key = Key { kind: route.kind, name: route.name.clone() };
@@ -48,21 +52,15 @@ impl Conditions {
     }
 
     /// The `status` of an object.
-    pub(super) fn status(&self, mesh: &Mesh, key: &Key) -> Option<Value> {
+    pub(super) fn status(&mut self, mesh: &Mesh, key: &Key, now: SystemTime) -> Option<Value> {
+        if key.kind == Kind::AuthorizationPolicy {
+            return self.of_authorization(mesh, &key.name, now);
+        }
         let said = self.of.get(key)?;
         let generation = mesh.route(key).map(|route| route.generation).filter(|generation| *generation > 0);
         let mut parents: Vec<(&Parent, Vec<Value>)> = Vec::new();
         for Said { parent, condition, since } in said {
-            let mut shown = json!({
-                "type": condition.kind,
-                "status": if condition.holds { "True" } else { "False" },
-                "reason": condition.reason,
-                "message": condition.message,
-                "lastTransitionTime": humantime::format_rfc3339_seconds(*since).to_string(),
-            });
-            if let (Some(generation), Some(shown)) = (generation, shown.as_object_mut()) {
-                shown.insert("observedGeneration".to_owned(), json!(generation));
-            }
+            let shown = shown(condition, *since, generation);
             match parents.iter_mut().find(|(known, _)| *known == parent) {
                 Some((_, conditions)) => conditions.push(shown),
                 None => parents.push((parent, vec![shown])),
@@ -74,6 +72,34 @@ impl Conditions {
             .collect();
         Some(json!({ "parents": parents }))
     }
+
+    fn of_authorization(&mut self, mesh: &Mesh, name: &Name, now: SystemTime) -> Option<Value> {
+        let policy = mesh.authorization(name)?;
+        let generation = Some(policy.generation).filter(|generation| *generation > 0);
+        let known = self.authorizations.remove(name).unwrap_or_default();
+        let said = status::of_authorization(mesh, policy).into_iter().map(|condition| {
+            let same = known.iter().find(|(known, _)| known.kind == condition.kind && known.holds == condition.holds);
+            (condition, same.map_or(now, |(_, since)| *since))
+        });
+        let said: Vec<_> = said.collect();
+        let conditions: Vec<Value> = said.iter().map(|(condition, since)| shown(condition, *since, generation)).collect();
+        self.authorizations.insert(name.clone(), said);
+        Some(json!({ "conditions": conditions }))
+    }
+}
+
+fn shown(condition: &Condition, since: SystemTime, generation: Option<u64>) -> Value {
+    let mut shown = json!({
+        "type": condition.kind,
+        "status": if condition.holds { "True" } else { "False" },
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastTransitionTime": humantime::format_rfc3339_seconds(since).to_string(),
+    });
+    if let (Some(generation), Some(shown)) = (generation, shown.as_object_mut()) {
+        shown.insert("observedGeneration".to_owned(), json!(generation));
+    }
+    shown
 }
 
 fn reference(parent: &Parent) -> Value {

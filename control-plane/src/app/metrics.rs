@@ -88,6 +88,8 @@ pub(super) fn text(proxies: &Proxies, world: Figures, registered: &Kept, certifi
     for (reason, count) in counters::REASONS.into_iter().zip(certificates.figures.refused) {
         text.line(name, &[("reason", reason)], count);
     }
+    let says = "Certificates that are revoked and may still hold, as proxies are told.";
+    text.one("ninon_certificates_revoked", "gauge", says, certificates.figures.revoked);
     let says = "When the root that signs expires, in seconds since 1970.";
     text.one("ninon_root_expiry_timestamp_seconds", "gauge", says, certificates.root_expires);
     load(proxies, &mut text);

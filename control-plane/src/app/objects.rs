@@ -169,10 +169,12 @@ fn read(key: &Key, value: &serde_json::Value, trust_domain: &str) -> Option<Obje
     match manifest::read(value).and_then(|read| manifest::agrees(value, trust_domain).map(|()| read)) {
         Ok((_, object)) => Some(object),
         Err(faults) => {
+            let instead = manifest::stand_in(value).map(|(_, object)| object);
+            let becomes = if instead.is_some() { "denies until it can be read" } else { "left out" };
             for fault in faults {
-                tracing::warn!(%key, %fault, "in the store, and left out");
+                tracing::warn!(%key, %fault, "in the store, and {becomes}");
             }
-            None
+            instead
         }
     }
 }

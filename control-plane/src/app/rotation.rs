@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
@@ -26,18 +26,24 @@ pub(super) async fn run(
     registrar: Arc<Registrar>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut changes = authority.changes();
+    let (mut changes, mut revocations) = (authority.changes(), authority.revocation_changes());
     let goes = async {
         loop {
             changes.mark_unchanged();
-            let told = world.trust(&authority.trust().bundle());
+            revocations.mark_unchanged();
+            let (told, again) = tell(&world, &authority);
             loop {
                 if let Err(problem) = step(&authority, &proxies, &registrar, &told).await {
                     tracing::warn!(?problem, "the rotation of the root cannot go on; tried again");
                 }
-                // The sender lives as long as the authority.
-                if tokio::time::timeout(LOOK, changes.changed()).await.is_ok() {
+                if again.is_some_and(|again| SystemTime::now() >= again) {
                     break;
+                }
+                // The senders live as long as the authority.
+                tokio::select! {
+                    _ = changes.changed() => break,
+                    _ = revocations.changed() => break,
+                    () = tokio::time::sleep(LOOK) => {}
                 }
             }
         }
@@ -49,10 +55,17 @@ pub(super) async fn run(
     }
 }
 
+/// Tells proxies whom to trust at this moment; and when their lists are to be signed anew.
+pub(super) fn tell(world: &World, authority: &Authority) -> (Arc<Resource>, Option<SystemTime>) {
+    let trust = authority.trust();
+    let lists = authority.lists(&trust, SystemTime::now());
+    (world.trust(&trust.bundle(), &lists), lists.again)
+}
+
 async fn step(authority: &Authority, proxies: &Proxies, registrar: &Registrar, told: &Resource) -> Result<(), NotNow> {
     let Some(root) = authority.to_be_known() else {
         authority.wait_for(Vec::new());
-        return authority.forget(std::time::SystemTime::now()).await.map(drop);
+        return authority.forget(SystemTime::now()).await.map(drop);
     };
     let behind = behind(proxies, told.version);
     if behind.is_empty() {

@@ -19,6 +19,18 @@ impl Viewer {
     pub(super) fn new(world: Arc<World>, registrar: Arc<Registrar>) -> Self {
         Self { world, registrar }
     }
+
+    /// Whether a node may be the workload that it says it is: not if that has another account than its certificate.
+    fn may_be(&self, node: &Node, view: &View) -> Result<(), Refusal> {
+        let (Some(verified), Some(workload)) = (&node.identity, &view.workload) else { return Ok(()) };
+        let (name, own) = (Name::new(Arc::clone(&view.namespace), Arc::clone(workload)), &verified.identity);
+        match self.world.account(&name).filter(|account| *account != own.account) {
+            Some(account) => {
+                Err(Refusal::Denied(format!("the workload {name} has service account {account:?}, and the certificate is of {own}")))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Guest for Registered {
@@ -47,23 +59,15 @@ fn refusal(denial: Denial) -> Refusal {
 impl Directory for Viewer {
     fn join(&self, node: &Node) -> Result<Joined, Refusal> {
         let view = view(node)?;
-        if let (Some(verified), Some(workload)) = (&node.identity, &view.workload) {
-            let name = Name::new(Arc::clone(&view.namespace), Arc::clone(workload));
-            let own = &verified.identity;
-            if let Some(account) = self.world.account(&name).filter(|account| *account != own.account) {
-                return Err(Refusal::Denied(format!(
-                    "the workload {name} has service account {account:?}, and the certificate is of {own}"
-                )));
-            }
-        }
+        self.may_be(node, &view)?;
         let about = About { namespace: view.namespace.to_string(), workload: view.workload.as_deref().unwrap_or_default().to_owned() };
         Ok(Joined { about, snapshots: self.world.see(view), alive: None })
     }
 
     fn admit<'a>(&'a self, node: &'a Node, token: Option<&'a str>) -> Later<'a, Result<Option<Box<dyn Guest>>, Refusal>> {
         Box::pin(async move {
-            // What contradicts the certificate is told first.
-            view(node)?;
+            // What contradicts the certificate, or is another account's, is told before anything is registered or counted.
+            self.may_be(node, &view(node)?)?;
             let proof = match (&node.identity, token) {
                 (None, Some(token)) => Proof::Token(token),
                 (Some(verified), token) if token.is_some() || registers(node) => Proof::Certificate(verified, token),
@@ -149,7 +153,13 @@ mod tests {
     fn a_certificate_says_where_a_node_is_and_nothing_may_say_otherwise() {
         let of = |metadata: &Value, only: Option<&str>| {
             let identity = Identity::new("cluster.local", "shop", "cart").unwrap();
-            let verified = Verified { identity, workload: only.map(Into::into), serial: String::new(), not_after: SystemTime::now() };
+            let verified = Verified {
+                identity,
+                workload: only.map(Into::into),
+                serial: String::new(),
+                not_before: SystemTime::UNIX_EPOCH,
+                not_after: SystemTime::now(),
+            };
             let metadata = metadata.as_object().cloned().unwrap_or_default();
             view(&Node { id: "cart-1".to_owned(), metadata, identity: Some(Arc::new(verified)), ..Node::default() })
         };

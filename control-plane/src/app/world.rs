@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::app::conditions::Conditions;
+use crate::authority::lists::Lists;
 use crate::model::kind::Kind;
 use crate::model::mesh::{Mesh, Object};
 use crate::model::name::{Key, Name};
@@ -103,9 +104,9 @@ impl World {
         Arc::new(Self { inner: Mutex::new(inner), ..Self::default() })
     }
 
-    /// Whom proxies are to trust from now on, as PEM.
-    pub(super) fn trust(&self, bundle: &str) -> Arc<Resource> {
-        let resource = trust::bundle(bundle);
+    /// Whom proxies are to trust from now on, as PEM, and whom no longer.
+    pub(super) fn trust(&self, bundle: &str, lists: &Lists) -> Arc<Resource> {
+        let resource = trust::bundle(bundle, lists.pem.as_deref(), lists.only_leaves);
         self.lock().translator.trust(&resource);
         self.changed.notify_one();
         resource
@@ -202,8 +203,9 @@ impl World {
     pub(super) fn status(&self, key: &Key) -> Option<Value> {
         let mut inner = self.lock();
         let Inner { mesh, conditions, .. } = &mut *inner;
-        conditions.update(mesh, SystemTime::now());
-        conditions.status(mesh, key)
+        let now = SystemTime::now();
+        conditions.update(mesh, now);
+        conditions.status(mesh, key, now)
     }
 
     pub(super) fn figures(&self) -> Figures {

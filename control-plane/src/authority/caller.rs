@@ -17,6 +17,8 @@ pub struct Caller {
     pub workload: Option<String>,
     /// What it is known by.
     pub by: By,
+    /// The certificate, if it is known by one.
+    pub shown: Option<Verified>,
 }
 
 /// What a caller is known by.
@@ -62,7 +64,7 @@ pub(super) fn by_certificate(shown: &Verified, now: SystemTime) -> Result<Caller
         return Err(Refused::Unauthenticated(format!("the certificate {} expired at {at}", shown.serial)));
     }
     let workload = shown.workload.as_deref().map(ToOwned::to_owned);
-    Ok(Caller { identity: shown.identity.clone(), workload, by: By::Certificate(shown.serial.clone()) })
+    Ok(Caller { identity: shown.identity.clone(), workload, by: By::Certificate(shown.serial.clone()), shown: Some(shown.clone()) })
 }
 
 impl Authenticator for Tokens {
@@ -82,7 +84,7 @@ impl Authenticator for Tokens {
             }
             let identity = Identity::new(trust_domain, namespace, account);
             let identity = identity.map_err(|error| Refused::Denied(format!("the token {} is for nobody: {error}", token.id)))?;
-            Ok(Caller { identity, workload: token.workload, by: By::Token(token.id) })
+            Ok(Caller { identity, workload: token.workload, by: By::Token(token.id), shown: None })
         })
     }
 

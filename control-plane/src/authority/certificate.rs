@@ -4,10 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose, SerialNumber,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
@@ -73,6 +75,17 @@ pub(super) fn hold(params: &mut CertificateParams, from: SystemTime, until: Syst
     let date = |time| asn1(time).ok_or_else(|| "a time is out of range".to_owned());
     (params.not_before, params.not_after) = (date(from)?.to_datetime(), date(until)?.to_datetime());
     Ok(())
+}
+
+/// What an authority's certificate calls its key: lists name it so.
+pub(super) fn key_identifier(certificate: &CertificateDer<'_>) -> KeyIdMethod {
+    let own = X509Certificate::from_der(certificate).ok().and_then(|(_, read)| {
+        read.extensions().iter().find_map(|extension| {
+            let ParsedExtension::SubjectKeyIdentifier(own) = extension.parsed_extension() else { return None };
+            Some(own.0.to_vec())
+        })
+    });
+    own.map_or(KeyIdMethod::Sha256, KeyIdMethod::PreSpecified)
 }
 
 /// A number that nobody can guess: 126 random bits behind a one, so that all are equally long and none is negative.
@@ -156,7 +169,7 @@ pub(super) fn cross(newer: &Root, newer_key: &KeyPair, older: &Root, older_key: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use x509_parser::extensions::{GeneralName, ParsedExtension};
+    use x509_parser::extensions::GeneralName;
 
     #[test]
     fn a_root_is_for_its_trust_domain_and_no_other_is_called_the_same() {

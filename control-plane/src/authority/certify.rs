@@ -11,7 +11,11 @@ use crate::authority::caller::{Authenticator, Caller, by_certificate};
 use crate::authority::csr::{self, Csr};
 use crate::authority::issuer::Order;
 use crate::authority::text::pem;
+use crate::authority::trust::Trust;
 use crate::model::identity::Verified;
+
+/// Who signs may change while it does.
+const TRIES: usize = 3;
 
 /// What is asked for, and by whom.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +107,7 @@ impl Authority {
             return Err(Refused::Exhausted(format!("{} asks for certificates too often; try again later", caller.identity)));
         }
         self.requests.count(caller.identity.clone(), now);
+        self.has_room(&caller.identity)?;
         let csr = csr::read(asked.csr).map_err(Refused::Invalid)?;
         csr.asks_for(&caller.identity).map_err(Refused::Denied)?;
         if let Some(authenticator) = authenticator {
@@ -112,19 +117,39 @@ impl Authority {
     }
 
     async fn signed(&self, caller: &Caller, csr: Csr, seconds: i64) -> Result<(String, SystemTime, Vec<String>), Refused> {
-        let trust = self.trust();
-        let order = Order {
+        let mut order = Order {
             identity: caller.identity.clone(),
             workload: caller.workload.clone(),
             hosts: Vec::new(),
+            not_before: None,
             key: csr.key,
-            ttl: self.ttl(seconds)?,
+            ttl: Duration::ZERO,
         };
-        let issued = trust.issuer.issue(&order).await.map_err(Refused::Unavailable)?;
-        self.counters.issued(&caller.by);
-        let mut chain: Vec<String> = issued.chain.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect();
-        chain.push(trust.current.pem());
-        Ok((issued.serial, issued.not_after, chain))
+        for _ in 0..TRIES {
+            let trust = self.trust();
+            order.ttl = self.ttl(&trust, seconds)?;
+            // So it is told from what was given before all of the account's were revoked.
+            order.not_before = self.account_since(&caller.identity);
+            let issued = trust.issuer.issue(&order).await.map_err(Refused::Unavailable)?;
+            self.note(&caller.identity, &issued).await?;
+            // What others have written until then is known here by now.
+            if self.is_stale(&trust) || self.account_since(&caller.identity) != order.not_before {
+                self.refresh();
+                continue;
+            }
+            self.may_still(caller)?;
+            self.counters.issued(&caller.by);
+            let mut chain: Vec<String> = issued.chain.iter().map(|certificate| pem("CERTIFICATE", certificate)).collect();
+            chain.push(trust.current.pem());
+            return Ok((issued.serial, issued.not_after, chain));
+        }
+        Err(Refused::Unavailable("who signs changes at this moment; try again".to_owned()))
+    }
+
+    /// Whether the certificate that a caller is known by was not revoked meanwhile.
+    fn may_still(&self, caller: &Caller) -> Result<(), Refused> {
+        let reason = caller.shown.as_ref().and_then(|shown| self.refuses(shown));
+        reason.map_or(Ok(()), |reason| Err(Refused::Denied(reason)))
     }
 
     /// By its certificate, where it has one: renewing costs no token.
@@ -134,6 +159,9 @@ impl Authority {
         asked: Asked<'_>,
     ) -> Result<(Caller, Option<&'a dyn Authenticator>), Refused> {
         let shown = asked.shown.map(|shown| by_certificate(shown, SystemTime::now())).transpose()?;
+        if let Some(caller) = &shown {
+            self.may_still(caller)?;
+        }
         let Some(token) = asked.token else {
             let nothing = || {
                 let ways = "a token in `authorization: Bearer TOKEN`, or a certificate of this mesh";
@@ -142,7 +170,10 @@ impl Authority {
             return shown.map(|caller| (caller, None)).ok_or_else(nothing);
         };
         let unknown = || Refused::Unauthenticated("the token is not of a kind that is known here".to_owned());
-        let authenticator = callers.iter().find(|callers| callers.knows(token)).ok_or_else(unknown)?;
+        let Some(authenticator) = callers.iter().find(|callers| callers.knows(token)) else {
+            // As Istio: one good proof is enough.
+            return shown.map(|caller| (caller, None)).ok_or_else(unknown);
+        };
         match (shown, authenticator.authenticate(token, &self.trust_domain).await) {
             (Some(shown), Ok(caller)) if caller.identity != shown.identity => {
                 let (one, other) = (&shown.identity, &caller.identity);
@@ -154,9 +185,11 @@ impl Authority {
         }
     }
 
-    fn ttl(&self, seconds: i64) -> Result<Duration, Refused> {
+    fn ttl(&self, trust: &Trust, seconds: i64) -> Result<Duration, Refused> {
         let asked = u64::try_from(seconds).map_err(|_| Refused::Invalid(format!("a certificate cannot hold for {seconds} seconds")))?;
         let asked = if asked == 0 { self.times.usual } else { Duration::from_secs(asked) };
-        Ok(asked.min(self.times.longest).max(super::SHORTEST))
+        // As long as all control planes know that certificates may hold, and no longer.
+        let longest = trust.longest.map_or(self.times.longest, |longest| longest.min(self.times.longest));
+        Ok(asked.min(longest).max(super::SHORTEST))
     }
 }

@@ -13,6 +13,7 @@ pub const REASONS: [&str; 5] = ["invalid", "unauthenticated", "denied", "exhaust
 pub struct Counters {
     issued: [AtomicU64; PROOFS.len()],
     refused: [AtomicU64; REASONS.len()],
+    revoked: AtomicU64,
 }
 
 /// The same at one moment.
@@ -22,13 +23,15 @@ pub struct Figures {
     pub issued: [u64; PROOFS.len()],
     /// Refusals by [`REASONS`].
     pub refused: [u64; REASONS.len()],
+    /// Certificates that are revoked and may still hold.
+    pub revoked: u64,
 }
 
 impl Counters {
     /// At this moment.
     pub fn read(&self) -> Figures {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
-        Figures { issued: self.issued.each_ref().map(read), refused: self.refused.each_ref().map(read) }
+        Figures { issued: self.issued.each_ref().map(read), refused: self.refused.each_ref().map(read), revoked: read(&self.revoked) }
     }
 
     pub(super) fn issued(&self, by: &By) {
@@ -38,6 +41,10 @@ impl Counters {
             By::Certificate(_) => certificate,
         };
         counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn revoked(&self, count: usize) {
+        self.revoked.store(u64::try_from(count).unwrap_or(u64::MAX), Relaxed);
     }
 
     pub(super) fn refused(&self, refused: &Refused) {

@@ -12,7 +12,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use crate::authority::certificate::Root;
-use crate::authority::issuer::{Local, Order};
+use crate::authority::issuer::{Issuer, Local, Order};
 use crate::authority::trust::{Rotation, Step, Trust};
 use crate::authority::verify::Verifier;
 use crate::model::identity::Identity;
@@ -76,10 +76,12 @@ impl Files {
         let is_no_root = |der: &CertificateDer<'_>| !roots.iter().any(|root| root.der == *der);
         let mut between: Vec<_> = (!is_root).then(|| first.clone()).into_iter().collect();
         between.extend(above.iter().filter(|der| is_no_root(der)).cloned());
-        let issuer = Arc::new(Local::new(certificate, key, between)?);
+        let only_leaves = !between.is_empty();
+        let issuer: Arc<dyn Issuer> = Arc::new(Local::new(certificate, key, between)?);
+        let listing = vec![Arc::clone(&issuer)];
         let beside = std::iter::once(&current).chain(&roots).map(|root| root.der.clone()).collect();
         let rotation = Rotation { step: Step::Steady, since: SystemTime::now(), until: None };
-        let trust = Trust { issuer, roots, current, beside, rotation, version: 0 };
+        let trust = Trust { issuer, roots, current, beside, rotation, longest: None, listing, only_leaves, version: 0 };
         tried(&trust, trust_domain).await.map_err(|problem| wrong(&self.certificate, &problem))?;
         Ok(trust)
     }
@@ -99,6 +101,7 @@ async fn tried(trust: &Trust, trust_domain: &Arc<str>) -> Result<(), String> {
         identity: Identity::control_plane(trust_domain),
         workload: None,
         hosts: Vec::new(),
+        not_before: None,
         key: rcgen::PublicKeyData::subject_public_key_info(&key),
         ttl: std::time::Duration::from_secs(60),
     };

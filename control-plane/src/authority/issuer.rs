@@ -6,11 +6,14 @@ use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, SubjectPublicKeyInfo,
+    CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    RevocationReason, RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls::pki_types::CertificateDer;
 
-use crate::authority::certificate::{self, BACKDATE, Root};
+use crate::authority::certificate::{self, BACKDATE, Root, asn1};
+use crate::authority::lists::Entry;
+use crate::authority::revocation::Reason;
 use crate::authority::text::hex;
 use crate::model::identity::Identity;
 
@@ -26,6 +29,8 @@ pub struct Order {
     pub workload: Option<String>,
     /// By which names servers are called that are no workloads: the control plane.
     pub hosts: Vec<String>,
+    /// It is not to hold before that, even if clocks differ.
+    pub not_before: Option<SystemTime>,
     /// The public key, as certificates have it.
     pub key: Vec<u8>,
     /// How long it is to hold.
@@ -39,6 +44,8 @@ pub struct Issued {
     pub chain: Vec<CertificateDer<'static>>,
     /// Its number, in hexadecimal digits.
     pub serial: String,
+    /// It holds from then.
+    pub not_before: SystemTime,
     /// It holds until then.
     pub not_after: SystemTime,
 }
@@ -50,6 +57,15 @@ pub trait Issuer: Send + Sync + fmt::Debug {
     /// # Errors
     /// Why it cannot.
     fn issue<'a>(&'a self, order: &'a Order) -> Later<'a, Result<Issued, String>>;
+
+    /// Signs a list of revoked certificates (DER), which is good until some time.
+    ///
+    /// # Errors
+    /// Why it cannot; one that keeps its list itself says so.
+    fn list(&self, entries: &[Entry], now: SystemTime, until: SystemTime) -> Result<Vec<u8>, String> {
+        let _unread = (entries, now, until);
+        Err("who signs keeps its list of revoked certificates itself".to_owned())
+    }
 }
 
 /// Signs with a key that is here.
@@ -75,8 +91,8 @@ impl Local {
 
     fn sign(&self, order: &Order) -> Result<Issued, String> {
         let now = SystemTime::now();
-        let (not_before, not_after) =
-            ((now - BACKDATE).max(self.certificate.not_before), (now + order.ttl).min(self.certificate.not_after));
+        let (earliest, not_after) = (self.certificate.not_before, (now + order.ttl).min(self.certificate.not_after));
+        let not_before = order.not_before.map_or(now - BACKDATE, |not_before| not_before.max(now - BACKDATE)).max(earliest);
         if not_after <= now || self.certificate.not_before > now {
             return Err("the authority's own certificate does not hold now".to_owned());
         }
@@ -103,7 +119,7 @@ impl Local {
         params.use_authority_key_identifier_extension = true;
         let made = params.signed_by(&key, &self.issuer).map_err(|error| format!("the certificate cannot be signed: {error}"))?;
         let chain = std::iter::once(made.der().clone()).chain(self.above.iter().cloned()).collect();
-        Ok(Issued { chain, serial: number, not_after })
+        Ok(Issued { chain, serial: number, not_before, not_after })
     }
 }
 
@@ -111,5 +127,39 @@ impl Issuer for Local {
     fn issue<'a>(&'a self, order: &'a Order) -> Later<'a, Result<Issued, String>> {
         // Some tens of microseconds: not worth another thread.
         Box::pin(ready(self.sign(order)))
+    }
+
+    fn list(&self, entries: &[Entry], now: SystemTime, until: SystemTime) -> Result<Vec<u8>, String> {
+        let date = |time| asn1(time).map(|time| time.to_datetime()).ok_or_else(|| "a time is out of range".to_owned());
+        let one = |entry: &Entry| -> Result<RevokedCertParams, String> {
+            let serial_number = SerialNumber::from_slice(&entry.serial);
+            let reason_code = reason(entry.reason);
+            Ok(RevokedCertParams { serial_number, revocation_time: date(entry.since)?, reason_code, invalidity_date: None })
+        };
+        let number = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let params = CertificateRevocationListParams {
+            this_update: date(now - BACKDATE)?,
+            next_update: date(until)?,
+            // Later lists have greater numbers, whichever control plane signs them.
+            crl_number: SerialNumber::from(u64::try_from(number.as_millis()).unwrap_or(u64::MAX)),
+            issuing_distribution_point: None,
+            revoked_certs: entries.iter().map(one).collect::<Result<_, _>>()?,
+            key_identifier_method: certificate::key_identifier(&self.certificate.der),
+        };
+        let signed =
+            params.signed_by(&self.issuer).map_err(|error| format!("the list of revoked certificates cannot be signed: {error}"))?;
+        Ok(signed.der().to_vec())
+    }
+}
+
+/// Nothing is said of it where there is nothing to say.
+const fn reason(reason: Reason) -> Option<RevocationReason> {
+    match reason {
+        Reason::Unspecified => None,
+        Reason::KeyCompromise => Some(RevocationReason::KeyCompromise),
+        Reason::AffiliationChanged => Some(RevocationReason::AffiliationChanged),
+        Reason::Superseded => Some(RevocationReason::Superseded),
+        Reason::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
+        Reason::PrivilegeWithdrawn => Some(RevocationReason::PrivilegeWithdrawn),
     }
 }

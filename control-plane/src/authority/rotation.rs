@@ -40,7 +40,7 @@ impl Authority {
     /// # Errors
     /// If there is a rotation already, or the root is not made here.
     pub async fn rotate(&self) -> Result<(), NotNow> {
-        let Source::Made { seal, .. } = &self.source else {
+        let Source::Made { seal } = &self.source else {
             let rule = "the authority's certificate comes from files: put both roots into the file of --ca-root first, and the new \
                         certificate and key in their place when all proxies have them";
             return Err(NotNow::Conflict(rule.to_owned()));
@@ -65,7 +65,10 @@ impl Authority {
     /// # Errors
     /// The store refuses.
     pub async fn confirm(&self, root: &str, me: &str, all: &[String]) -> Result<Looked, NotNow> {
-        let Source::Made { store, .. } = &self.source else { return Ok(Looked::Nothing) };
+        if !self.is_made() {
+            return Ok(Looked::Nothing);
+        }
+        let store = &self.store;
         let key = |id: &str| format!("{CONFIRMED}{id}");
         let says = |id: &str| store.records().get(Shelf::Authority, &key(id)).is_some_and(|kept| *kept.text == *root);
         if !says(me) {
@@ -76,8 +79,7 @@ impl Authority {
             return Ok(Looked::Again);
         }
         let now = SystemTime::now();
-        let until = now + self.times.longest + SLACK;
-        let done = self.step(|state| Ok((self.to_be_known().as_deref() == Some(root)).then(|| state.issue(now, until)))).await?;
+        let done = self.step(|state| Ok((self.to_be_known().as_deref() == Some(root)).then(|| state.issue(now, SLACK)))).await?;
         if done == Looked::Done {
             tracing::info!(target: "audit", root, "the new root signs from now on");
         }
@@ -89,8 +91,8 @@ impl Authority {
     /// # Errors
     /// The store refuses.
     pub async fn forget(&self, now: SystemTime) -> Result<Looked, NotNow> {
-        let (Source::Made { store, .. }, rotation) = (&self.source, self.trust().rotation) else { return Ok(Looked::Nothing) };
-        if rotation.step != Step::Issuing || rotation.until.is_some_and(|until| now < until) {
+        let (store, rotation) = (&self.store, self.trust().rotation);
+        if !self.is_made() || rotation.step != Step::Issuing || rotation.until.is_some_and(|until| now < until) {
             return Ok(Looked::Nothing);
         }
         let done = self.step(|state| Ok(Some(state.forget(now)))).await?;
@@ -115,8 +117,8 @@ impl Authority {
 
     /// Changes the record as this control plane knows it, if nobody else has.
     async fn step(&self, change: impl FnOnce(&State) -> Result<Option<State>, String>) -> Result<Looked, NotNow> {
-        let Source::Made { store, seal } = &self.source else { return Ok(Looked::Nothing) };
-        self.reread(store, seal);
+        let (Source::Made { seal }, store) = (&self.source, &self.store) else { return Ok(Looked::Nothing) };
+        self.reread(seal);
         let kept = store.records().get(Shelf::Authority, RECORD);
         let Some(kept) = kept.filter(|kept| kept.version == self.trust().version) else {
             return Err(NotNow::Conflict(self.fault().unwrap_or_else(|| "the authority is not in the store any more".to_owned())));
@@ -125,7 +127,7 @@ impl Authority {
         let Some(state) = change(&state).map_err(NotNow::Conflict)? else { return Ok(Looked::Nothing) };
         let put = Put { shelf: Shelf::Authority, key: RECORD.to_owned(), text: Some(state.text()), expected: Some(kept.version) };
         let kept = store.keep(vec![put]).await.map_err(NotNow::Store)?;
-        self.reread(store, seal);
+        self.reread(seal);
         Ok(if kept == [true] { Looked::Done } else { Looked::Again })
     }
 }

@@ -52,6 +52,11 @@ impl Server {
         Ok((Arc::new(Self { authority, hosts, config: ArcSwap::new(config) }), renew))
     }
 
+    /// Whose certificates it takes.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
     /// As handshakes are to be made now.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.load_full()
@@ -98,6 +103,7 @@ async fn config(authority: &Authority, hosts: &[String]) -> Result<(Arc<ServerCo
         identity: Identity::control_plane(&authority.trust_domain),
         workload: None,
         hosts: hosts.to_vec(),
+        not_before: None,
         key: rcgen::PublicKeyData::subject_public_key_info(&key),
         ttl: authority.times.usual,
     };

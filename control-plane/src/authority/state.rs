@@ -1,7 +1,7 @@
 //! What the store keeps of an authority that is made here: one record, so that each step of a rotation is one write.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject as _;
@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::{Deserialize, Serialize};
 
 use crate::authority::certificate::{self, Root};
-use crate::authority::issuer::Local;
+use crate::authority::issuer::{Issuer, Local};
 use crate::authority::seal::Seal;
 use crate::authority::trust::{Rotation, Step, Trust};
 
@@ -27,6 +27,9 @@ pub(super) struct State {
     /// When the next one is due, if that is a matter of time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     until: Option<String>,
+    /// Seconds that certificates hold at most, by any of them: the longest that was ever said. Zero is not known.
+    #[serde(default)]
+    longest: u64,
     /// Those that are trusted, the oldest first.
     roots: Vec<Kept>,
     /// Those that are not any more, the latest first.
@@ -78,10 +81,11 @@ impl Kept {
 
 impl State {
     /// A new authority.
-    pub(super) fn first(trust_domain: &str, seal: &Seal, now: SystemTime) -> Result<Self, String> {
+    pub(super) fn first(trust_domain: &str, seal: &Seal, now: SystemTime, longest: Duration) -> Result<Self, String> {
         let (root, key) = certificate::make(trust_domain, now)?;
         let roots = vec![Kept::new(&root, &key, seal)?];
-        Ok(Self { trust_domain: trust_domain.to_owned(), step: Step::Steady, since: time(now), until: None, roots, former: Vec::new() })
+        let (step, since, longest) = (Step::Steady, time(now), longest.as_secs());
+        Ok(Self { trust_domain: trust_domain.to_owned(), step, since, until: None, longest, roots, former: Vec::new() })
     }
 
     pub(super) fn read(text: &str) -> Result<Self, String> {
@@ -90,6 +94,12 @@ impl State {
 
     pub(super) fn text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The same with certificates that hold for longer, if they do.
+    pub(super) fn longer(&self, longest: Duration) -> Option<Self> {
+        let longest = longest.as_secs();
+        (longest > self.longest).then(|| Self { longest, ..self.clone() })
     }
 
     /// What it comes to.
@@ -103,7 +113,6 @@ impl State {
         let signing = if self.step == Step::Distributing { 0 } else { roots.len().saturating_sub(1) };
         let nothing = || "the authority in the store has no root".to_owned();
         let current = roots.get(signing).cloned().ok_or_else(nothing)?;
-        let key = keys.into_iter().nth(signing).ok_or_else(nothing)?;
         let cross = self.roots.get(signing).and_then(|kept| kept.cross.as_deref()).map(root).transpose()?;
         // Who does not trust the new root yet verifies what it signs by the old one.
         let above = if self.step == Step::Issuing { cross.iter().map(|cross| cross.der.clone()).collect() } else { Vec::new() };
@@ -112,11 +121,17 @@ impl State {
         beside.push(current.der.clone());
         beside.extend(roots.iter().map(|root| root.der.clone()));
         beside.extend(self.former.iter().map(|former| root(&former.certificate).map(|root| root.der)).collect::<Result<Vec<_>, _>>()?);
-        let issuer = Arc::new(Local::new(current.clone(), key, above)?);
+        let mut listing: Vec<Arc<dyn Issuer>> = Vec::new();
+        for (index, (root, key)) in roots.iter().zip(keys).enumerate() {
+            let above = if index == signing { above.clone() } else { Vec::new() };
+            listing.push(Arc::new(Local::new(root.clone(), key, above)?));
+        }
+        let issuer = listing.get(signing).map(Arc::clone).ok_or_else(nothing)?;
         let at = |text: &str| humantime::parse_rfc3339(text).map_err(|error| format!("the authority in the store: {error}"));
         let until = self.until.as_deref().map(at).transpose()?;
         let rotation = Rotation { step: self.step, since: at(&self.since)?, until };
-        Ok(Trust { issuer, roots, current, beside, rotation, version })
+        let longest = Some(Duration::from_secs(self.longest));
+        Ok(Trust { issuer, roots, current, beside, rotation, longest, listing, only_leaves: false, version })
     }
 
     /// A new root is trusted beside the old one, which goes on signing.
@@ -130,7 +145,8 @@ impl State {
     }
 
     /// The new root signs. The old one is trusted as long as what it has signed may hold.
-    pub(super) fn issue(&self, now: SystemTime, until: SystemTime) -> Self {
+    pub(super) fn issue(&self, now: SystemTime, slack: Duration) -> Self {
+        let until = now + Duration::from_secs(self.longest) + slack;
         Self { step: Step::Issuing, since: time(now), until: Some(time(until)), ..self.clone() }
     }
 

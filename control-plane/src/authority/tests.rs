@@ -17,6 +17,8 @@ use crate::token::{Tokens, Wish};
 mod origin;
 /// What becomes of requests.
 mod requests;
+/// What is revoked.
+mod revoked;
 /// From one root to the next.
 mod steps;
 

@@ -1,7 +1,7 @@
 //! Who signs and who is trusted, at one time.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,12 @@ pub struct Trust {
     pub beside: Vec<CertificateDer<'static>>,
     /// A rotation.
     pub rotation: Rotation,
+    /// How long certificates hold at most, as all control planes know; not where that is not kept.
+    pub longest: Option<Duration>,
+    /// Those that say which certificates of theirs are revoked: of all roots that are trusted.
+    pub listing: Vec<Arc<dyn Issuer>>,
+    /// Whether they say nothing of authorities between a certificate and its root.
+    pub only_leaves: bool,
     /// Of the record.
     pub version: u64,
 }

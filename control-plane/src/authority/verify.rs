@@ -46,7 +46,8 @@ pub(super) fn read(certificate: &CertificateDer<'_>, trust_domain: &str) -> Resu
         return Err(format!("the certificate is of trust domain {:?}, and this is {trust_domain:?}", &*identity.trust_domain));
     }
     let workload = read.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).map(Arc::from);
-    Ok(Verified { identity, workload, serial: hex(&read.serial.to_bytes_be()), not_after: system_time(read.validity().not_after) })
+    let (not_before, not_after) = (system_time(read.validity().not_before), system_time(read.validity().not_after));
+    Ok(Verified { identity, workload, serial: hex(&read.serial.to_bytes_be()), not_before, not_after })
 }
 
 /// Lets in who shows nothing, and who shows a good certificate.

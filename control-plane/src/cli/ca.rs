@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::api::ca::Ca;
 use crate::cli::client::Client;
+use crate::cli::revoke::{Restore, Revoke, Revoked};
 use crate::cli::table::{since, table, until};
 use crate::cli::{Ending, Output, Server, Stop, Terminal};
 use crate::source::print::yaml;
@@ -25,6 +26,12 @@ enum Verb {
     Roots(Told),
     /// Begin to replace the root: the new one is made known, then signs, and the old one is forgotten when nothing of it holds any more
     Rotate(Told),
+    /// Revoke certificates before they expire: one by its number, or all that an account has at this moment
+    Revoke(Revoke),
+    /// Show what is revoked and could still hold
+    Revoked(Revoked),
+    /// Take a revocation back that was a mistake
+    Restore(Restore),
 }
 
 /// What each of them is told.
@@ -39,11 +46,16 @@ struct Told {
 
 impl CaCommand {
     pub(super) fn run(&self, terminal: &mut Terminal<'_>) -> Result<Ending, Stop> {
-        let (Verb::Status(told) | Verb::Roots(told) | Verb::Rotate(told)) = &self.verb;
+        let told = match &self.verb {
+            Verb::Status(told) | Verb::Roots(told) | Verb::Rotate(told) => told,
+            Verb::Revoke(revoke) => return revoke.run(terminal),
+            Verb::Revoked(revoked) => return revoked.run(terminal),
+            Verb::Restore(restore) => return restore.run(terminal),
+        };
         let client = Client::new(&told.server)?;
         let answer = match &self.verb {
             Verb::Rotate(_) => client.post("/api/v1/ca/rotate", &Value::Null)?,
-            Verb::Status(_) | Verb::Roots(_) => client.get("/api/v1/ca")?,
+            Verb::Status(_) | Verb::Roots(_) | Verb::Revoke(_) | Verb::Revoked(_) | Verb::Restore(_) => client.get("/api/v1/ca")?,
         };
         let ca: Ca = answer.read()?;
         let text = match (told.output, &self.verb) {
@@ -51,7 +63,7 @@ impl CaCommand {
             (Output::Yaml, _) => yaml(&serde_json::to_value(&ca).unwrap_or(Value::Null)),
             (Output::Name, _) => ca.roots.iter().map(|root| format!("{}\n", root.fingerprint)).collect(),
             (_, Verb::Roots(_)) => ca.roots.iter().map(|root| root.certificate.as_str()).collect(),
-            (output, Verb::Status(_) | Verb::Rotate(_)) => shown(&ca, output == Output::Wide),
+            (output, _) => shown(&ca, output == Output::Wide),
         };
         terminal.out.write_all(text.as_bytes())?;
         if let Some(fault) = &ca.fault {

@@ -194,6 +194,10 @@ fn columns(kind: Kind) -> &'static [(&'static str, Column)] {
             ("PORTS", |object| each(object, "/spec/ports", "port")),
             ("SOURCE", source),
         ],
+        Kind::AuthorizationPolicy => &[("ACTION", |object| match text(object, "/spec/action") {
+            action if action.is_empty() => "ALLOW".to_owned(),
+            action => action,
+        })],
         Kind::ReferenceGrant | Kind::TrafficPolicy | Kind::ExternalService | Kind::PeerAuthentication | Kind::MeshConfig => &[],
     }
 }

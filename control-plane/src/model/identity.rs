@@ -32,6 +32,8 @@ pub struct Verified {
     pub workload: Option<Arc<str>>,
     /// Its number, in hexadecimal digits.
     pub serial: String,
+    /// It holds from then.
+    pub not_before: SystemTime,
     /// It holds until then.
     pub not_after: SystemTime,
 }

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::model::authentication::{self, Mode, PeerAuthentication, ROOT_NAMESPACE};
+use crate::model::authorization::AuthorizationPolicy;
 use crate::model::endpoints::{Condition, EndpointSlice};
 use crate::model::external::ExternalService;
 use crate::model::grant::ReferenceGrant;
@@ -36,6 +37,8 @@ pub enum Object {
     ExternalService(ExternalService),
     /// `PeerAuthentication`.
     PeerAuthentication(PeerAuthentication),
+    /// `AuthorizationPolicy`.
+    AuthorizationPolicy(AuthorizationPolicy),
     /// `MeshConfig`.
     MeshConfig(MeshSettings),
 }
@@ -54,6 +57,7 @@ pub struct Mesh {
     externals: BTreeMap<Name, Arc<ExternalService>>,
     grants: BTreeMap<Name, Arc<ReferenceGrant>>,
     authentications: BTreeMap<Name, Arc<PeerAuthentication>>,
+    authorizations: BTreeMap<Name, Arc<AuthorizationPolicy>>,
     changes: Changes,
 }
 
@@ -112,6 +116,13 @@ impl Mesh {
             }
             (Kind::TrafficPolicy, object) => self.set_policy(name, object),
             (Kind::PeerAuthentication, object) => self.set_authentication(name, object),
+            (Kind::AuthorizationPolicy, object) => {
+                match object {
+                    Some(Object::AuthorizationPolicy(policy)) => drop(self.authorizations.insert(name.clone(), Arc::new(policy))),
+                    _ => drop(self.authorizations.remove(name)),
+                }
+                self.changes.wiring = self.changes.count;
+            }
             (Kind::ExternalService, object) => {
                 match object {
                     Some(Object::ExternalService(external)) => drop(self.externals.insert(name.clone(), Arc::new(external))),
@@ -226,6 +237,7 @@ impl Mesh {
             .chain(of(Kind::ExternalService, &self.externals))
             .chain(of(Kind::ReferenceGrant, &self.grants))
             .chain(of(Kind::PeerAuthentication, &self.authentications))
+            .chain(of(Kind::AuthorizationPolicy, &self.authorizations))
             .collect()
     }
 
@@ -294,6 +306,23 @@ impl Mesh {
     /// Ports of a workload of which a `PeerAuthentication` speaks.
     pub fn ports_with_mode(&self, workload: &Workload) -> BTreeSet<u16> {
         authentication::ports(self.authentications.values(), workload)
+    }
+
+    /// All policies of who may do what.
+    pub fn authorizations(&self) -> impl Iterator<Item = &Arc<AuthorizationPolicy>> {
+        self.authorizations.values()
+    }
+
+    /// One of them.
+    pub fn authorization(&self, name: &Name) -> Option<&Arc<AuthorizationPolicy>> {
+        self.authorizations.get(name)
+    }
+
+    /// Those for a workload.
+    pub fn authorizations_of(&self, workload: &Workload) -> impl Iterator<Item = &Arc<AuthorizationPolicy>> {
+        let namespaces = BTreeSet::from([ROOT_NAMESPACE, &*workload.name.namespace]);
+        let near = namespaces.into_iter().flat_map(|namespace| in_namespace(&self.authorizations, namespace));
+        near.map(|(_, policy)| policy).filter(|policy| policy.concerns(workload))
     }
 
     /// Who a workload shows that it is at a port, where it is reached there by mutual TLS.

@@ -20,6 +20,20 @@ pub struct MeshSettings {
     pub retries: u32,
     /// Whether gRPC clients report the load that they put on services.
     pub load_reports: bool,
+    /// What is made of paths before routes and policies are asked.
+    pub paths: PathNormalization,
+}
+
+/// What sidecars make of a path (RFC 3986, 6.2.2) before they choose a route, ask policies, and pass the request on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PathNormalization {
+    /// Dot segments are resolved, backslashes are slashes, letters and digits are not escaped.
+    Base,
+    /// And repeated slashes are one.
+    MergeSlashes,
+    /// And escaped slashes and backslashes are slashes. No spelling of a path goes around a policy.
+    #[default]
+    DecodeAndMergeSlashes,
 }
 
 /// Where connections to unknown destinations go.
@@ -42,6 +56,7 @@ impl Default for MeshSettings {
             connect_timeout: Duration::from_secs(5),
             retries: 2,
             load_reports: false,
+            paths: PathNormalization::default(),
         }
     }
 }

@@ -1,4 +1,9 @@
-//! How far an object holds, in the words of the specification: conditions of routes (Gateway API v1.6, `RouteParentStatus`).
+//! How far an object holds, in the words of the specification: conditions of routes (Gateway API v1.6, `RouteParentStatus`), and of
+//! policies of who may do what.
+
+mod authorization;
+
+pub use authorization::of_authorization;
 
 use crate::model::attach::{self, Unresolved};
 use crate::model::kind::Kind;
@@ -9,7 +14,7 @@ use crate::model::service::Service;
 /// A condition of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// Which: `Accepted` or `ResolvedRefs`.
+    /// Which: `Accepted`, `ResolvedRefs` or `Enforced`.
     pub kind: &'static str,
     /// Whether it holds.
     pub holds: bool,

@@ -30,6 +30,7 @@ impl wire::istio_certificate_service_server::IstioCertificateService for Certifi
     ) -> Result<Response<wire::IstioCertificateResponse>, Status> {
         let token = bearer(request.metadata().as_ref())?;
         let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+        peer.asks();
         let asked = request.get_ref();
         let wish = Wish { csr: &asked.csr, seconds: asked.validity_duration, token: token.as_deref(), peer: &peer };
         let cert_chain = self.0.certify(wish).await?;

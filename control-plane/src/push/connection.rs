@@ -1,26 +1,54 @@
 //! Connections, and how they are cut: a client that does not read cannot be told to go, and one whose certificate has expired has none.
 
+use std::any::Any;
+use std::fmt;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tonic::metadata::MetadataValue;
 use tonic::transport::server::Connected;
 use tonic::{Request, Status};
 
 use crate::model::identity::Verified;
 
+/// Who has shown a certificate that was revoked is told so by this name, beside the words: it needs another one, by a token.
+const CERTIFICATE: &str = "ninon-certificate";
+/// After its certificate has expired or was revoked, for the last words.
+pub(super) const AFTER: Duration = Duration::from_secs(5);
+
+/// Who has no certificate comes to ask for one, and does so within this time.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Ends when a connection is to.
+type Until = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What a connection takes, until it is gone.
+pub type Place = Box<dyn Any + Send>;
+
+/// Knows which certificates are not good although they hold.
+pub trait Standing: Send + Sync + fmt::Debug {
+    /// Why a certificate is not good.
+    fn refuses(&self, verified: &Verified) -> Option<String>;
+
+    /// Hears when that may be another.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
 /// A connection that can be cut.
-#[derive(Debug)]
 pub struct Connection<T> {
     io: T,
     about: Peer,
     /// It is cut then, and gives its place to others.
-    until: Option<(Pin<Box<Sleep>>, Option<OwnedSemaphorePermit>)>,
+    until: Option<(Until, Place)>,
 }
 
 /// Through which port somebody came.
@@ -48,6 +76,8 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// Through which port.
     pub door: Door,
+    standing: Option<Arc<dyn Standing>>,
+    asked: Arc<AtomicBool>,
     cut: Arc<Mutex<Cut>>,
 }
 
@@ -65,9 +95,45 @@ impl Peer {
     pub fn verified(&self) -> Result<Option<Arc<Verified>>, Status> {
         match &self.door {
             Door::Open => Ok(None),
-            Door::Secure(Some(verified)) => Ok(Some(Arc::clone(verified))),
+            Door::Secure(Some(verified)) => match self.standing.as_ref().and_then(|standing| standing.refuses(verified)) {
+                None => Ok(Some(Arc::clone(verified))),
+                Some(reason) => Err(revoked(reason)),
+            },
             Door::Secure(None) => Err(Status::unauthenticated("a certificate of this mesh is needed here")),
         }
+    }
+
+    /// It asks for something that it may ask for.
+    pub fn asks(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until somebody without a certificate has asked for nothing for too long.
+    async fn idle(&self) {
+        if self.door == Door::Secure(None) {
+            sleep(SILENCE).await;
+            if !self.asked.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+        pending().await
+    }
+
+    /// Waits until its certificate is revoked.
+    pub async fn revoked(&self) -> Status {
+        if let (Door::Secure(Some(verified)), Some(standing)) = (&self.door, &self.standing) {
+            let mut changes = standing.changes();
+            loop {
+                changes.mark_unchanged();
+                if let Some(reason) = standing.refuses(verified) {
+                    return revoked(reason);
+                }
+                if changes.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
+        pending().await
     }
 
     /// Ends the connection, whatever is under way.
@@ -91,16 +157,36 @@ impl Peer {
     }
 }
 
+fn revoked(reason: String) -> Status {
+    let mut status = Status::permission_denied(reason);
+    status.metadata_mut().insert(CERTIFICATE, MetadataValue::from_static("revoked"));
+    status
+}
+
+impl<T: fmt::Debug> fmt::Debug for Connection<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("io", &self.io).field("about", &self.about).finish_non_exhaustive()
+    }
+}
+
 impl<T> Connection<T> {
     /// From an address.
     pub fn new(io: T, address: Option<SocketAddr>) -> Self {
         Self { io, about: Peer { address, ..Peer::default() }, until: None }
     }
 
-    /// Through the secure port, until some time; and a place that it takes.
-    pub fn secure(self, verified: Option<Arc<Verified>>, until: Instant, place: Option<OwnedSemaphorePermit>) -> Self {
-        let about = Peer { door: Door::Secure(verified), ..self.about };
-        Self { about, until: Some((Box::pin(sleep_until(until)), place)), ..self }
+    /// Through the secure port, until some time, or until its certificate is revoked; and a place that it takes.
+    pub fn secure(self, (verified, standing): (Option<Arc<Verified>>, Arc<dyn Standing>), until: Instant, place: Place) -> Self {
+        let about = Peer { door: Door::Secure(verified), standing: Some(standing), ..self.about };
+        let peer = about.clone();
+        let ends = async move {
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = peer.idle() => {}
+                _ = peer.revoked() => sleep(AFTER).await,
+            }
+        };
+        Self { about, until: Some((Box::pin(ends), place)), ..self }
     }
 }
 

@@ -169,6 +169,7 @@ impl Session {
     ) -> Status {
         let mut stop = self.push.stop.clone();
         let (mut expelled, mut expired) = (pin!(expelled(guest)), pin!(expired(self.caller.identity.as_deref())));
+        let mut revoked = pin!(self.caller.peer.revoked());
         let mut joining = guest;
         let limit = self.push.settings.stall;
         // The one that the stream began with is seen.
@@ -186,6 +187,10 @@ impl Session {
                 _ = stop.wait_for(|stop| *stop) => return Status::ok("this replica stops"),
                 refusal = &mut expelled => return refusal.into(),
                 status = &mut expired => return status,
+                status = &mut revoked => {
+                    warn!(node = self.name(), reason = status.message(), "a stream is ended");
+                    return status;
+                }
                 request = requests.message() => match request {
                     Ok(Some(request)) => {
                         if let Err(status) = self.hear(request) {

@@ -1,6 +1,7 @@
 //! Folders of YAML: every object of every file below them, as far as it is good.
 //!
 //! A document that is wrong hides no other, and takes nothing away: what was good before stays until the document is mended or gone.
+//! At the first look nobody knows what was good before, and who may do what is not left open: see [`manifest::stand_in`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -69,6 +70,7 @@ pub struct Files {
     trust_domain: Option<Arc<str>>,
     objects: BTreeMap<Key, Written>,
     faults: Vec<FileFault>,
+    has_looked: bool,
 }
 
 /// What a look at the folders has found.
@@ -107,7 +109,12 @@ impl Files {
         for root in &self.roots {
             seen.folder(root, 0, &mut BTreeSet::new());
         }
-        let Look { mut objects, faults, broken, .. } = seen;
+        let Look { mut objects, faults, broken, instead, .. } = seen;
+        if !std::mem::replace(&mut self.has_looked, true) {
+            for (key, written) in instead {
+                objects.entry(key).or_insert(written);
+            }
+        }
         for (key, before) in &self.objects {
             // Its document may be the one that cannot be read, or be in a folder that cannot.
             let mut around = before.path.ancestors().filter_map(|path| broken.get(path));
@@ -132,6 +139,8 @@ struct Look {
     faults: Vec<FileFault>,
     /// Files with something wrong: the objects that are wrong, none if that cannot be told.
     broken: BTreeMap<PathBuf, BTreeSet<Key>>,
+    /// What objects that are wrong are where nothing was before.
+    instead: BTreeMap<Key, Written>,
     files: usize,
 }
 
@@ -220,6 +229,9 @@ impl Look {
                 let key = manifest::key(&value).ok();
                 for fault in faults {
                     self.fault(path, line_of(&fault.path), key.clone(), fault);
+                }
+                if let Some((key, object)) = manifest::stand_in(&value) {
+                    self.instead.insert(key, Written { value, object, path: path.to_owned(), line: line_of("") });
                 }
             }
         }

@@ -4,6 +4,8 @@
 //! are and what type each has. What passes is read into the few shapes that the model is made from, and held against the rules of
 //! the specifications. All rules that are broken are told, each with the field.
 
+/// `AuthorizationPolicy`.
+mod authorization;
 /// Core kinds.
 mod core;
 /// Ninon's own kinds.
@@ -37,6 +39,7 @@ use crate::model::kind::Kind;
 use crate::model::mesh::Object;
 use crate::model::name::{Key, Name};
 
+use custom::authorization::AuthorizationPolicy;
 use custom::{ExternalService, MeshConfig, PeerAuthentication, TrafficPolicy, Workload};
 use reader::Reader;
 
@@ -70,9 +73,32 @@ pub fn read(value: &Value) -> Result<(Key, Object), Vec<Fault>> {
         Kind::TrafficPolicy => ninon::traffic_policy(&key.name, value, &mut reader).map(Object::TrafficPolicy),
         Kind::ExternalService => ninon::external_service(&key.name, value, &mut reader).map(Object::ExternalService),
         Kind::PeerAuthentication => security::peer_authentication(&key.name, value, &mut reader).map(Object::PeerAuthentication),
+        Kind::AuthorizationPolicy => authorization::policy(&key.name, value, &mut reader).map(Object::AuthorizationPolicy),
         Kind::MeshConfig => ninon::mesh_config(value, &mut reader).map(Object::MeshConfig),
     };
     reader.finish(object.map(|object| (key, object)))
+}
+
+/// What an object is that is there and cannot be read. Nothing, but for one that says who may do what: to leave that out would let in
+/// whom it keeps out.
+pub fn stand_in(value: &Value) -> Option<(Key, Object)> {
+    let key = key(value).ok()?;
+    let object = match key.kind {
+        Kind::AuthorizationPolicy => Object::AuthorizationPolicy(authorization::stand_in(&key.name, value)),
+        Kind::PeerAuthentication => Object::PeerAuthentication(security::stand_in(&key.name, value)),
+        Kind::Service
+        | Kind::EndpointSlice
+        | Kind::HttpRoute
+        | Kind::GrpcRoute
+        | Kind::TcpRoute
+        | Kind::TlsRoute
+        | Kind::ReferenceGrant
+        | Kind::Workload
+        | Kind::TrafficPolicy
+        | Kind::ExternalService
+        | Kind::MeshConfig => return None,
+    };
+    Some((key, object))
 }
 
 /// The JSON schema of a kind.
@@ -89,6 +115,7 @@ pub fn schema(kind: Kind) -> Value {
         Kind::TrafficPolicy => schema_of::<TrafficPolicy>(),
         Kind::ExternalService => schema_of::<ExternalService>(),
         Kind::PeerAuthentication => schema_of::<PeerAuthentication>(),
+        Kind::AuthorizationPolicy => schema_of::<AuthorizationPolicy>(),
         Kind::MeshConfig => schema_of::<MeshConfig>(),
     }
 }
@@ -148,6 +175,7 @@ fn check(kind: Kind, value: &Value) -> Result<(), Vec<Fault>> {
         Kind::TrafficPolicy => fits::<TrafficPolicy>(value),
         Kind::ExternalService => fits::<ExternalService>(value),
         Kind::PeerAuthentication => fits::<PeerAuthentication>(value),
+        Kind::AuthorizationPolicy => fits::<AuthorizationPolicy>(value),
         Kind::MeshConfig => fits::<MeshConfig>(value),
     }
 }
@@ -172,7 +200,11 @@ fn fits<T: DeserializeOwned>(value: &Value) -> Result<(), Vec<Fault>> {
 /// # Errors
 /// Where it does not.
 pub fn agrees(object: &Value, trust_domain: &str) -> Result<(), Vec<Fault>> {
-    let is_config = object.get("kind").and_then(Value::as_str) == Some(Kind::MeshConfig.as_str());
+    let kind = object.get("kind").and_then(Value::as_str);
+    if kind == Some(Kind::AuthorizationPolicy.as_str()) {
+        return authorization::agrees(object, trust_domain);
+    }
+    let is_config = kind == Some(Kind::MeshConfig.as_str());
     let said = object.pointer("/spec/trustDomain").and_then(Value::as_str).filter(|said| is_config && *said != trust_domain);
     let problem = |said| format!("{said:?} is not the trust domain of the authority, which is {trust_domain:?} (--trust-domain)");
     said.map_or(Ok(()), |said| Err(vec![Fault::at("spec.trustDomain", problem(said))]))

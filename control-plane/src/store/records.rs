@@ -2,6 +2,7 @@
 //! them are in memory; a version of each is what a writer compares.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
@@ -17,10 +18,14 @@ pub enum Shelf {
     Replicas,
     /// The authority: its roots, and how far their rotation is.
     Authority,
+    /// Certificates that hold, by whose they are. There are many, and nobody follows them.
+    Issued,
+    /// Certificates that were revoked before their time.
+    Revocations,
 }
 
 impl Shelf {
-    const ALL: [Self; 4] = [Self::Tokens, Self::Registrations, Self::Replicas, Self::Authority];
+    const ALL: [Self; 6] = [Self::Tokens, Self::Registrations, Self::Replicas, Self::Authority, Self::Issued, Self::Revocations];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -28,6 +33,8 @@ impl Shelf {
             Self::Registrations => "registrations",
             Self::Replicas => "replicas",
             Self::Authority => "authority",
+            Self::Issued => "issued",
+            Self::Revocations => "revocations",
         }
     }
 
@@ -74,12 +81,14 @@ type All = BTreeMap<Shelf, BTreeMap<Arc<str>, Kept>>;
 pub struct Records {
     all: RwLock<All>,
     seen: watch::Sender<u64>,
+    /// The same, without what nobody follows.
+    followed: watch::Sender<u64>,
 }
 
 impl Records {
     /// As they were found, at a version of the whole.
     pub(super) fn new(found: Vec<Wrote>, seen: u64) -> Self {
-        let records = Self { all: RwLock::default(), seen: watch::Sender::new(0) };
+        let records = Self { all: RwLock::default(), seen: watch::Sender::new(0), followed: watch::Sender::new(0) };
         records.replace(found, seen);
         records
     }
@@ -99,9 +108,21 @@ impl Records {
         self.all.read().unwrap_or_else(PoisonError::into_inner).get(&shelf).map_or(0, BTreeMap::len)
     }
 
-    /// Hears of every change.
+    /// Those of a shelf whose names begin so, in the order of their names.
+    pub fn list_under(&self, shelf: Shelf, start: &str) -> BTreeMap<Arc<str>, Kept> {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        let found = all.get(&shelf).into_iter().flat_map(|shelf| under(shelf, start));
+        found.map(|(key, kept)| (Arc::clone(key), kept.clone())).collect()
+    }
+
+    /// How many there are of those.
+    pub fn count_under(&self, shelf: Shelf, start: &str) -> usize {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).get(&shelf).map_or(0, |shelf| under(shelf, start).count())
+    }
+
+    /// Hears of every change, except for those of [`Shelf::Issued`].
     pub fn changes(&self) -> watch::Receiver<u64> {
-        self.seen.subscribe()
+        self.followed.subscribe()
     }
 
     /// The latest version of the whole.
@@ -117,10 +138,11 @@ impl Records {
 
     /// Takes over what was written.
     pub(super) fn publish(&self, wrote: Vec<Wrote>, seen: u64) {
+        let is_followed = wrote.iter().any(|wrote| wrote.shelf != Shelf::Issued);
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
         enter(&mut all, wrote);
         drop(all);
-        self.tell(seen);
+        self.tell(seen, is_followed);
     }
 
     /// Begins anew.
@@ -129,12 +151,19 @@ impl Records {
         all.clear();
         enter(&mut all, found);
         drop(all);
-        self.tell(seen);
+        self.tell(seen, true);
     }
 
-    fn tell(&self, seen: u64) {
+    fn tell(&self, seen: u64, is_followed: bool) {
         self.seen.send_modify(|now| *now = seen.max(*now));
+        if is_followed {
+            self.followed.send_modify(|now| *now = seen.max(*now));
+        }
     }
+}
+
+fn under<'a>(shelf: &'a BTreeMap<Arc<str>, Kept>, start: &str) -> impl Iterator<Item = (&'a Arc<str>, &'a Kept)> {
+    shelf.range::<str, _>((Bound::Included(start), Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(start))
 }
 
 fn enter(all: &mut All, wrote: Vec<Wrote>) {

@@ -8,10 +8,11 @@ use xds_proto::envoy::config::route::v3::RouteConfiguration;
 use xds_proto::envoy::extensions::access_loggers::stream::v3::StdoutAccessLog;
 use xds_proto::envoy::extensions::filters::http::router::v3::Router;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
-    RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
+    PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
 };
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, HttpFilter, Rds, http_filter};
 
+use crate::model::settings::{MeshSettings, PathNormalization};
 use crate::translate::wire;
 
 /// A stream on which nothing moves for so long has lost its peer. Envoy's five minutes end quiet watches.
@@ -26,7 +27,7 @@ pub(super) enum Routes {
 }
 
 /// What a listener does to requests.
-pub(super) fn manager(stat_prefix: &str, routes: Routes, access_log: bool) -> HttpConnectionManager {
+pub(super) fn manager(stat_prefix: &str, routes: Routes, settings: &MeshSettings) -> HttpConnectionManager {
     let specifier = match routes {
         Routes::Named(name) => RouteSpecifier::Rds(Rds { config_source: Some(wire::ads()), route_config_name: name }),
         Routes::Inline(table) => RouteSpecifier::RouteConfig(*table),
@@ -37,9 +38,15 @@ pub(super) fn manager(stat_prefix: &str, routes: Routes, access_log: bool) -> Ht
         http_filters: vec![router()],
         server_header_transformation: i32::from(ServerHeaderTransformation::PassThrough),
         stream_idle_timeout: Some(wire::duration(STREAM_IDLE)),
+        // Routes, policies and the application see one spelling of a path.
         normalize_path: Some(true),
+        merge_slashes: settings.paths != PathNormalization::Base,
+        path_with_escaped_slashes_action: i32::from(match settings.paths {
+            PathNormalization::Base | PathNormalization::MergeSlashes => PathWithEscapedSlashesAction::KeepUnchanged,
+            PathNormalization::DecodeAndMergeSlashes => PathWithEscapedSlashesAction::UnescapeAndForward,
+        }),
         upgrade_configs: vec![UpgradeConfig { upgrade_type: "websocket".to_owned(), ..UpgradeConfig::default() }],
-        access_log: access_log.then(line).into_iter().collect(),
+        access_log: settings.access_log.then(line).into_iter().collect(),
         ..HttpConnectionManager::default()
     }
 }

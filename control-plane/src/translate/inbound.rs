@@ -14,6 +14,7 @@ use crate::model::authentication::Mode;
 use crate::model::mesh::Mesh;
 use crate::model::service::Protocol;
 use crate::model::workload::{Workload, WorkloadPort};
+use crate::translate::authorization::Guard;
 use crate::translate::http::{self, Routes};
 use crate::translate::listener::{original_destination, port_match, server_name, tcp_filter};
 use crate::translate::view::Form;
@@ -30,11 +31,13 @@ struct Inbound<'a> {
     mesh: &'a Mesh,
     workload: &'a Workload,
     form: Form,
+    guard: &'a Guard<'a>,
 }
 
 /// Listeners for what comes to the application.
 pub(super) fn listeners(mesh: &Mesh, workload: &Workload, form: Form) -> Vec<Listener> {
-    let inbound = Inbound { mesh, workload, form };
+    let guard = Guard::of(mesh, workload);
+    let inbound = Inbound { mesh, workload, form, guard: &guard };
     let (own, redirected): (Vec<_>, Vec<_>) = workload.ports.iter().partition(|port| port.application.is_some());
     let mut listeners: Vec<Listener> = own.into_iter().filter_map(|port| inbound.own_port(port)).collect();
     if !redirected.is_empty() {
@@ -78,7 +81,7 @@ impl Inbound<'_> {
             additional_addresses: further.collect(),
             filter_chains: self.chains(way, "", &FilterChainMatch::default(), port.protocol, &self.to_application(port)),
             traffic_direction: i32::from(TrafficDirection::Inbound),
-            ..told_apart([way])
+            ..self.told_apart([way])
         })
     }
 
@@ -103,7 +106,7 @@ impl Inbound<'_> {
         });
         // What is said of all ports holds for those that the workload does not name, unless something is said of one of them.
         let way = self.way(None);
-        let onward = tcp_filter("inbound_passthrough", vec![(names::INBOUND_PASSTHROUGH.to_owned(), 1)], self.log());
+        let onward = self.bytes_to("inbound_passthrough", names::INBOUND_PASSTHROUGH.to_owned());
         let named: Vec<u16> = self.workload.ports.iter().map(|port| port.number).chain([address.port()]).collect();
         for port in self.mesh.ports_with_mode(self.workload).into_iter().filter(|port| !named.contains(port)) {
             let way = self.way(Some(port));
@@ -114,7 +117,7 @@ impl Inbound<'_> {
         let default_filter_chain = unnamed.pop().map(|chain| FilterChain { filter_chain_match: None, ..chain });
         chains.extend(unnamed);
         ways.push(way);
-        let apart = told_apart(ways);
+        let apart = self.told_apart(ways);
         Listener {
             name: names::INBOUND.to_owned(),
             address: Some(wire::socket(address)),
@@ -128,9 +131,9 @@ impl Inbound<'_> {
     }
 
     /// What becomes of connections that fit; the last of them takes what the others do not.
-    fn chains(self, way: Way, name: &str, matched: &FilterChainMatch, protocol: Protocol, filter: &Filter) -> Vec<FilterChain> {
+    fn chains(self, way: Way, name: &str, matched: &FilterChainMatch, protocol: Protocol, filters: &[Filter]) -> Vec<FilterChain> {
         let filter_chain_match = (*matched != FilterChainMatch::default()).then(|| matched.clone());
-        let plain = FilterChain { name: name.to_owned(), filter_chain_match, filters: vec![filter.clone()], ..FilterChain::default() };
+        let plain = FilterChain { name: name.to_owned(), filter_chain_match, filters: filters.to_vec(), ..FilterChain::default() };
         let trust_domain = &self.mesh.settings().trust_domain;
         let mutual = || FilterChain { transport_socket: Some(identity::downstream(trust_domain, protocol)), ..plain.clone() };
         match way {
@@ -149,11 +152,18 @@ impl Inbound<'_> {
         }
     }
 
-    fn to_application(self, port: &WorkloadPort) -> Filter {
+    /// Connections that may be.
+    fn bytes_to(self, prefix: &str, cluster: String) -> Vec<Filter> {
+        let mut filters = self.guard.network(prefix);
+        filters.push(tcp_filter(prefix, vec![(cluster, 1)], self.log()));
+        filters
+    }
+
+    fn to_application(self, port: &WorkloadPort) -> Vec<Filter> {
         let cluster = names::inbound(port.application.unwrap_or(port.number));
         let prefix = names::inbound(port.number);
         if !port.protocol.is_http() {
-            return tcp_filter(&prefix, vec![(cluster, 1)], self.log());
+            return self.bytes_to(&prefix, cluster);
         }
         let action = RouteAction {
             cluster_specifier: Some(ClusterSpecifier::Cluster(cluster)),
@@ -167,23 +177,25 @@ impl Inbound<'_> {
         };
         let host = VirtualHost { name: prefix.clone(), domains: vec!["*".to_owned()], routes: vec![route], ..VirtualHost::default() };
         let routes = RouteConfiguration { name: prefix.clone(), virtual_hosts: vec![host], ..RouteConfiguration::default() };
-        http::filter(&http::manager(&prefix, Routes::Inline(Box::new(routes)), self.log()))
+        let mut manager = http::manager(&prefix, Routes::Inline(Box::new(routes)), self.mesh.settings());
+        manager.http_filters.splice(..0, self.guard.http());
+        vec![http::filter(&manager)]
+    }
+
+    /// A listener that looks whether TLS comes, and for which name, if that makes a difference.
+    fn told_apart(self, ways: impl IntoIterator<Item = Way>) -> Listener {
+        if !ways.into_iter().any(|way| way == Way::Both) && !self.guard.asks_for_server_name() {
+            return Listener::default();
+        }
+        Listener {
+            listener_filters: vec![server_name()],
+            listener_filters_timeout: Some(wire::duration(SILENCE)),
+            continue_on_listener_filters_timeout: true,
+            ..Listener::default()
+        }
     }
 }
 
 fn nowhere() -> Filter {
     tcp_filter(names::BLACKHOLE, vec![(names::BLACKHOLE.to_owned(), 1)], false)
-}
-
-/// A listener that looks whether TLS comes, if that makes a difference.
-fn told_apart(ways: impl IntoIterator<Item = Way>) -> Listener {
-    if !ways.into_iter().any(|way| way == Way::Both) {
-        return Listener::default();
-    }
-    Listener {
-        listener_filters: vec![server_name()],
-        listener_filters_timeout: Some(wire::duration(SILENCE)),
-        continue_on_listener_filters_timeout: true,
-        ..Listener::default()
-    }
 }

@@ -45,7 +45,7 @@ pub(super) fn outbound(mesh: &Mesh, namespace: &str, addresses: &[SocketAddr]) -
     let mut chains = vec![FilterChain {
         name: names::OUTBOUND.to_owned(),
         filter_chain_match: Some(own_port(address.port())),
-        filters: vec![http::filter(&http::manager(names::OUTBOUND, Routes::Named(names::OUTBOUND.to_owned()), log))],
+        filters: vec![http::filter(&http::manager(names::OUTBOUND, Routes::Named(names::OUTBOUND.to_owned()), mesh.settings()))],
         ..FilterChain::default()
     }];
     let mut taken = HashSet::new();
@@ -81,9 +81,8 @@ pub(super) fn outbound(mesh: &Mesh, namespace: &str, addresses: &[SocketAddr]) -
 fn service_chains(mesh: &Mesh, namespace: &str, service: &Service, port: &Port, addresses: &[IpAddr]) -> Vec<FilterChain> {
     let name = names::service(&service.name, port.number);
     let matched = FilterChainMatch { prefix_ranges: addresses.iter().copied().map(wire::single).collect(), ..port_match(port.number) };
-    let log = mesh.settings().access_log;
     if port.protocol.is_http() {
-        let filters = vec![http::filter(&http::manager(&name, Routes::Named(name.clone()), log))];
+        let filters = vec![http::filter(&http::manager(&name, Routes::Named(name.clone()), mesh.settings()))];
         return vec![FilterChain { name, filter_chain_match: Some(matched), filters, ..FilterChain::default() }];
     }
     let chains = tcp_chains(mesh, namespace, service, port).into_iter();
@@ -140,7 +139,7 @@ pub(super) fn bind(mesh: &Mesh, namespace: &str, bind: &Bind) -> Option<Listener
     let table = names::service(&service.name, port.number);
     let filters = if port.protocol.is_http() {
         vec![FilterChain {
-            filters: vec![http::filter(&http::manager(&table, Routes::Named(table.clone()), mesh.settings().access_log))],
+            filters: vec![http::filter(&http::manager(&table, Routes::Named(table.clone()), mesh.settings()))],
             ..FilterChain::default()
         }]
     } else {

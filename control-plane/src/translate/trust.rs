@@ -13,10 +13,12 @@ use crate::snapshot::set::Set;
 /// The name by which proxies ask for the roots that they are to trust.
 pub const ROOTS: &str = "ROOTCA";
 
-/// Roots in PEM, as proxies are told of them.
-pub fn bundle(roots: &str) -> Arc<Resource> {
-    let trusted_ca = Some(DataSource { specifier: Some(Specifier::InlineString(roots.to_owned())), ..DataSource::default() });
-    let context = CertificateValidationContext { trusted_ca, ..CertificateValidationContext::default() };
+/// Roots in PEM, as proxies are told of them, and lists of what was revoked. `only_leaves`: the lists tell of peers' own certificates only.
+pub fn bundle(roots: &str, lists: Option<&str>, only_leaves: bool) -> Arc<Resource> {
+    let inline = |text: &str| Some(DataSource { specifier: Some(Specifier::InlineString(text.to_owned())), ..DataSource::default() });
+    let (trusted_ca, crl) = (inline(roots), lists.and_then(inline));
+    let only_verify_leaf_cert_crl = crl.is_some() && only_leaves;
+    let context = CertificateValidationContext { trusted_ca, crl, only_verify_leaf_cert_crl, ..CertificateValidationContext::default() };
     let secret = Secret { name: ROOTS.to_owned(), r#type: Some(Type::ValidationContext(context)) };
     Arc::new(Resource::new(ROOTS, &secret))
 }
@@ -41,14 +43,14 @@ mod tests {
     #[test]
     fn everybody_is_told_whom_to_trust_and_when_that_changes() {
         let (mut translator, mesh) = (Translator::default(), Mesh::default());
-        let (one, other) = (bundle("one"), bundle("other"));
+        let (one, other) = (bundle("one", None, false), bundle("one", Some("list"), false));
         let view = |form| View { form, namespace: "shop".into(), workload: None, account: None };
         translator.trust(&one);
         for form in [Form::Sidecar, Form::Grpc] {
             assert!(is_in(&translator.snapshot(&mesh, &view(form)), &one));
         }
         let before = translator.snapshot(&mesh, &view(Form::Sidecar));
-        translator.trust(&bundle("one"));
+        translator.trust(&bundle("one", None, false));
         assert!(Arc::ptr_eq(&before, &translator.snapshot(&mesh, &view(Form::Sidecar))), "nothing has changed");
         translator.trust(&other);
         let after = translator.snapshot(&mesh, &view(Form::Sidecar));

@@ -3,7 +3,8 @@
   {"call": "certify", "port": N, "root": FILE, "certificate": FILE, "key": FILE, "token": TEXT, "csr": TEXT, "seconds": N}
   {"call": "ads", "port": N, ..., "node": {"id": TEXT, "metadata": {...}, "agent": TEXT}, "type": URL, "names": [...], "hold": bool}
 
-With `hold` the answer comes at once, nothing is acknowledged, and the stream lives until the input ends.
+With `hold` the answer comes at once, nothing is acknowledged, and the stream lives until the input ends. With `follow` it lives until the
+server ends it, and another line says how.
 """
 
 import json
@@ -71,11 +72,16 @@ def ads(asked, channel):
         # The client goes on being there until its input ends.
         sys.stdin.read()
 
-    timeout = None if asked.get("hold") else SECONDS
+    timeout = None if asked.get("hold") or asked.get("follow") else SECONDS
     stream = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).StreamAggregatedResources
     answers = stream(requests(), metadata=headers(asked), timeout=timeout)
     answer = next(answers)
     said = {"resources": [resource.value.decode("latin-1") for resource in answer.resources]}
+    if asked.get("follow"):
+        print(json.dumps(said), flush=True)
+        for _ in answers:
+            pass
+        return {"code": "OK", "details": ""}
     if asked.get("hold"):
         print(json.dumps(said), flush=True)
         sys.stdin.read()

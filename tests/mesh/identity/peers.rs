@@ -10,7 +10,7 @@ use super::Stranger;
 use super::secure::with_certificate;
 use crate::world::{LIMIT, Program, World};
 
-const STRICT: &str = "apiVersion: v1
+pub(super) const STRICT: &str = "apiVersion: v1
 kind: Service
 metadata: {name: cart, namespace: shop}
 spec:
@@ -23,14 +23,28 @@ metadata: {name: default, namespace: ninon-system}
 spec: {mtls: {mode: STRICT}}
 ";
 
+/// A port of a workload, and of its application.
+pub(super) struct Port {
+    name: &'static str,
+    port: u16,
+    application: u16,
+}
+
+impl Port {
+    pub(super) const fn new(name: &'static str, port: u16, application: u16) -> Self {
+        Self { name, port, application }
+    }
+}
+
 /// A sidecar that has joined by a token, with the workload's name and account as one.
-async fn join(mesh: (&World, &Stranger), program: Program, name: &str, [port, application, outbound]: [u16; 3]) -> (Process, u16) {
+pub(super) async fn join(mesh: (&World, &Stranger), program: Program, name: &str, of: &[Port], outbound: u16) -> (Process, u16) {
     let (world, stranger) = mesh;
     let token = world.does(&["token", "create", "-n", "shop", "--service-account", name]);
     if program == Program::Envoy {
         stranger.joins(name, token.trim(), 600);
         let metadata = json!({
-            "PORTS": [{"name": "http", "port": port, "applicationPort": application}], "ADDRESSES": ["127.0.0.1"],
+            "PORTS": of.iter().map(|of| json!({"name": of.name, "port": of.port, "applicationPort": of.application})).collect::<Vec<_>>(),
+            "ADDRESSES": ["127.0.0.1"],
             "LABELS": {"app": name}, "SIDECAR": {"outbound": format!("127.0.0.1:{outbound}")},
         });
         return (with_certificate(world, stranger, name, name, &metadata).await, 0);
@@ -38,8 +52,11 @@ async fn join(mesh: (&World, &Stranger), program: Program, name: &str, [port, ap
     let admin = ports::free();
     let mut command = Command::new(settings::ninon_binary());
     command.args(["run", "--mesh", &format!("127.0.0.1:{}", world.secure_xds), "--token", token.trim(), "--workload", name]);
-    command.args(["--port", &format!("http={port}:{application}"), "--label", &format!("app={name}"), "--address", "127.0.0.1"]);
+    let ports: Vec<String> = of.iter().map(|Port { name, port, application }| format!("{name}={port}:{application}")).collect();
+    command.args(["--port", &ports.join(","), "--label", &format!("app={name}"), "--address", "127.0.0.1"]);
     command.args(["--outbound-address", &format!("127.0.0.1:{outbound}"), "--admin-address", &format!("127.0.0.1:{admin}")]);
+    // Why somebody is refused is told there.
+    command.args(["--log-level", "debug"]);
     let mut process = Process::start(command, Folder::new()).unwrap();
     process.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{problem}: {}", process.log()));
     (process, admin)
@@ -52,8 +69,8 @@ async fn is_reached(client: Program, server: Program) {
     let stranger = Stranger::new(&world);
     let application = Named::start("cart").await;
     let [port, at_server, outbound, unused] = [ports::free(), ports::free(), ports::free(), ports::free()];
-    let (cart, at_cart) = join((&world, &stranger), server, "cart", [port, application.port, at_server]).await;
-    let (web, admin) = join((&world, &stranger), client, "web", [unused, unused, outbound]).await;
+    let (cart, at_cart) = join((&world, &stranger), server, "cart", &[Port::new("http", port, application.port)], at_server).await;
+    let (web, admin) = join((&world, &stranger), client, "web", &[Port::new("http", unused, unused)], outbound).await;
     let asks = || async { named::get(outbound, "/", "host: cart\r\n", LIMIT).await.filter(|(status, _)| *status == 200) };
     let answer = eventually(LIMIT, asks).await;
     let last = named::get(outbound, "/", "host: cart\r\n", LIMIT).await;

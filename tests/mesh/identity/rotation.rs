@@ -8,14 +8,14 @@ use super::*;
 const TIMES: [&str; 4] = ["--certificate-ttl", "10s", "--max-certificate-ttl", "10s"];
 
 /// Envoy with a listener of its own, for which it asks whom to trust.
-async fn trusting(port: u16, stranger: &Stranger) -> Process {
+pub(super) async fn trusting((port, at): (u16, u16), stranger: &Stranger) -> Process {
     let admin = ports::free();
     let node = json!({"id": "envoy", "cluster": "tests", "metadata": {"NAMESPACE": "shop", "WORKLOAD_NAME": "envoy"}});
     let mut file = sidecar::bootstrap(&[port], Dialect::Delta, &node, admin);
     let path = |end: &str| json!({"filename": stranger.path(&format!("cart.{end}"))});
     file["static_resources"]["listeners"] = json!([{
         "name": "trusting",
-        "address": sidecar::address(ports::free()),
+        "address": sidecar::address(at),
         "filter_chains": [{
             "filters": [{
                 "name": "tcp",
@@ -46,7 +46,7 @@ async fn trusting(port: u16, stranger: &Stranger) -> Process {
     process
 }
 
-async fn until_step(world: &World, step: &str) -> Value {
+pub(super) async fn until_step(world: &World, step: &str) -> Value {
     let look = || async { Some(ca(world)).filter(|ca| ca["rotation"]["step"] == step) };
     eventually(LIMIT, look).await.unwrap_or_else(|| panic!("it is to be {step}: {:#}\n{}", ca(world)["rotation"], world.log()))
 }
@@ -57,7 +57,7 @@ async fn a_root_is_replaced_when_all_know_the_new_one_and_nothing_of_the_old_one
     let stranger = Stranger::new(&world);
     let token = token(&world, "shop", &[]);
     stranger.joins("cart", &token, 10);
-    let _envoy = trusting(world.xds, &stranger).await;
+    let _envoy = trusting((world.xds, ports::free()), &stranger).await;
     // One that is told and says nothing to it.
     let mut silent = stranger.client();
     let mut input = silent.stdin.take().unwrap();
@@ -115,7 +115,7 @@ async fn replicas_share_a_root_and_rotate_it_together() {
     }
     let (code, why) = elsewhere.certify(&elsewhere.csr("next", ""), &elsewhere.with("cart"));
     assert_eq!(code, "", "{why}");
-    let _envoy = trusting(other.xds, &stranger).await;
+    let _envoy = trusting((other.xds, ports::free()), &stranger).await;
     one.does(&["ca", "rotate"]);
     let issuing = until_step(&one, "issuing").await;
     let same = || async { (ca(&other)["roots"] == issuing["roots"]).then_some(()) };

@@ -11,6 +11,17 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 
+/// Of a client without a certificate.
+pub(super) fn connector(stranger: &Stranger) -> TlsConnector {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(stranger.text("root.pem").as_bytes()).unwrap()).unwrap();
+    // The library would refuse everything below a root that says something of URIs.
+    roots.roots.iter_mut().for_each(|root| root.name_constraints = None);
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_secure_port_speaks_tls_1_3_with_a_hybrid_key_exchange() {
     let world = World::start().await;
@@ -24,13 +35,7 @@ async fn the_secure_port_speaks_tls_1_3_with_a_hybrid_key_exchange() {
     let (worked, shown) = stranger.tries(&format!("{connect} -tls1_2"));
     assert!(!worked && shown.contains("alert protocol version"), "{shown}");
 
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(stranger.text("root.pem").as_bytes()).unwrap()).unwrap();
-    // The library would refuse everything below a root that says something of URIs.
-    roots.roots.iter_mut().for_each(|root| root.name_constraints = None);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let connector = TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth()));
+    let connector = connector(&stranger);
     let stream = TcpStream::connect(("127.0.0.1", world.secure_xds)).await.unwrap();
     let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
     let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap().name();

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::authority::revocation::Reason;
 use crate::model::kind::Kind;
 
 /// Every one by its name.
@@ -58,6 +59,8 @@ pub(super) fn all() -> Map<String, Value> {
         ("Token", token()),
         ("Tokens", shape(&[("items", &array(&reference("Token")))], &[])),
         ("Authority", authority()),
+        ("Revocation", revocation()),
+        ("Revocations", shape(&[("items", &array(&reference("Revocation")))], &[])),
         ("Loads", shape(&[("items", &array(&load()))], &[])),
         ("ProxyConfig", shape(&[("resources", &array(&resource))], &[])),
     ];
@@ -72,6 +75,13 @@ fn authority() -> Value {
     let rotation = shape(&[("step", &step), ("since", &text), ("until", &maybe_text), ("waitsFor", &names)], &[]);
     let roots = array(&shape(&root, &[]));
     let all = [("trustDomain", &text), ("madeHere", &flag), ("roots", &roots), ("rotation", &rotation), ("fault", &maybe_text)];
+    shape(&all, &[])
+}
+
+fn revocation() -> Value {
+    let (text, maybe_text) = (json!({"type": "string"}), json!({"type": ["string", "null"]}));
+    let reason = json!({"enum": Reason::ALL.map(Reason::as_str)});
+    let all = [("id", &text), ("serial", &maybe_text), ("identity", &maybe_text), ("reason", &reason), ("since", &text), ("until", &text)];
     shape(&all, &[])
 }
 

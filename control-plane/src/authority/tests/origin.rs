@@ -142,7 +142,7 @@ async fn another_programs_authority_can_be_the_one() {
     let own = world.open().await.unwrap().trust();
     let rotation = Rotation { step: Step::Steady, since: SystemTime::now(), until: None };
     let trust = Trust { issuer: Arc::new(Elsewhere(Arc::clone(&own.issuer))), rotation, ..Trust::clone(&own) };
-    let authority = Authority::outside("cluster.local".into(), TIMES, trust);
+    let authority = Authority::outside("cluster.local".into(), TIMES, trust, &world.store);
     let (_, token) = world.token(None).await;
     let chain = authority.certify(&world.callers(), asked(&csr(), &token)).await.unwrap();
     assert!(is_good(&chain, &own.roots));

@@ -78,3 +78,54 @@ fn a_filter_that_is_not_there_is_not_accepted() {
     let told = conditions("[{group: '', kind: Service, name: cart, port: 80}]", rules);
     assert_eq!(told[0], "Accepted=false UnsupportedValue not supported: CORS; its requests are answered with 500");
 }
+
+/// What is said of whether a policy for the cart is held to.
+fn enforced(spec: &str, mode: &str, ports: &str) -> String {
+    let objects = format!(
+        "{{apiVersion: ninon.dev/v1alpha1, kind: AuthorizationPolicy, metadata: {{name: p, namespace: shop}}, spec: {spec}}}
+---
+{{apiVersion: ninon.dev/v1alpha1, kind: PeerAuthentication, metadata: {{name: p, namespace: shop}}, spec: {{mtls: {{mode: {mode}}}}}}}
+---
+{{apiVersion: ninon.dev/v1alpha1, kind: Workload, metadata: {{name: cart-1, namespace: shop, labels: {{app: cart}}}}, spec: {{addresses: [10.0.0.1], ports: {ports}}}}}
+"
+    );
+    let mut mesh = Mesh::default();
+    for document in yaml::documents(&objects) {
+        let (key, object) = manifest::read(&document.unwrap().value).unwrap();
+        mesh.apply(&key, Some(object));
+    }
+    let policy = mesh.authorization(&Name::new("shop", "p")).unwrap();
+    let conditions = of_authorization(&mesh, policy);
+    assert_eq!((conditions[0].kind, conditions[0].holds, conditions[1].kind), ("Accepted", true, "Enforced"));
+    format!("{} {} {}", conditions[1].holds, conditions[1].reason, conditions[1].message)
+}
+
+#[test]
+fn a_policy_that_passes_by_whoever_shows_no_certificate_says_so() {
+    let port = "[{name: http, port: 8080, applicationPort: 9080}]";
+    let deny = "{action: DENY, rules: [{to: [{operation: {methods: [PUT]}}]}, {from: [{source: {namespaces: [bank]}}]}]}";
+    let told = enforced(deny, "PERMISSIVE", port);
+    assert!(
+        told.starts_with("false PlainText rules[1] is about who the client is, and shop/cart-1 takes plain text at port 8080: "),
+        "{told}"
+    );
+    assert!(enforced(deny, "DISABLE", port).starts_with("false PlainText"));
+    assert_eq!(enforced(deny, "STRICT", port).trim_end(), "true Enforced");
+    let audit = deny.replace("DENY", "AUDIT");
+    assert!(enforced(&audit, "PERMISSIVE", "[]").starts_with("true"), "no port takes anything");
+    assert!(enforced(&audit, "PERMISSIVE", port).starts_with("false PlainText"));
+    // These deny whoever shows none.
+    for spec in [
+        "{rules: [{from: [{source: {namespaces: [bank]}}]}]}",
+        "{action: DENY, rules: [{from: [{source: {notNamespaces: [bank]}}]}]}",
+        "{action: DENY, rules: [{}]}",
+    ] {
+        assert_eq!(enforced(spec, "PERMISSIVE", port).trim_end(), "true Enforced", "{spec}");
+    }
+}
+
+#[test]
+fn a_policy_for_nobody_says_so() {
+    let told = enforced("{selector: {matchLabels: {app: web}}}", "STRICT", "[]");
+    assert_eq!(told, "false NoWorkloads there is no workload that it is for");
+}

@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::model::authentication::Mode;
 
 const CART: &str = "{apiVersion: v1, kind: Service, metadata: {name: cart, namespace: shop}, spec: {ports: [{port: 80}]}}\n";
 const TILL: &str = "{apiVersion: v1, kind: Service, metadata: {name: till, namespace: shop}, spec: {ports: [{port: 80}]}}\n";
@@ -136,4 +137,33 @@ fn a_list_is_its_objects_and_a_fault_names_the_line_in_it() {
     let found = folder.files().look();
     assert_eq!(changed(&found), ["+Service shop/cart"]);
     assert_eq!(folder.told(&found.news), ["all.yaml:5: Service shop/till: spec.ports[0].port: 0 is not a port: 1 to 65535"]);
+}
+
+#[test]
+fn a_policy_that_is_wrong_from_the_beginning_is_not_passed_over() {
+    let folder = Folder::new("policies");
+    let policy = |name: &str, spec: &str| {
+        format!(
+            "{{apiVersion: ninon.dev/v1alpha1, kind: AuthorizationPolicy, metadata: {{name: {name}, namespace: shop}}, spec: {spec}}}\n"
+        )
+    };
+    folder.write("a.yaml", &policy("a", "{action: DENY, rule: []}"));
+    folder.write("rates.yaml", "{apiVersion: ninon.dev/v1alpha1, kind: TrafficPolicy, metadata: {name: a}, spec: {mtl: {}}}\n");
+    folder.write("peers.yaml", "{apiVersion: ninon.dev/v1alpha1, kind: PeerAuthentication, metadata: {name: a}, spec: {mtl: {}}}\n");
+    let mut files = folder.files();
+    let found = files.look();
+    assert_eq!(changed(&found), ["+PeerAuthentication default/a", "+AuthorizationPolicy shop/a"], "and nothing instead of other kinds");
+    assert!(matches!(&found.changes[0].1.as_ref().unwrap().object, Object::PeerAuthentication(all) if all.mode == Some(Mode::Strict)));
+    assert!(matches!(&found.changes[1].1.as_ref().unwrap().object, Object::AuthorizationPolicy(policy) if policy.is_broken));
+    assert_eq!(folder.told(&found.news)[0], "a.yaml:1: AuthorizationPolicy shop/a: spec.rule: there is no such field");
+    // One that comes later was never good, and holds back nobody.
+    folder.write("b.yaml", &policy("b", "{action: DENY, rule: []}"));
+    assert_eq!(changed(&files.look()), Vec::<String>::new());
+    folder.write("a.yaml", &policy("a", "{action: DENY, rules: []}"));
+    let found = files.look();
+    assert!(matches!(&found.changes[0].1.as_ref().unwrap().object, Object::AuthorizationPolicy(policy) if !policy.is_broken));
+    folder.write("a.yaml", &policy("a", "{action: DENY, rule: []}"));
+    assert_eq!(changed(&files.look()), Vec::<String>::new(), "what was good before stays");
+    fs::remove_file(folder.0.join("a.yaml")).unwrap();
+    assert_eq!(changed(&files.look()), ["-AuthorizationPolicy shop/a"]);
 }

@@ -1,5 +1,8 @@
 //! Ninon's own kinds, as they are written. Their definitions for Kubernetes come from these types.
 
+/// `AuthorizationPolicy`.
+pub mod authorization;
+
 use std::collections::BTreeMap;
 
 use kube::CustomResource;
@@ -309,6 +312,28 @@ pub struct MeshConfigSpec {
     pub retries: Option<u32>,
     /// Whether gRPC clients report the load that they put on services; no where nothing is said.
     pub load_reports: Option<bool>,
+    /// What is made of paths before routes and policies are asked.
+    pub path_normalization: Option<PathNormalization>,
+}
+
+/// What is made of paths, in Istio's words.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathNormalization {
+    /// How far it goes; DECODE_AND_MERGE_SLASHES where nothing is said.
+    pub normalization: Option<Normalization>,
+}
+
+/// How far the normalization of paths goes.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Normalization {
+    /// Dot segments are resolved, backslashes are slashes, letters and digits are not escaped.
+    Base,
+    /// And repeated slashes are one.
+    MergeSlashes,
+    /// And escaped slashes and backslashes are slashes: the only one with which no spelling of a path goes around a policy of it.
+    DecodeAndMergeSlashes,
 }
 
 /// What happens to connections to unknown destinations.

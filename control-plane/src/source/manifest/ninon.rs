@@ -10,7 +10,7 @@ use crate::model::endpoints::Condition;
 use crate::model::external::{self, ExternalService};
 use crate::model::name::Name;
 use crate::model::policy::{Balancing, Ejection, HashKey, Limits, Retries, TrafficPolicy};
-use crate::model::settings::{MeshSettings, OutboundMode};
+use crate::model::settings::{MeshSettings, OutboundMode, PathNormalization};
 use crate::model::workload::{Bind, Locality, Sidecar, Workload, WorkloadPort};
 use crate::source::manifest::core::{self, Metadata};
 use crate::source::manifest::custom as written;
@@ -225,6 +225,14 @@ pub(super) fn external_service(name: &Name, value: &Value, reader: &mut Reader) 
     })
 }
 
+fn paths(written: written::Normalization) -> PathNormalization {
+    match written {
+        written::Normalization::Base => PathNormalization::Base,
+        written::Normalization::MergeSlashes => PathNormalization::MergeSlashes,
+        written::Normalization::DecodeAndMergeSlashes => PathNormalization::DecodeAndMergeSlashes,
+    }
+}
+
 /// The `MeshConfig`.
 pub(super) fn mesh_config(value: &Value, reader: &mut Reader) -> Option<MeshSettings> {
     let named = value.pointer("/metadata/name").and_then(Value::as_str);
@@ -261,6 +269,7 @@ pub(super) fn mesh_config(value: &Value, reader: &mut Reader) -> Option<MeshSett
             connect_timeout,
             retries,
             load_reports: spec.load_reports.unwrap_or(default.load_reports),
+            paths: spec.path_normalization.and_then(|paths| paths.normalization).map_or(default.paths, paths),
         })
     })
 }

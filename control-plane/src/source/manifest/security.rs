@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::model::authentication::{Mode, PeerAuthentication, ROOT_NAMESPACE};
@@ -37,8 +38,15 @@ pub(super) fn peer_authentication(name: &Name, value: &Value, reader: &mut Reade
     })
 }
 
+/// One that is there and cannot be read: nobody without a certificate comes in where it may be for.
+pub(super) fn stand_in(name: &Name, value: &Value) -> PeerAuthentication {
+    let written = value.get("spec").and_then(|spec| spec.get("selector"));
+    let labels = written.map(|selector| written::WorkloadSelector::deserialize(selector).unwrap_or_default());
+    PeerAuthentication { name: name.clone(), selector: selector(labels.as_ref()), mode: Some(Mode::Strict), ports: BTreeMap::new() }
+}
+
 /// One without labels is for all.
-fn selector(written: Option<&written::WorkloadSelector>) -> Option<Labels> {
+pub(super) fn selector(written: Option<&written::WorkloadSelector>) -> Option<Labels> {
     written.map(|selector| selector.match_labels.clone()).filter(|labels| !labels.is_empty())
 }
 

@@ -227,3 +227,29 @@ ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol
     let names: Vec<&str> = slice.ports.iter().map(|(name, _)| &**name).collect();
     assert_eq!(names, ["dns-tcp", "http"]);
 }
+
+#[test]
+fn what_is_written_for_istio_is_read_as_it_is() {
+    let text = "
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: cart}}
+  action: ALLOW
+  rules:
+  - from:
+    - source: {principals: [cluster.local/ns/shop/sa/web]}
+    to:
+    - operation: {methods: [GET], paths: [/cart/*]}
+    when:
+    - {key: 'request.headers[x-user]', values: ['*']}
+";
+    let (key, object) = read_text(text).unwrap();
+    assert_eq!(key.to_string(), "AuthorizationPolicy shop/web");
+    assert!(matches!(object, Object::AuthorizationPolicy(policy) if policy.rules.len() == 1));
+    let unknown = text.replace("principals", "principal");
+    refused(&unknown, &["spec.rules[0].from[0].source.principal: there is no such field"]);
+    let unknown = text.replace("action: ALLOW", "action: PERMIT");
+    assert!(read_text(&unknown).unwrap_err()[0].starts_with("spec.action: unknown variant `PERMIT`"));
+}

@@ -1,0 +1,47 @@
+//! Conditions of policies of who may do what. Istio says nothing of the kind; these are ours.
+
+use std::sync::Arc;
+
+use crate::model::authentication::Mode;
+use crate::model::authorization::{Action, AuthorizationPolicy, Rule};
+use crate::model::mesh::Mesh;
+use crate::model::status::Condition;
+use crate::model::workload::Workload;
+
+/// Whether it is held to wherever it is meant to be. An `ALLOW` lets in less where something cannot be told; other policies would
+/// not notice.
+pub fn of_authorization(mesh: &Mesh, policy: &AuthorizationPolicy) -> Vec<Condition> {
+    if policy.is_broken {
+        let message = "it cannot be read, see the log of the control plane; until it can, it keeps out whom it might be for".to_owned();
+        return vec![Condition::bad("Accepted", "Invalid", message)];
+    }
+    vec![Condition::good("Accepted", "Accepted"), enforced(mesh, policy)]
+}
+
+fn enforced(mesh: &Mesh, policy: &AuthorizationPolicy) -> Condition {
+    let mut selected = mesh.workloads().filter(|workload| policy.concerns(workload)).peekable();
+    if selected.peek().is_none() {
+        return Condition::bad("Enforced", "NoWorkloads", "there is no workload that it is for".to_owned());
+    }
+    let about_whom = policy.rules.iter().position(Rule::asks_who).filter(|_| policy.action != Action::Allow);
+    let plain = about_whom.and_then(|at| selected.find_map(|workload| Some((at, workload, plain(mesh, workload)?))));
+    match plain {
+        None => Condition::good("Enforced", "Enforced"),
+        Some((at, workload, port)) => {
+            let message = format!(
+                "rules[{at}] is about who the client is, and {} takes plain text at {port}: whoever shows no certificate is nobody there, \
+                 and it does not fit. A PeerAuthentication with the mode STRICT refuses plain text",
+                workload.name
+            );
+            Condition::bad("Enforced", "PlainText", message)
+        }
+    }
+}
+
+/// Where a workload takes plain text.
+fn plain(mesh: &Mesh, workload: &Arc<Workload>) -> Option<String> {
+    let is_plain = |port: Option<u16>| mesh.mode(workload, port) != Mode::Strict;
+    let named = workload.ports.iter().map(|port| port.number).find(|port| is_plain(Some(*port)));
+    let others = || workload.ports.iter().any(|port| port.application.is_none()) && is_plain(None);
+    named.map(|port| format!("port {port}")).or_else(|| others().then(|| "ports that it does not name".to_owned()))
+}

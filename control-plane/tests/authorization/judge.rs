@@ -1,0 +1,268 @@
+use std::net::IpAddr;
+
+use ninon_control_plane::model::mesh::Mesh;
+use ninon_control_plane::snapshot::kind::Kind;
+use ninon_control_plane::source::{manifest, yaml};
+use ninon_control_plane::translate::view::{Form, Translator, View};
+use prost::Message as _;
+use prost_types::Any;
+use regex::Regex;
+use xds_proto::any;
+use xds_proto::envoy::config::core::v3::CidrRange;
+use xds_proto::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
+use xds_proto::envoy::config::rbac::v3::permission::Rule;
+use xds_proto::envoy::config::rbac::v3::principal::Identifier;
+use xds_proto::envoy::config::rbac::v3::rbac::Action;
+use xds_proto::envoy::config::rbac::v3::{Permission, Policy, Principal, Rbac};
+use xds_proto::envoy::config::route::v3::HeaderMatcher;
+use xds_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
+use xds_proto::envoy::extensions::filters::http::rbac::v3::Rbac as HttpRbac;
+use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, http_filter};
+use xds_proto::envoy::extensions::filters::network::rbac::v3::Rbac as NetworkRbac;
+use xds_proto::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
+use xds_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use xds_proto::envoy::r#type::matcher::v3::{StringMatcher, path_matcher};
+
+/// The listener of the port where HTTP is spoken.
+pub(crate) const WEB: &str = "inbound:8080";
+/// The other one.
+pub(crate) const TCP: &str = "inbound:5432";
+
+const CART: &str = "
+apiVersion: ninon.dev/v1alpha1
+kind: Workload
+metadata: {name: cart-1, namespace: shop, labels: {app: cart}}
+spec:
+  addresses: [10.0.0.1]
+  serviceAccount: cart
+  ports:
+  - {name: http, port: 8080, applicationPort: 18080, appProtocol: http}
+  - {name: db, port: 5432, applicationPort: 15432, appProtocol: tcp}
+";
+
+/// Who comes, and for what.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) principal: Option<&'static str>,
+    pub(crate) ip: IpAddr,
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) host: &'static str,
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub(crate) sni: &'static str,
+}
+
+impl Default for Caller {
+    fn default() -> Self {
+        let ip = "10.9.9.9".parse().unwrap();
+        Self { principal: None, ip, method: "GET", path: "/", host: "cart.shop", headers: Vec::new(), sni: "" }
+    }
+}
+
+/// The listeners of a workload under policies.
+pub(crate) struct Judge {
+    listeners: Vec<Listener>,
+}
+
+impl Judge {
+    pub(crate) fn of(policies: &str) -> Self {
+        Self::with(CART, policies)
+    }
+
+    /// With connections redirected to the sidecar.
+    pub(crate) fn redirected(policies: &str) -> Self {
+        let workload = CART.replace(", applicationPort: 18080", "").replace(", applicationPort: 15432", "");
+        Self::with(&workload, policies)
+    }
+
+    fn with(workload: &str, policies: &str) -> Self {
+        let mut mesh = Mesh::default();
+        for document in yaml::documents(&format!("{workload}{policies}")) {
+            let (key, object) = manifest::read(&document.unwrap().value).unwrap_or_else(|faults| panic!("{policies}: {faults:?}"));
+            mesh.apply(&key, Some(object));
+        }
+        let view = View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()), account: Some("cart".into()) };
+        let snapshot = Translator::default().snapshot(&mesh, &view);
+        let listeners = snapshot.of(Kind::Listener).flat_map(|set| set.iter());
+        let listeners = listeners.filter(|resource| resource.name.starts_with("inbound"));
+        let listeners = listeners.map(|resource| any::unpack(&Any::decode(resource.any.clone()).unwrap()).unwrap());
+        Self { listeners: listeners.collect() }
+    }
+
+    fn all_chains(&self) -> impl Iterator<Item = &FilterChain> {
+        self.listeners.iter().flat_map(|listener| listener.filter_chains.iter().chain(&listener.default_filter_chain))
+    }
+
+    /// That lead somewhere.
+    pub(crate) fn chains(&self) -> usize {
+        self.all_chains().filter(|chain| chain.name != "blackhole").count()
+    }
+
+    pub(crate) fn guarded_chains(&self) -> usize {
+        self.all_chains().filter(|chain| !rules(chain).is_empty()).count()
+    }
+
+    /// Listeners that look into TLS.
+    pub(crate) fn looks_into_tls(&self) -> usize {
+        self.listeners.iter().filter(|listener| listener.listener_filters.iter().any(|one| one.name.ends_with("tls_inspector"))).count()
+    }
+
+    fn chain(&self, listener: &str) -> &FilterChain {
+        let found = self.listeners.iter().find(|one| one.name == listener).unwrap();
+        let chains = &found.filter_chains;
+        assert!(chains.iter().all(|chain| rules(chain) == rules(&chains[0])), "every chain has the same rules");
+        &chains[0]
+    }
+
+    pub(crate) fn filters(&self, listener: &str) -> usize {
+        rules(self.chain(listener)).len()
+    }
+
+    /// Whether it is let in; if not, by which policy, which is none where nothing allows it.
+    pub(crate) fn request(&self, caller: &Caller) -> Result<(), String> {
+        decide(&rules(self.chain(WEB)), &Asked { caller, port: 8080, is_request: true })
+    }
+
+    pub(crate) fn connection(&self, caller: &Caller) -> Result<(), String> {
+        decide(&rules(self.chain(TCP)), &Asked { caller, port: 5432, is_request: false })
+    }
+
+    /// Policies that are only counted and logged, and that fit.
+    pub(crate) fn audited(&self, caller: &Caller) -> Vec<String> {
+        let asked = Asked { caller, port: 8080, is_request: true };
+        let shadows = rules(self.chain(WEB)).into_iter().filter_map(|(_, shadow)| shadow);
+        shadows.flat_map(|shadow| fitting(&shadow, &asked)).collect()
+    }
+}
+
+struct Asked<'a> {
+    caller: &'a Caller,
+    port: u32,
+    is_request: bool,
+}
+
+type Both = (Option<Rbac>, Option<Rbac>);
+
+/// What decides on a chain, in order, and what is only counted and logged.
+fn rules(chain: &FilterChain) -> Vec<Both> {
+    chain.filters.iter().flat_map(of_filter).collect()
+}
+
+fn of_filter(filter: &Filter) -> Vec<Both> {
+    let Some(filter::ConfigType::TypedConfig(config)) = &filter.config_type else { return Vec::new() };
+    if any::is::<NetworkRbac>(config) {
+        let rbac: NetworkRbac = any::unpack(config).unwrap();
+        assert!(!rbac.stat_prefix.is_empty());
+        return vec![(rbac.rules, rbac.shadow_rules)];
+    }
+    if !any::is::<HttpConnectionManager>(config) {
+        return Vec::new();
+    }
+    let manager: HttpConnectionManager = any::unpack(config).unwrap();
+    assert!(manager.http_filters.last().unwrap().name.ends_with("router"));
+    let configs = manager.http_filters.iter().filter_map(|filter| match &filter.config_type {
+        Some(http_filter::ConfigType::TypedConfig(config)) if any::is::<HttpRbac>(config) => any::unpack::<HttpRbac>(config).ok(),
+        _ => None,
+    });
+    configs.map(|rbac| (rbac.rules, rbac.shadow_rules)).collect()
+}
+
+fn decide(filters: &[Both], asked: &Asked<'_>) -> Result<(), String> {
+    for rules in filters.iter().filter_map(|(rules, _)| rules.as_ref()) {
+        let first = fitting(rules, asked).into_iter().next();
+        match (rules.action(), first) {
+            (Action::Deny, Some(policy)) => return Err(policy),
+            (Action::Allow, None) => return Err(String::new()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn fitting(rules: &Rbac, asked: &Asked<'_>) -> Vec<String> {
+    let fits = |policy: &Policy| {
+        assert!(!policy.permissions.is_empty() && !policy.principals.is_empty());
+        policy.permissions.iter().any(|one| permitted(one, asked)) && policy.principals.iter().any(|one| is(one, asked))
+    };
+    rules.policies.iter().filter(|(_, policy)| fits(policy)).map(|(name, _)| name.clone()).collect()
+}
+
+fn permitted(permission: &Permission, asked: &Asked<'_>) -> bool {
+    let caller = asked.caller;
+    match permission.rule.as_ref().unwrap() {
+        Rule::Any(any) => *any,
+        Rule::AndRules(set) => set.rules.iter().all(|one| permitted(one, asked)),
+        Rule::OrRules(set) => set.rules.iter().any(|one| permitted(one, asked)),
+        Rule::NotRule(rule) => !permitted(rule, asked),
+        Rule::DestinationPort(port) => *port == asked.port,
+        Rule::DestinationIp(range) => within(range, "10.0.0.1".parse().unwrap()),
+        Rule::RequestedServerName(name) => matches(name, caller.sni),
+        rule => {
+            assert!(asked.is_request, "a connection is asked for what only requests have: {rule:?}");
+            match rule {
+                Rule::Header(header) => has(header, caller),
+                Rule::UrlPath(path) => {
+                    let Some(path_matcher::Rule::Path(path)) = &path.rule else { panic!("{path:?}") };
+                    matches(path, caller.path)
+                }
+                Rule::UriTemplate(template) => {
+                    let config: UriTemplateMatchConfig = any::unpack(template.typed_config.as_ref().unwrap()).unwrap();
+                    let expression = config.path_template.replace("**", "\0").replace('*', "[^/]+").replace('\0', ".*");
+                    whole(&expression, caller.path)
+                }
+                rule => panic!("{rule:?}"),
+            }
+        }
+    }
+}
+
+fn is(principal: &Principal, asked: &Asked<'_>) -> bool {
+    match principal.identifier.as_ref().unwrap() {
+        Identifier::Any(any) => *any,
+        Identifier::AndIds(set) => set.ids.iter().all(|one| is(one, asked)),
+        Identifier::OrIds(set) => set.ids.iter().any(|one| is(one, asked)),
+        Identifier::NotId(id) => !is(id, asked),
+        Identifier::Authenticated(who) => {
+            asked.caller.principal.is_some_and(|principal| who.principal_name.as_ref().is_none_or(|name| matches(name, principal)))
+        }
+        Identifier::DirectRemoteIp(range) => within(range, asked.caller.ip),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn has(matcher: &HeaderMatcher, caller: &Caller) -> bool {
+    let value = match matcher.name.as_str() {
+        ":authority" => Some(caller.host),
+        ":method" => Some(caller.method),
+        name => caller.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value),
+    };
+    match matcher.header_match_specifier.as_ref().unwrap() {
+        HeaderMatchSpecifier::PresentMatch(present) => value.is_some() == *present,
+        HeaderMatchSpecifier::StringMatch(matcher) => value.is_some_and(|value| matches(matcher, value)),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn matches(matcher: &StringMatcher, text: &str) -> bool {
+    match matcher.match_pattern.as_ref().unwrap() {
+        MatchPattern::Exact(exact) => text == exact,
+        MatchPattern::Prefix(prefix) => !prefix.is_empty() && text.starts_with(prefix),
+        MatchPattern::Suffix(suffix) => !suffix.is_empty() && text.ends_with(suffix),
+        MatchPattern::SafeRegex(regex) => whole(&regex.regex, text),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn whole(expression: &str, text: &str) -> bool {
+    Regex::new(&format!("^(?:{expression})$")).unwrap().is_match(text)
+}
+
+fn within(range: &CidrRange, ip: IpAddr) -> bool {
+    let bits = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => (32, u128::from(u32::from(ip))),
+        IpAddr::V6(ip) => (128, u128::from(ip)),
+    };
+    let ((width, first), (other, ip)) = (bits(range.address_prefix.parse().unwrap()), bits(ip));
+    let length = range.prefix_len.unwrap();
+    width == other && (length == 0 || first >> (width - length) == ip >> (width - length))
+}

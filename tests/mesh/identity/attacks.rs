@@ -1,0 +1,231 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ninon_tests::named::{self, Named};
+use ninon_tests::ports;
+use ninon_tests::process::Process;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+use super::peers::{Port, STRICT, join};
+use super::*;
+use crate::world::Program;
+
+const PERMISSIVE: &str = "apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: shop}
+spec:
+  selector: {app: cart}
+  ports: [{name: http, port: 80, targetPort: http}]
+";
+
+/// How a ClientHello is cut.
+#[derive(Clone, Copy)]
+enum Cut {
+    /// Each byte by itself.
+    Bytes,
+    /// In two, and so long between them.
+    Two(Duration),
+}
+
+/// Something between a client and a port that cuts what the client says first.
+async fn between(port: u16, cut: Cut) -> (u16, JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let mut relay = JoinSet::new();
+    relay.spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            server.set_nodelay(true).unwrap();
+            let ((mut from_client, mut to_client), (mut from_server, mut to_server)) = (client.into_split(), server.into_split());
+            let mut first = vec![0; 16 * 1024];
+            let length = from_client.read(&mut first).await.unwrap();
+            let said = &first[..length];
+            match cut {
+                Cut::Bytes => {
+                    for byte in said {
+                        to_server.write_all(&[*byte]).await.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                }
+                Cut::Two(pause) => {
+                    let (one, other) = said.split_at(length / 2);
+                    to_server.write_all(one).await.unwrap();
+                    tokio::time::sleep(pause).await;
+                    to_server.write_all(other).await.unwrap();
+                }
+            }
+            // Either side may be the first to go.
+            let _ended = tokio::join!(copy(&mut from_client, &mut to_server), copy(&mut from_server, &mut to_client));
+        }
+    });
+    (own, relay)
+}
+
+/// A mesh with a sidecar, beside an application called `cart`.
+struct Meshed {
+    _world: World,
+    stranger: Stranger,
+    port: u16,
+    cart: Process,
+    _application: Named,
+}
+
+impl Meshed {
+    async fn start(policy: &str) -> Self {
+        let world = World::start().await;
+        world.write("shop.yaml", policy);
+        let (stranger, application, port) = (Stranger::new(&world), Named::start("cart").await, ports::free());
+        let (cart, _) =
+            join((&world, &stranger), Program::Ninon, "cart", &[Port::new("http", port, application.port)], ports::free()).await;
+        stranger.joins("web", &token(&world, "shop", &[]), 600);
+        let meshed = Self { _world: world, stranger, port, cart, _application: application };
+        let reached = || async { meshed.asks(port, "web", "").is_ok().then_some(()) };
+        eventually(LIMIT, reached).await.unwrap_or_else(|| panic!("{}", meshed.cart.log()));
+        meshed
+    }
+
+    /// A request by mutual TLS with somebody's files; the answer, or what openssl says.
+    fn asks(&self, port: u16, name: &str, more: &str) -> Result<String, String> {
+        let files = format!("-cert {name}.pem -key {name}.key -cert_chain {name}.pem -CAfile root.pem");
+        let words = format!("20 openssl s_client -connect 127.0.0.1:{port} -alpn ninon -ign_eof {files}{more}");
+        let mut command = Command::new("timeout");
+        command.args(words.split(' ')).current_dir(self.stranger.folder.path());
+        let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // It may be gone by then.
+        let _said = client.stdin.take().unwrap().write_all(b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\r\n");
+        let output = client.wait_with_output().unwrap();
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        if text.contains("HTTP/1.1 200") { Ok(text) } else { Err(text) }
+    }
+
+    async fn says(&self, text: &str) {
+        let found = eventually(LIMIT, || async { self.cart.log().contains(text).then_some(()) }).await;
+        found.unwrap_or_else(|| panic!("the log does not hold {text:?}: {}", self.cart.log()));
+    }
+
+    /// A certificate for a key of its own, signed by somebody.
+    fn signs(&self, name: &str, by: &str, says: &str) {
+        fs::write(self.stranger.path("extensions"), says).unwrap();
+        self.stranger.csr(name, "");
+        let sign = format!("x509 -req -in {name}.csr -CA {by}.pem -CAkey {by}.key -days 1 -extfile extensions -out {name}.pem");
+        self.stranger.openssl(&sign);
+    }
+
+    /// What is shown is the leaf and, below it, others.
+    fn chains(&self, name: &str, others: &[&str]) {
+        let all = std::iter::once(&name).chain(others).map(|name| self.stranger.text(&format!("{name}.pem"))).collect::<String>();
+        fs::write(self.stranger.path(&format!("{name}.pem")), all).unwrap();
+    }
+}
+
+const WEB: &str = "subjectAltName=critical,URI:spiffe://cluster.local/ns/shop/sa/web\nextendedKeyUsage=clientAuth\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fragmented_client_hello_is_mutual_tls_all_the_same() {
+    for policy in [STRICT, PERMISSIVE] {
+        let meshed = Meshed::start(policy).await;
+        // Longer than a client may say nothing on a port that takes both.
+        for cut in [Cut::Bytes, Cut::Two(Duration::from_millis(1200))] {
+            let (port, relay) = between(meshed.port, cut).await;
+            let answer = meshed.asks(port, "web", "");
+            drop(relay);
+            answer.unwrap_or_else(|text| panic!("{text}\n{}", meshed.cart.log()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_client_hello_never_reaches_the_application() {
+    let meshed = Meshed::start(PERMISSIVE).await;
+    let mut stream = TcpStream::connect(("127.0.0.1", meshed.port)).await.unwrap();
+    stream.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+    let mut said = Vec::new();
+    let ended = tokio::time::timeout(LIMIT, stream.read_to_end(&mut said)).await;
+    ended.expect("it is closed").ok();
+    assert!(said.is_empty(), "the application has answered: {}", String::from_utf8_lossy(&said));
+    meshed.says("the client's protocol was not known in time").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chain_with_a_rogue_intermediate_is_refused() {
+    let meshed = Meshed::start(STRICT).await;
+    // A service signs another with its own certificate.
+    meshed.signs("below", "web", WEB);
+    meshed.chains("below", &["web"]);
+    assert!(meshed.asks(meshed.port, "below", "").is_err());
+    meshed.says("the client's certificate was refused: one that is no authority's has issued it").await;
+    // An intermediate authority of another root, whose name is that of ours.
+    let subject = meshed.stranger.openssl("x509 -in root.pem -noout -subject -nameopt compat").trim().replace("subject=", "");
+    let words = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -x509 -days 1 -keyout rogue.key -out rogue.pem -subj";
+    let mut command = Command::new("openssl");
+    let output = command.args(words.split(' ')).arg(subject).current_dir(meshed.stranger.folder.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    meshed.signs("middle", "rogue", "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n");
+    meshed.signs("leaf", "middle", WEB);
+    meshed.chains("leaf", &["middle", "rogue"]);
+    assert!(meshed.asks(meshed.port, "leaf", "").is_err());
+    meshed.says("a signature is wrong").await;
+    // Nor is one that says of itself that it is an authority.
+    meshed.signs("own", "rogue", WEB);
+    assert!(meshed.asks(meshed.port, "own", "").is_err());
+    assert!(meshed.asks(meshed.port, "web", "").is_ok(), "nobody else is concerned");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_1_2_is_refused_and_a_name_that_is_asked_for_opens_nothing() {
+    let meshed = Meshed::start(STRICT).await;
+    let told = meshed.asks(meshed.port, "web", " -tls1_2").unwrap_err();
+    assert!(told.contains("alert protocol version"), "{told}");
+    meshed.says("no agreement with the client").await;
+    // Who is served is decided by certificates: the name in the ClientHello is of no consequence, with one and without.
+    assert!(meshed.asks(meshed.port, "web", " -servername bank.bank.svc.cluster.local").is_ok());
+    meshed.stranger.openssl(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -x509 -days 1 -keyout self.key -out self.pem -subj /O=tests -addext \
+         subjectAltName=URI:spiffe://cluster.local/ns/shop/sa/web",
+    );
+    for name in ["cart.shop.svc.cluster.local", "bank.bank.svc.cluster.local"] {
+        assert!(meshed.asks(meshed.port, "self", &format!(" -servername {name}")).is_err(), "{name}");
+    }
+}
+
+/// An authority of files: its root has no constraint, so two control planes may have it.
+fn given(stranger: &Stranger) -> Vec<String> {
+    let words = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -x509 -days 1 -keyout ca.key -out ca.pem -subj /CN=shared -addext \
+                 keyUsage=critical,keyCertSign,cRLSign";
+    stranger.openssl(words);
+    let path = |name: &str| stranger.path(name).to_str().unwrap().to_owned();
+    let flags = [("--ca-certificate", "ca.pem"), ("--ca-key", "ca.key"), ("--ca-root", "ca.pem")];
+    flags.into_iter().flat_map(|(flag, name)| [flag.to_owned(), path(name)]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_trust_domains_control_plane_with_the_same_root_is_refused() {
+    let files = Stranger { folder: Folder::new(), port: 0 };
+    let flags = given(&files);
+    let of = |domain: &'static str| {
+        let flags: Vec<String> = flags.iter().cloned().chain(["--trust-domain".to_owned(), domain.to_owned()]).collect();
+        async move { World::start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    };
+    let (mut own, other) = (of("own.test").await, of("other.test").await);
+    let admin = ports::free();
+    let mut command = Command::new(settings::ninon_binary());
+    command.args(["run", "--mesh", &format!("127.0.0.1:{},127.0.0.1:{}", own.secure_xds, other.secure_xds)]);
+    command.args(["--token", &token(&own, "shop", &[]), "--workload", "cart", "--log-level", "debug"]);
+    command.args(["--outbound-address", &SocketAddr::from(([127, 0, 0, 1], ports::free())).to_string()]);
+    command.args(["--admin-address", &format!("127.0.0.1:{admin}")]);
+    let mut cart = Process::start(command, Folder::new()).unwrap();
+    cart.wait_until_ready(admin).await.unwrap_or_else(|problem| panic!("{problem}: {}", cart.log()));
+    assert_eq!(own.proxies().len(), 1);
+    own.kill();
+    let refused = || async { (other.log().contains("a TLS handshake failed")).then_some(()) };
+    eventually(LIMIT, refused).await.unwrap_or_else(|| panic!("{}\n{}", cart.log(), other.log()));
+    assert_eq!(other.proxies().len(), 0);
+    let told = || async {
+        let (_, page) = named::get(admin, "/ready?verbose", "host: x\r\n", LIMIT).await?;
+        page.contains("spiffe://other.test/ns/ninon-system/sa/ninon").then_some(())
+    };
+    let page = named::get(admin, "/ready?verbose", "host: x\r\n", LIMIT).await;
+    eventually(LIMIT, told).await.unwrap_or_else(|| panic!("{page:?}"));
+}
