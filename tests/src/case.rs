@@ -2,6 +2,7 @@
 
 use crate::bootstrap::Places;
 use crate::names::Answers;
+use crate::upstream::CheckResponse;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -86,7 +87,7 @@ pub struct Respond {
     /// The upstream's name when left out.
     pub body: Option<String>,
     /// HTTP/2: a `CheckResponse` of an authorization service, as JSON.
-    pub check: Option<Value>,
+    pub check: Option<CheckResponse>,
     /// The body is this many letters `x`.
     pub size: Option<usize>,
     /// HTTP/1: chunked instead of a content length.

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 /// A proxy that has not answered after this time is not going to; no case waits for longer on purpose.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How much later than the client's an upstream connection may end.
 const UPSTREAMS_TOO: Duration = Duration::from_millis(100);

@@ -5,6 +5,7 @@ mod http1;
 mod http2;
 mod tcp;
 
+pub use self::check::CheckResponse;
 use crate::case::{Case, Protocol, Respond, Upstream};
 use crate::observe::{Connection, Event};
 use crate::ports;
@@ -101,7 +102,7 @@ impl Script {
 
     fn body(&self, answer: &Respond) -> Vec<u8> {
         if let Some(check) = &answer.check {
-            return check::response(check);
+            return check.frame();
         }
         if let Some(size) = answer.size {
             return vec![b'x'; size];
