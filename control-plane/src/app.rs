@@ -42,6 +42,7 @@ use crate::push::{self, Push};
 use crate::registration::book;
 use crate::registration::registrar::Registrar;
 use crate::settings::{LogFormat, Place, Serve};
+use crate::source::files::FileFault;
 use crate::store::error::StoreError;
 use crate::store::{self, Store};
 use crate::task::OwnedTask;
@@ -62,6 +63,8 @@ pub enum ServeError {
     Setting(String),
     /// A folder.
     Folder(PathBuf, io::Error),
+    /// A file that may say who may do what.
+    Unreadable(FileFault),
     /// The store.
     Store(StoreError),
     /// The authority.
@@ -80,6 +83,9 @@ impl fmt::Display for ServeError {
             Self::Setting(problem) => f.write_str(problem),
             Self::Authority(problem) => write!(f, "the authority: {problem}"),
             Self::Folder(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Unreadable(fault) => {
+                write!(f, "{fault}; it may be a policy, and without it more would be allowed: mend it, or take it away")
+            }
             Self::Store(error) => error.fmt(f),
             Self::Listen(flag, address, error) => write!(f, "cannot listen on {address} ({flag}): {error}"),
             Self::Runtime(error) => write!(f, "the system: {error}"),
@@ -143,7 +149,7 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     rotation::tell(&world, &authority);
     let registrar = registrar(settings, &store, &world);
     let (folders, trust_domain) = (settings.config_dir.clone(), Arc::clone(&authority.trust_domain));
-    let objects = Objects::load(Arc::clone(&world), store.clone(), folders, trust_domain).await.map_err(ServeError::Store)?;
+    let objects = Objects::load(Arc::clone(&world), store.clone(), folders, trust_domain).await.map_err(ServeError::Unreadable)?;
     let proxies = Proxies::new(settings.max_proxies);
     let (stop, stopped) = watch::channel(false);
     let viewer = Viewer::new(Arc::clone(&world), Arc::clone(&registrar));

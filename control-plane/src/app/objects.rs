@@ -36,10 +36,16 @@ pub(super) struct Objects {
 
 impl Objects {
     /// Reads everything there is.
-    pub(super) async fn load(world: Arc<World>, store: Store, roots: Vec<PathBuf>, trust_domain: Arc<str>) -> Result<Self, StoreError> {
+    ///
+    /// # Errors
+    /// What may say who may do what, and cannot be read at all: nothing can stand in for it, and a mesh without it would be open.
+    pub(super) async fn load(world: Arc<World>, store: Store, roots: Vec<PathBuf>, trust_domain: Arc<str>) -> Result<Self, FileFault> {
         let files = Files::new(roots.clone()).of(Arc::clone(&trust_domain));
         let mut objects = Self { world, store, trust_domain, files, roots, from_files: Arc::default(), seen: 0 };
         objects.look().await;
+        if let Some(fault) = objects.files.faults().iter().find(|fault| fault.may_be_policy) {
+            return Err(fault.clone());
+        }
         objects.list();
         Ok(objects)
     }

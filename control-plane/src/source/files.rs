@@ -1,7 +1,7 @@
 //! Folders of YAML: every object of every file below them, as far as it is good.
 //!
 //! A document that is wrong hides no other, and takes nothing away: what was good before stays until the document is mended or gone.
-//! At the first look nobody knows what was good before, and who may do what is not left open: see [`manifest::stand_in`].
+//! Where nothing was good before, who may do what is not left open: see [`manifest::stand_in`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -48,6 +48,8 @@ pub struct FileFault {
     pub key: Option<Key>,
     /// What is wrong.
     pub fault: Fault,
+    /// Nobody can tell which object it would be, and it may say who may do what.
+    pub may_be_policy: bool,
 }
 
 impl fmt::Display for FileFault {
@@ -70,7 +72,6 @@ pub struct Files {
     trust_domain: Option<Arc<str>>,
     objects: BTreeMap<Key, Written>,
     faults: Vec<FileFault>,
-    has_looked: bool,
 }
 
 /// What a look at the folders has found.
@@ -110,17 +111,15 @@ impl Files {
             seen.folder(root, 0, &mut BTreeSet::new());
         }
         let Look { mut objects, faults, broken, instead, .. } = seen;
-        if !std::mem::replace(&mut self.has_looked, true) {
-            for (key, written) in instead {
-                objects.entry(key).or_insert(written);
-            }
-        }
         for (key, before) in &self.objects {
             // Its document may be the one that cannot be read, or be in a folder that cannot.
             let mut around = before.path.ancestors().filter_map(|path| broken.get(path));
             if !objects.contains_key(key) && around.any(|keys| keys.is_empty() || keys.contains(key)) {
                 objects.insert(key.clone(), before.clone());
             }
+        }
+        for (key, written) in instead {
+            objects.entry(key).or_insert(written);
         }
         let gone = self.objects.keys().filter(|key| !objects.contains_key(*key)).map(|key| (key.clone(), None));
         let is_same = |key: &Key, written: &Written| self.objects.get(key).is_some_and(|before| before.value == written.value);
@@ -139,7 +138,7 @@ struct Look {
     faults: Vec<FileFault>,
     /// Files with something wrong: the objects that are wrong, none if that cannot be told.
     broken: BTreeMap<PathBuf, BTreeSet<Key>>,
-    /// What objects that are wrong are where nothing was before.
+    /// What objects that are wrong are where nothing was good before.
     instead: BTreeMap<Key, Written>,
     files: usize,
 }
@@ -227,8 +226,10 @@ impl Look {
             }
             Err(faults) => {
                 let key = manifest::key(&value).ok();
+                let may_be_policy = key.is_none() && manifest::says_who(&value);
                 for fault in faults {
-                    self.fault(path, line_of(&fault.path), key.clone(), fault);
+                    let line = line_of(&fault.path);
+                    self.note(FileFault { path: path.to_owned(), line, key: key.clone(), fault, may_be_policy });
                 }
                 if let Some((key, object)) = manifest::stand_in(&value) {
                     self.instead.insert(key, Written { value, object, path: path.to_owned(), line: line_of("") });
@@ -237,20 +238,25 @@ impl Look {
         }
     }
 
+    /// Without a key it may be any object.
     fn fault(&mut self, path: &Path, line: usize, key: Option<Key>, fault: Fault) {
-        let unknown = key.is_none();
-        let known = self.broken.entry(path.to_owned());
+        let may_be_policy = key.is_none();
+        self.note(FileFault { path: path.to_owned(), line, key, fault, may_be_policy });
+    }
+
+    fn note(&mut self, fault: FileFault) {
+        let known = self.broken.entry(fault.path.clone());
         match known {
-            std::collections::btree_map::Entry::Vacant(vacant) => drop(vacant.insert(key.iter().cloned().collect())),
-            std::collections::btree_map::Entry::Occupied(mut occupied) if unknown => occupied.get_mut().clear(),
+            std::collections::btree_map::Entry::Vacant(vacant) => drop(vacant.insert(fault.key.iter().cloned().collect())),
+            std::collections::btree_map::Entry::Occupied(mut occupied) if fault.key.is_none() => occupied.get_mut().clear(),
             std::collections::btree_map::Entry::Occupied(mut occupied) => {
                 // Once it cannot be told which objects are wrong, it may be any.
                 if !occupied.get().is_empty() {
-                    occupied.get_mut().extend(key.iter().cloned());
+                    occupied.get_mut().extend(fault.key.iter().cloned());
                 }
             }
         }
-        self.faults.push(FileFault { path: path.to_owned(), line, key, fault });
+        self.faults.push(fault);
     }
 }
 

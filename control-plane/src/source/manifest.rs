@@ -79,6 +79,12 @@ pub fn read(value: &Value) -> Result<(Key, Object), Vec<Fault>> {
     reader.finish(object.map(|object| (key, object)))
 }
 
+/// Whether it is of a kind that says who may do what, if its name cannot be told.
+pub fn says_who(value: &Value) -> bool {
+    let kind = value.get("kind").and_then(Value::as_str);
+    [Kind::AuthorizationPolicy, Kind::PeerAuthentication].iter().any(|policy| kind == Some(policy.as_str()))
+}
+
 /// What an object is that is there and cannot be read. Nothing, but for one that says who may do what: to leave that out would let in
 /// whom it keeps out.
 pub fn stand_in(value: &Value) -> Option<(Key, Object)> {

@@ -156,9 +156,8 @@ fn a_policy_that_is_wrong_from_the_beginning_is_not_passed_over() {
     assert!(matches!(&found.changes[0].1.as_ref().unwrap().object, Object::PeerAuthentication(all) if all.mode == Some(Mode::Strict)));
     assert!(matches!(&found.changes[1].1.as_ref().unwrap().object, Object::AuthorizationPolicy(policy) if policy.is_broken));
     assert_eq!(folder.told(&found.news)[0], "a.yaml:1: AuthorizationPolicy shop/a: spec.rule: there is no such field");
-    // One that comes later was never good, and holds back nobody.
     folder.write("b.yaml", &policy("b", "{action: DENY, rule: []}"));
-    assert_eq!(changed(&files.look()), Vec::<String>::new());
+    assert_eq!(changed(&files.look()), ["+AuthorizationPolicy shop/b"], "nor one that comes later and was never good");
     folder.write("a.yaml", &policy("a", "{action: DENY, rules: []}"));
     let found = files.look();
     assert!(matches!(&found.changes[0].1.as_ref().unwrap().object, Object::AuthorizationPolicy(policy) if !policy.is_broken));
@@ -166,4 +165,21 @@ fn a_policy_that_is_wrong_from_the_beginning_is_not_passed_over() {
     assert_eq!(changed(&files.look()), Vec::<String>::new(), "what was good before stays");
     fs::remove_file(folder.0.join("a.yaml")).unwrap();
     assert_eq!(changed(&files.look()), ["-AuthorizationPolicy shop/a"]);
+}
+
+#[test]
+fn what_cannot_be_told_may_be_a_policy() {
+    let folder = Folder::new("unread");
+    let foreign = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}\n---\n{image: values of something else}\n";
+    folder.write("foreign.yaml", foreign);
+    folder.write("policy.yaml", "{apiVersion: ninon.dev/v1alpha1, kind: AuthorizationPolicy, metadata: {name: '?'}, spec: {}}\n");
+    folder.write("text.yaml", "a: [\n");
+    let mut files = folder.files();
+    files.look();
+    let told = |may_be: bool| -> Vec<String> {
+        let faults = files.faults().iter().filter(|fault| fault.may_be_policy == may_be);
+        faults.map(|fault| fault.path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+    };
+    assert_eq!(told(true), ["policy.yaml", "text.yaml"]);
+    assert_eq!(told(false).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(["foreign.yaml".to_owned()]));
 }
