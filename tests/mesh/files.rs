@@ -43,3 +43,18 @@ async fn a_file_that_is_written_as_soon_as_the_control_plane_is_ready_is_not_mis
         eventually(SOON, look).await.unwrap_or_else(|| panic!("it is missed: {}", world.log()));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_may_be_a_policy_and_cannot_be_read_keeps_it_from_starting() {
+    let mut world = World::new("embedded");
+    world.write("policies.yaml", "kind: AuthorizationPolicy\nspec: {rules: [\n");
+    let (status, log) = world.serve_in_vain().await;
+    assert_eq!(status.and_then(|status| status.code()), Some(1), "{log}");
+    assert!(log.contains("policies.yaml:") && log.contains("it may be a policy"), "{log}");
+    // Once it serves, the same file changes nothing.
+    world.write("policies.yaml", "");
+    world.serve().await;
+    world.write("policies.yaml", "kind: AuthorizationPolicy\nspec: {rules: [\n");
+    let told = || async { world.log().contains("what was good before stays").then_some(()) };
+    eventually(SOON, told).await.unwrap_or_else(|| panic!("{}", world.log()));
+}

@@ -4,6 +4,7 @@ use std::time::Duration;
 use ninon_tests::named::{self, Named};
 use ninon_tests::ports;
 use ninon_tests::process::Process;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -74,7 +75,11 @@ struct Meshed {
 
 impl Meshed {
     async fn start(policy: &str) -> Self {
-        let world = World::start().await;
+        Self::start_with(policy, &[]).await
+    }
+
+    async fn start_with(policy: &str, flags: &[String]) -> Self {
+        let world = World::start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await;
         world.write("shop.yaml", policy);
         let (stranger, application, port) = (Stranger::new(&world), Named::start("cart").await, ports::free());
         let (cart, _) =
@@ -198,6 +203,47 @@ fn given(stranger: &Stranger) -> Vec<String> {
     let path = |name: &str| stranger.path(name).to_str().unwrap().to_owned();
     let flags = [("--ca-certificate", "ca.pem"), ("--ca-key", "ca.key"), ("--ca-root", "ca.pem")];
     flags.into_iter().flat_map(|(flag, name)| [flag.to_owned(), path(name)]).collect()
+}
+
+/// A good certificate of cart's own authority, but for one thing.
+fn nearly(changed: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.subject_alt_names = vec![id("spiffe://cluster.local/ns/shop/sa/web")];
+    changed(&mut params);
+    params
+}
+
+fn id(text: &str) -> SanType {
+    SanType::URI(text.try_into().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_of_our_own_root_at_the_wrong_time_or_with_the_wrong_name_are_refused() {
+    let files = Stranger { folder: Folder::new(), port: 0 };
+    let meshed = Meshed::start_with(STRICT, &given(&files)).await;
+    let issuer = Issuer::from_ca_cert_pem(&files.text("ca.pem"), KeyPair::from_pem(&files.text("ca.key")).unwrap()).unwrap();
+    let issue = |name: &str, params: &CertificateParams| {
+        let key = KeyPair::generate().unwrap();
+        fs::write(meshed.stranger.path(&format!("{name}.pem")), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+        fs::write(meshed.stranger.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
+    };
+    issue("good", &nearly(|_| ()));
+    meshed.asks(meshed.port, "good", "").unwrap_or_else(|text| panic!("{text}\n{}", meshed.cart.log()));
+    let cases = [
+        ("early", nearly(|params| params.not_before = rcgen::date_time_ymd(2090, 1, 1)), "it is not valid yet"),
+        ("late", nearly(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1)), "it has expired"),
+        ("server", nearly(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]), "it is not for this use"),
+        ("foreign", nearly(|params| params.subject_alt_names = vec![id("spiffe://elsewhere/ns/shop/sa/web")]), "spiffe://elsewhere/"),
+        ("longer", nearly(|params| params.subject_alt_names = vec![id("spiffe://cluster.local.evil/ns/shop/sa/web")]), "local.evil/"),
+        ("nobody", nearly(|params| params.subject_alt_names.clear()), "it has no subject alternative name"),
+        ("host", nearly(|params| params.subject_alt_names = vec![SanType::DnsName("cart.shop".try_into().unwrap())]), "cart.shop"),
+    ];
+    for (name, params, reason) in cases {
+        issue(name, &params);
+        assert!(meshed.asks(meshed.port, name, "").is_err(), "{name}");
+        meshed.says(reason).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
