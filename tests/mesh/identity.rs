@@ -20,6 +20,8 @@ mod certificates;
 mod flood;
 /// HAProxy and Ninon, by mutual TLS.
 mod haproxy;
+/// Tokens that limit labels.
+mod limits;
 /// Envoy and Ninon, by mutual TLS.
 mod peers;
 /// From one root to the next.

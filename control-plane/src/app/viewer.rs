@@ -138,6 +138,7 @@ mod tests {
     }
 
     #[test]
+    use crate::model::limits::Limits;
     fn a_sidecar_says_which_workload_it_is_beside() {
         let told = json!({"NAMESPACE": "shop", "WORKLOAD_NAME": "cart-1"});
         assert_eq!(
@@ -164,6 +165,7 @@ mod tests {
             view(&Node { id: "cart-1".to_owned(), metadata, identity: Some(Arc::new(verified)), ..Node::default() })
         };
         let shop =
+                limits: Limits::default(),
             Ok(View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()), account: Some("cart".into()) });
         for agrees in [json!({}), json!({"NAMESPACE": "shop"}), json!({"NAMESPACE": "shop", "SERVICE_ACCOUNT": "cart"})] {
             assert_eq!(of(&agrees, None), shop);
