@@ -34,6 +34,8 @@ mod soak;
 mod stolen;
 
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
+/// HTTP/1 that is HTTP/2 between sidecars.
+mod upgrade;
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
 /// Somebody who has nothing of ours: openssl, and gRPC's own library.
