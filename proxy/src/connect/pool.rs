@@ -33,6 +33,7 @@ use crate::config::cluster::UpstreamProtocol;
 use crate::config::route::Priority;
 use crate::connect::TlsSource;
 use crate::connect::bond::Bond;
+use crate::exchange::TlsInfo;
 use crate::task::OwnedTask;
 use crate::upstream::{ClusterState, EndpointState};
 
@@ -74,6 +75,8 @@ pub struct ConnectionFacts {
     pub began: Instant,
     /// Of mutual TLS.
     pub bond: Option<Bond>,
+    /// What TLS said.
+    pub tls: Option<Rc<TlsInfo>>,
 }
 
 /// The connection that carried a request.

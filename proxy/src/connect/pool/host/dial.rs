@@ -88,17 +88,18 @@ impl HostPool {
             connect_time: guard.began().elapsed(),
             began: guard.began(),
             bond: dialed.bond.take(),
+            tls: dialed.tls.take(),
         };
         self.speak(dialed, guard, facts).await
     }
 
-    fn version(&self) -> Version {
     /// HTTP/2 is not offered where HTTP/1.1 is wanted of a cluster that has both.
     fn offers(&self, target: TlsTarget) -> TlsTarget {
         let is_one_of_two = self.cluster.config().protocol == UpstreamProtocol::Auto && self.wanted == Wanted::Http1;
         if is_one_of_two { target.without(b"h2") } else { target }
     }
 
+    fn version(&self) -> Version {
         if self.speaks_http2.get() { Version::HTTP_2 } else { Version::HTTP_11 }
     }
 
