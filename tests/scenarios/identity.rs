@@ -1,14 +1,14 @@
 //! Who a client is, by its certificate: what Envoy and Ninon write into `x-forwarded-client-cert` and into logs, and what they
 //! let it do. Both run on the same file, with the same certificates.
 
+use ninon_tests::anybody::Anybody;
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
 use ninon_tests::{envoy, named, ports, proxy};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, SerialNumber};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Pki {
     }
 
     fn client(&self, who: Option<&str>) -> tokio_rustls::TlsConnector {
-        let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anybody));
+        let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Anybody::new());
         let config = match who {
             None => builder.with_no_client_auth(),
             Some(who) => {
@@ -82,50 +82,6 @@ impl Pki {
             }
         };
         tokio_rustls::TlsConnector::from(Arc::new(config))
-    }
-}
-
-/// The server is not under test here.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![
-            SignatureScheme::ECDSA_NISTP256_SHA256,
-            SignatureScheme::ECDSA_NISTP384_SHA384,
-            SignatureScheme::ED25519,
-            SignatureScheme::RSA_PSS_SHA256,
-        ]
     }
 }
 
@@ -209,6 +165,50 @@ async fn run(
     assert!(eventually(LIMIT, || async { (lines().len() >= 3).then_some(()) }).await.is_some(), "three lines: {:?}", lines());
     (seen, lines())
 }
+
+#[tokio::test]
+async fn clients_are_told_apart_as_envoy_does() {
+    let pki = Pki::new();
+    let log = json!([typed(
+        "access_loggers.file.v3.FileAccessLog",
+        json!({"path": "{{log}}", "log_format": {"text_format_source": {"inline_string": TOLD}}})
+    )]);
+    let most = json!({"subject": true, "dns": true, "uri": true});
+    let all = json!({"subject": true, "dns": true, "uri": true, "cert": true, "chain": true, "issuer": true});
+    let xfcc = |details: &str, told: &Value| json!({"forward_client_cert_details": details, "set_current_client_cert_details": told});
+    let http = |principal: Value| (vec![], vec![typed("filters.http.rbac.v3.RBAC", without_prefix(rules(&principal)))], json!({}));
+    let network = |principal: Value| (vec![typed("filters.network.rbac.v3.RBAC", rules(&principal))], vec![], json!({}));
+    let named = |matcher: Value| json!({"authenticated": {"principal_name": matcher}});
+    let mut listeners = Vec::new();
+    let mut add = |name: &'static str, (network, http, more): (Vec<Value>, Vec<Value>, Value)| listeners.push((name, network, http, more));
+    add("log", (vec![], vec![], json!({"access_log": log})));
+    add("sanitize", (vec![], vec![], json!({})));
+    add("forward", (vec![], vec![], json!({"forward_client_cert_details": "FORWARD_ONLY"})));
+    add("always", (vec![], vec![], json!({"forward_client_cert_details": "ALWAYS_FORWARD_ONLY"})));
+    add("append", (vec![], vec![], xfcc("APPEND_FORWARD", &most)));
+    add("set", (vec![], vec![], xfcc("SANITIZE_SET", &most)));
+    add("bare", (vec![], vec![], json!({"forward_client_cert_details": "SANITIZE_SET"})));
+    add("all", (vec![], vec![], xfcc("SANITIZE_SET", &all)));
+    add("by uri", http(named(json!({"exact": "spiffe://td/second"}))));
+    add("by prefix", http(named(json!({"prefix": "spiffe://td/ns/x/"}))));
+    add("by host", http(named(json!({"exact": "a2.example"}))));
+    add("by subject", http(named(json!({"exact": "CN=plain"}))));
+    add("by regex", http(named(json!({"safe_regex": {"regex": "spiffe://[^/]+/ns/x/sa/.*"}}))));
+    add("not by uri", http(json!({"not_id": named(json!({"prefix": "spiffe://td/ns/x/"}))})));
+    add("by header", http(json!({"header": {"name": "x-forwarded-client-cert"}})));
+    add("connects by uri", network(named(json!({"prefix": "spiffe://td/ns/x/"}))));
+    add("connects by server name", network(json!({"and_ids": {"ids": [named(json!({"contains": "example"})), {"any": true}]}})));
+    let (of_envoy, envoys_lines) = run(&pki, &listeners, envoy::command).await;
+    let (of_ninon, ninons_lines) = run(&pki, &listeners, proxy::command).await;
+    for (envoy, ninon) in of_envoy.iter().zip(&of_ninon) {
+        assert_eq!(ninon, envoy, "Ninon on the left, Envoy on the right");
+    }
+    assert_eq!(ninons_lines, envoys_lines, "lines of the log, Envoy's on the right");
+    let got = |line: &str| of_ninon.iter().any(|seen| seen == line);
+    assert!(got(r#"by uri Some("alice"): Some((200, None))"#) && got(r#"by uri Some("plain"): Some((403, None))"#), "{of_ninon:#?}");
+    assert!(got(r#"connects by uri None: None"#) && got(r#"sanitize Some("alice"): Some((200, None))"#), "{of_ninon:#?}");
+}
+
 /// What a log line tells of an endpoint.
 const OF_ENDPOINT: &str = "%UPSTREAM_PEER_URI_SAN% %UPSTREAM_PEER_DNS_SAN% %UPSTREAM_PEER_IP_SAN% %UPSTREAM_PEER_SUBJECT% \
     %UPSTREAM_PEER_ISSUER% %UPSTREAM_TLS_VERSION% %UPSTREAM_TLS_CIPHER%\n";
@@ -265,50 +265,6 @@ async fn endpoints_are_told_by_their_certificates_as_envoy_does() {
     assert!(ninon.starts_with("spiffe://td/ns/x/sa/server,spiffe://td/other server.example - ") && ninon.ends_with(" TLSv1.3"), "{ninon}");
     // Each has its own order of what it likes.
     assert!(of_envoy.starts_with("TLS_") && of_ninon.starts_with("TLS_"), "{of_envoy} {of_ninon}");
-}
-
-
-#[tokio::test]
-async fn clients_are_told_apart_as_envoy_does() {
-    let pki = Pki::new();
-    let log = json!([typed(
-        "access_loggers.file.v3.FileAccessLog",
-        json!({"path": "{{log}}", "log_format": {"text_format_source": {"inline_string": TOLD}}})
-    )]);
-    let most = json!({"subject": true, "dns": true, "uri": true});
-    let all = json!({"subject": true, "dns": true, "uri": true, "cert": true, "chain": true, "issuer": true});
-    let xfcc = |details: &str, told: &Value| json!({"forward_client_cert_details": details, "set_current_client_cert_details": told});
-    let http = |principal: Value| (vec![], vec![typed("filters.http.rbac.v3.RBAC", without_prefix(rules(&principal)))], json!({}));
-    let network = |principal: Value| (vec![typed("filters.network.rbac.v3.RBAC", rules(&principal))], vec![], json!({}));
-    let named = |matcher: Value| json!({"authenticated": {"principal_name": matcher}});
-    let mut listeners = Vec::new();
-    let mut add = |name: &'static str, (network, http, more): (Vec<Value>, Vec<Value>, Value)| listeners.push((name, network, http, more));
-    add("log", (vec![], vec![], json!({"access_log": log})));
-    add("sanitize", (vec![], vec![], json!({})));
-    add("forward", (vec![], vec![], json!({"forward_client_cert_details": "FORWARD_ONLY"})));
-    add("always", (vec![], vec![], json!({"forward_client_cert_details": "ALWAYS_FORWARD_ONLY"})));
-    add("append", (vec![], vec![], xfcc("APPEND_FORWARD", &most)));
-    add("set", (vec![], vec![], xfcc("SANITIZE_SET", &most)));
-    add("bare", (vec![], vec![], json!({"forward_client_cert_details": "SANITIZE_SET"})));
-    add("all", (vec![], vec![], xfcc("SANITIZE_SET", &all)));
-    add("by uri", http(named(json!({"exact": "spiffe://td/second"}))));
-    add("by prefix", http(named(json!({"prefix": "spiffe://td/ns/x/"}))));
-    add("by host", http(named(json!({"exact": "a2.example"}))));
-    add("by subject", http(named(json!({"exact": "CN=plain"}))));
-    add("by regex", http(named(json!({"safe_regex": {"regex": "spiffe://[^/]+/ns/x/sa/.*"}}))));
-    add("not by uri", http(json!({"not_id": named(json!({"prefix": "spiffe://td/ns/x/"}))})));
-    add("by header", http(json!({"header": {"name": "x-forwarded-client-cert"}})));
-    add("connects by uri", network(named(json!({"prefix": "spiffe://td/ns/x/"}))));
-    add("connects by server name", network(json!({"and_ids": {"ids": [named(json!({"contains": "example"})), {"any": true}]}})));
-    let (of_envoy, envoys_lines) = run(&pki, &listeners, envoy::command).await;
-    let (of_ninon, ninons_lines) = run(&pki, &listeners, proxy::command).await;
-    for (envoy, ninon) in of_envoy.iter().zip(&of_ninon) {
-        assert_eq!(ninon, envoy, "Ninon on the left, Envoy on the right");
-    }
-    assert_eq!(ninons_lines, envoys_lines, "lines of the log, Envoy's on the right");
-    let got = |line: &str| of_ninon.iter().any(|seen| seen == line);
-    assert!(got(r#"by uri Some("alice"): Some((200, None))"#) && got(r#"by uri Some("plain"): Some((403, None))"#), "{of_ninon:#?}");
-    assert!(got(r#"connects by uri None: None"#) && got(r#"sanitize Some("alice"): Some((200, None))"#), "{of_ninon:#?}");
 }
 
 /// A difference on purpose: to Envoy any client of a TLS connection is authenticated, and has an empty name.
