@@ -24,6 +24,8 @@ pub mod given;
 mod issued;
 /// Who signs.
 pub mod issuer;
+/// What certificates say of labels.
+mod limits;
 /// Lists of those that were revoked.
 pub mod lists;
 /// How often.

@@ -18,6 +18,8 @@ pub mod grant;
 pub mod identity;
 /// The kinds of objects.
 pub mod kind;
+/// What a workload may be that joins by a token.
+pub mod limits;
 /// All objects together.
 pub mod mesh;
 /// Names of objects.

@@ -221,6 +221,7 @@ impl Drop for Connected {
 mod tests {
     use super::*;
     use crate::model::identity::Verified;
+    use crate::model::limits::Limits;
 
     struct Silent;
 
@@ -272,7 +273,7 @@ mod tests {
         let of = |account: &str| {
             let identity = Identity::new("cluster.local", "shop", account).unwrap();
             let (not_before, not_after) = (SystemTime::UNIX_EPOCH, SystemTime::now());
-            let verified = Verified { identity, workload: None, serial: String::new(), not_before, not_after };
+            let verified = Verified { identity, workload: None, limits: Limits::default(), serial: String::new(), not_before, not_after };
             let node = Node { identity: Some(Arc::new(verified)), ..Node::default() };
             proxies.connect(Arc::new(node), About::default(), Dialect::Delta, Arc::new(Silent))
         };

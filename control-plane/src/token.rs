@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use crate::model::identity::is_control_planes;
+use crate::model::limits::Limits;
 use crate::model::name::Name;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -42,6 +43,8 @@ pub struct Wish {
     pub service_account: String,
     /// The only workload; any, if there is none.
     pub workload: Option<String>,
+    /// Which labels.
+    pub limits: Limits,
     /// How long.
     pub ttl: Duration,
     /// How many different workloads may join; any number, if there is none.
@@ -59,6 +62,8 @@ pub struct Token {
     pub service_account: String,
     /// The only workload.
     pub workload: Option<String>,
+    /// Which labels those have that join by it.
+    pub limits: Limits,
     /// When it was made.
     pub created: SystemTime,
     /// When nobody can join by it any more.
@@ -78,6 +83,8 @@ struct Record {
     account: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     workload: Option<String>,
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    labels: Limits,
     created: String,
     expires: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,6 +157,7 @@ impl Token {
             namespace: record.namespace,
             service_account: record.account,
             workload: record.workload,
+            limits: record.labels,
             created: humantime::parse_rfc3339(&record.created).ok()?,
             expires: humantime::parse_rfc3339(&record.expires).ok()?,
             uses: record.uses,
@@ -165,6 +173,7 @@ impl Token {
             namespace: self.namespace.clone(),
             account: self.service_account.clone(),
             workload: self.workload.clone(),
+            labels: self.limits.clone(),
             created: time(self.created),
             expires: time(self.expires),
             uses: self.uses,
@@ -202,6 +211,7 @@ impl Tokens {
             namespace: wish.namespace,
             service_account: wish.service_account,
             workload: wish.workload,
+            limits: wish.limits,
             created: now,
             expires: now + wish.ttl.min(LONGEST),
             uses: wish.uses.map(|uses| uses.clamp(1, MOST_USES)),

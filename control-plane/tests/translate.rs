@@ -126,6 +126,7 @@ fn asked(case: &Path) -> (View, Vec<String>) {
     let form = match word("form") {
         None | Some("sidecar") => Form::Sidecar,
         Some("identified") => Form::Identified,
+        Some("negotiating") => Form::Negotiating,
         Some("grpc") => Form::Grpc,
         Some(other) => panic!("{}: {other}", case.display()),
     };

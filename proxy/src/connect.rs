@@ -44,6 +44,15 @@ pub struct TlsTarget {
     pub certificates: Rc<dyn Certificates>,
 }
 
+impl TlsTarget {
+    /// A protocol is not offered.
+    fn without(self, protocol: &[u8]) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols.retain(|offered| offered != protocol);
+        Self { config: Arc::new(config), ..self }
+    }
+}
+
 impl fmt::Debug for TlsTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsTarget").field("server_name", &self.server_name).finish_non_exhaustive()

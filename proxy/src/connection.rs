@@ -16,14 +16,15 @@ use crate::accept::chain::{self, Facts};
 use crate::config::access_log::AccessLog;
 use crate::config::address::Address;
 use crate::config::http::CodecChoice;
-use crate::config::listener::{ChainHandler, TransportProtocol};
+use crate::config::listener::{ChainHandler, Direction, TransportProtocol};
 use crate::detect::{self, DetectError, Detected};
 use crate::drain::Farewell;
-use crate::exchange::{ConnectionInfo, StreamInfo, TlsInfo};
+use crate::exchange::{Certificate, ConnectionInfo, StreamInfo, TlsInfo};
 use crate::runtime::policy::Refusal;
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
 use crate::stream::{ReadAhead, Rewind, Socket};
 use crate::task::Seldom;
+use crate::telemetry::metrics::PeerStats;
 use crate::telemetry::substitution::Exchange;
 use crate::tls::HandshakeFailure;
 use crate::worker::Worker;
@@ -196,10 +197,12 @@ async fn serve_plain(
     match (&chain.config.handler, &chain.stats) {
         (ChainHandler::Http(manager), ChainStats::Http(stats)) => {
             let served = (Arc::clone(manager), Arc::clone(stats), Arc::clone(&chain.policy));
-            let connection = request::Connection::new(worker, served, info, chain.farewell.http());
+            let peer = peer(&worker, listener, &info);
+            let connection = request::Connection::new(worker, served, info, chain.farewell.http(), peer);
             until(forbidden, serve_http(connection, manager.codec, prefix, socket)).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
+            let _counted = peer(&worker, listener, &info);
             Box::pin(tunnel::serve(&worker, tcp, stats, info, (tunnel::plain(socket), prefix), forbidden)).await;
         }
         (ChainHandler::Http(_), ChainStats::Tcp(_)) | (ChainHandler::Tcp(_), ChainStats::Http(_)) => {}
@@ -224,15 +227,30 @@ async fn serve_tls(
                 (codec, _) => codec,
             };
             let served = (Arc::clone(manager), Arc::clone(stats), Arc::clone(&chain.policy));
-            let connection = request::Connection::new(worker, served, info, farewell.http());
+            let peer = peer(&worker, listener, &info);
+            let connection = request::Connection::new(worker, served, info, farewell.http(), peer);
             until(forbidden, serve_http(connection, codec, Bytes::new(), stream)).await;
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
+            let _counted = peer(&worker, listener, &info);
             let leg = crate::forward::tcp::Leg::Other(Box::new(stream));
             Box::pin(tunnel::serve(&worker, tcp, stats, info, (leg, Bytes::new()), forbidden)).await;
         }
         (ChainHandler::Http(_), ChainStats::Tcp(_)) | (ChainHandler::Tcp(_), ChainStats::Http(_)) => {}
     }
+}
+
+/// Counts a connection that comes to the application by who both sides are; what counts its requests.
+fn peer(worker: &Worker, listener: &ActiveListener, info: &ConnectionInfo) -> Option<Arc<PeerStats>> {
+    if listener.config.direction != Direction::Inbound {
+        return None;
+    }
+    let tls = info.tls.as_ref();
+    let source = tls.filter(|tls| tls.peer_validated).and_then(|tls| tls.peer.as_deref()).map(Certificate::principal);
+    let own = tls.and_then(|tls| tls.local.as_deref()).map(Certificate::principal);
+    let stats = worker.shared.registry.peer(source, own);
+    stats.downstream_cx_total.inc();
+    Some(stats)
 }
 
 /// Whether the client may connect: decided before a byte goes on, and again when the rules change. What is returned ends when they

@@ -40,7 +40,7 @@ use crate::reply::LocalReply;
 use crate::route::{self, MatchContext, Selection};
 use crate::runtime::policy::ChainPolicy;
 use crate::stream::Rewind;
-use crate::telemetry::metrics::HttpStats;
+use crate::telemetry::metrics::{HttpStats, PeerStats};
 use crate::worker::Worker;
 
 use counted::Counted;
@@ -58,6 +58,8 @@ struct Inner {
     info: Rc<ConnectionInfo>,
     drain: Drain,
     counted: Counted,
+    /// Counts requests by who has sent them, where that is done.
+    peer: Option<Arc<PeerStats>>,
     /// Of requests that are over, for those that come.
     timers: RefCell<Vec<Timer>>,
 }
@@ -83,9 +85,10 @@ impl Connection {
         (manager, stats, policy): (Arc<HttpConnectionManager>, Arc<HttpStats>, Arc<ChainPolicy>),
         info: Rc<ConnectionInfo>,
         drain: Drain,
+        peer: Option<Arc<PeerStats>>,
     ) -> Self {
         let counted = Counted::new(&stats, &info, drain.clone());
-        Self(Rc::new(Inner { worker, manager, stats, policy, info, drain, counted, timers: RefCell::default() }))
+        Self(Rc::new(Inner { worker, manager, stats, policy, info, drain, counted, peer, timers: RefCell::default() }))
     }
 
     fn keep(&self, timer: Timer) {

@@ -152,6 +152,7 @@ async fn attempt(
     match tcp::open(picked.endpoint(), cluster, Some(&worker.tls), stream.connection.source).await {
         Ok(opened) => {
             stream.upstream.local = opened.local;
+            stream.upstream.tls = opened.tls;
             let (io, guard) = opened.io.into_parts();
             let leg = match io {
                 UpstreamIo::Tcp(stream) => Leg::Tcp(stream),

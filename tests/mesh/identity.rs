@@ -16,10 +16,14 @@ mod attacks;
 mod authorization;
 /// Who is refused a certificate, and who is given one.
 mod certificates;
+/// What is counted by who has sent it.
+mod counted;
 /// Who takes all the places that there are.
 mod flood;
 /// HAProxy and Ninon, by mutual TLS.
 mod haproxy;
+/// Tokens that limit labels.
+mod limits;
 /// Envoy and Ninon, by mutual TLS.
 mod peers;
 /// From one root to the next.
@@ -30,6 +34,8 @@ mod secure;
 mod soak;
 /// Certificates that somebody else has.
 mod stolen;
+/// HTTP/1 that is HTTP/2 between sidecars.
+mod upgrade;
 
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";

@@ -1,14 +1,14 @@
 //! Who a client is, by its certificate: what Envoy and Ninon write into `x-forwarded-client-cert` and into logs, and what they
 //! let it do. Both run on the same file, with the same certificates.
 
+use ninon_tests::anybody::Anybody;
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::{Folder, Process};
-use ninon_tests::{envoy, ports, proxy};
+use ninon_tests::{envoy, named, ports, proxy};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType, SerialNumber};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Pki {
     }
 
     fn client(&self, who: Option<&str>) -> tokio_rustls::TlsConnector {
-        let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anybody));
+        let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Anybody::new());
         let config = match who {
             None => builder.with_no_client_auth(),
             Some(who) => {
@@ -82,50 +82,6 @@ impl Pki {
             }
         };
         tokio_rustls::TlsConnector::from(Arc::new(config))
-    }
-}
-
-/// The server is not under test here.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![
-            SignatureScheme::ECDSA_NISTP256_SHA256,
-            SignatureScheme::ECDSA_NISTP384_SHA384,
-            SignatureScheme::ED25519,
-            SignatureScheme::RSA_PSS_SHA256,
-        ]
     }
 }
 
@@ -251,6 +207,64 @@ async fn clients_are_told_apart_as_envoy_does() {
     let got = |line: &str| of_ninon.iter().any(|seen| seen == line);
     assert!(got(r#"by uri Some("alice"): Some((200, None))"#) && got(r#"by uri Some("plain"): Some((403, None))"#), "{of_ninon:#?}");
     assert!(got(r#"connects by uri None: None"#) && got(r#"sanitize Some("alice"): Some((200, None))"#), "{of_ninon:#?}");
+}
+
+/// What a log line tells of an endpoint.
+const OF_ENDPOINT: &str = "%UPSTREAM_PEER_URI_SAN% %UPSTREAM_PEER_DNS_SAN% %UPSTREAM_PEER_IP_SAN% %UPSTREAM_PEER_SUBJECT% \
+    %UPSTREAM_PEER_ISSUER% %UPSTREAM_TLS_VERSION% %UPSTREAM_TLS_CIPHER%\n";
+
+/// A proxy that is its own endpoint, and what it writes of that.
+async fn told_of_endpoint(pki: &Pki, program: impl FnOnce(&Path) -> std::process::Command) -> String {
+    let folder = Folder::new();
+    let [admin, front, behind] = [ports::free(), ports::free(), ports::free()];
+    let log = folder.path().join("log");
+    let format = json!({"text_format_source": {"inline_string": OF_ENDPOINT}});
+    let manager = json!({
+        "stat_prefix": "front",
+        "http_filters": [typed("filters.http.router.v3.Router", json!({}))],
+        "access_log": [typed("access_loggers.file.v3.FileAccessLog", json!({"path": log, "log_format": format}))],
+        "route_config": {"name": "f", "virtual_hosts": [
+            {"name": "v", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "behind"}}]},
+        ]},
+    });
+    let manager = typed("filters.network.http_connection_manager.v3.HttpConnectionManager", manager);
+    let at = |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    let tls = json!({"common_tls_context": {
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+        "validation_context": {"trusted_ca": {"filename": pki.file("ca.pem")}},
+    }});
+    let whole = json!({
+        "node": {"id": "a", "cluster": "a"},
+        "admin": {"address": at(admin)},
+        "static_resources": {
+            "listeners": [
+                {"name": "front", "address": at(front), "filter_chains": [{"filters": [manager]}]},
+                listener(pki, behind, vec![], vec![], &json!({})),
+            ],
+            "clusters": [{
+                "name": "behind", "type": "STATIC", "transport_socket": typed("transport_sockets.tls.v3.UpstreamTlsContext", tls),
+                "load_assignment": {"cluster_name": "behind", "endpoints": [{"lb_endpoints": [{"endpoint": {"address": at(behind)}}]}]},
+            }],
+        },
+    });
+    let file = folder.path().join("bootstrap.json");
+    std::fs::write(&file, whole.to_string()).unwrap();
+    let mut process = Process::start(program(&file), folder).unwrap();
+    process.wait_until_ready(admin).await.unwrap();
+    assert_eq!(named::get(front, "/", "host: a\r\n", LIMIT).await.unwrap().0, 200);
+    let line = || async { std::fs::read_to_string(&log).ok().filter(|text| text.ends_with('\n')) };
+    eventually(LIMIT, line).await.expect("a line")
+}
+
+#[tokio::test]
+async fn endpoints_are_told_by_their_certificates_as_envoy_does() {
+    let pki = Pki::new();
+    let (envoy, ninon) = (told_of_endpoint(&pki, envoy::command).await, told_of_endpoint(&pki, proxy::command).await);
+    let [(envoy, of_envoy), (ninon, of_ninon)] = [&envoy, &ninon].map(|line| line.trim_end().rsplit_once(' ').unwrap());
+    assert_eq!(ninon, envoy, "Envoy on the right");
+    assert!(ninon.starts_with("spiffe://td/ns/x/sa/server,spiffe://td/other server.example - ") && ninon.ends_with(" TLSv1.3"), "{ninon}");
+    // Each has its own order of what it likes.
+    assert!(of_envoy.starts_with("TLS_") && of_ninon.starts_with("TLS_"), "{of_envoy} {of_ninon}");
 }
 
 /// A difference on purpose: to Envoy any client of a TLS connection is authenticated, and has an empty name.

@@ -4,6 +4,8 @@
 //! `ninon-proxy`, with the same bootstrap and the same script, and compares. `differential/README.md` tells how to write one.
 //! The examples' tests (`examples/main.rs`) run what stands in the folder `examples/` of the repository.
 
+/// A client's trust in any server.
+pub mod anybody;
 /// A case's configuration fragment becomes a whole Envoy bootstrap.
 pub mod bootstrap;
 /// What passes a network device.

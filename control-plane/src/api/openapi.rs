@@ -15,6 +15,7 @@ use crate::api::routes::Path;
 use crate::api::watch::LINES_OF_JSON;
 use crate::authority::revocation::Reason;
 use crate::model::kind::Kind;
+use crate::model::limits;
 use crate::token::{LONGEST, MOST_USES};
 
 /// The document.
@@ -236,12 +237,16 @@ fn apply() -> Value {
 fn create_token() -> Value {
     let maybe = |kind: &str, least: u64, most: u64| json!({"type": [kind, "null"], "minimum": least, "maximum": most});
     let maybe_name = json!({"type": ["string", "null"], "minLength": 1, "maxLength": 253});
+    let value = json!({"type": "string", "pattern": r"^(\*|[-A-Za-z0-9_.]{0,63})$"});
+    let key = json!({"pattern": r"^[-A-Za-z0-9_./]{1,317}$"});
+    let labels = json!({"type": ["object", "null"], "additionalProperties": value, "propertyNames": key, "maxProperties": limits::MOST});
     let schema = json!({
         "type": "object", "required": ["namespace"], "additionalProperties": false,
         "properties": {
             "namespace": {"type": "string", "minLength": 1, "maxLength": 63},
             "serviceAccount": maybe_name,
             "workload": maybe_name,
+            "labels": labels,
             "ttlSeconds": maybe("integer", 1, LONGEST.as_secs()),
             "uses": maybe("integer", 1, u64::from(MOST_USES)),
         },

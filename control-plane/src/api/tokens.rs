@@ -16,6 +16,8 @@ use crate::api::problem::Problem;
 use crate::api::{Api, body};
 use crate::model::fault::Fault;
 use crate::model::identity::is_control_planes;
+use crate::model::limits::Limits;
+use crate::model::service::Labels;
 use crate::source::manifest;
 use crate::token::{LONGEST, MOST_USES, Token, Wish};
 
@@ -36,6 +38,9 @@ pub struct ShownToken {
     pub service_account: String,
     /// The only workload.
     pub workload: Option<String>,
+    /// The only labels that they have, each with its value, or `*` for any; none: what each says of itself.
+    #[serde(default)]
+    pub labels: Labels,
     /// When it was made.
     pub created: String,
     /// When nobody can join by it any more.
@@ -65,6 +70,7 @@ struct Asked {
     namespace: String,
     service_account: Option<String>,
     workload: Option<String>,
+    labels: Option<Labels>,
     ttl_seconds: Option<u64>,
     uses: Option<u32>,
 }
@@ -78,6 +84,7 @@ impl ShownToken {
             namespace: token.namespace,
             service_account: token.service_account,
             workload: token.workload,
+            labels: token.limits.labels().clone(),
             created: time(token.created),
             expires: time(token.expires),
             uses: token.uses,
@@ -112,7 +119,8 @@ pub(super) async fn create(
     let wish = wish(asked).map_err(|faults| Problem::invalid("the token", &faults))?;
     let pin = api.hooks.authority.as_ref().map(|authority| authority.trust().current.pin.clone());
     let (token, shown) = api.joining.create(wish, pin.as_deref()).await?;
-    tracing::info!(id = token.id, namespace = token.namespace, account = token.service_account, "a token was made");
+    let labels = token.limits.to_string();
+    tracing::info!(id = token.id, namespace = token.namespace, account = token.service_account, labels, "a token was made");
     let body = Json(ShownToken::of(token, Some(shown)));
     Ok((StatusCode::CREATED, [(header::CACHE_CONTROL, "no-store")], body).into_response())
 }
@@ -156,11 +164,15 @@ fn wish(asked: Asked) -> Result<Wish, Vec<Fault>> {
     if let Some(uses) = asked.uses.filter(|uses| !(1..=MOST_USES).contains(uses)) {
         faults.push(Fault::at("uses", format!("must be 1 to {MOST_USES}, got {uses}")));
     }
+    let limits = Limits::new(asked.labels.unwrap_or_default()).unwrap_or_else(|wrong| {
+        faults.extend(wrong);
+        Limits::default()
+    });
     if !faults.is_empty() {
         return Err(faults);
     }
     let ttl = Duration::from_secs(ttl);
-    Ok(Wish { namespace: asked.namespace, service_account: account, workload: asked.workload, ttl, uses: asked.uses })
+    Ok(Wish { namespace: asked.namespace, service_account: account, workload: asked.workload, limits, ttl, uses: asked.uses })
 }
 
 fn field(path: &str) -> String {

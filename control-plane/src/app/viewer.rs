@@ -9,6 +9,10 @@ use crate::registration::registrar::{Denial, Proof, Registered, Registrar};
 use crate::source::manifest::DEFAULT_NAMESPACE;
 use crate::translate::view::{Form, View};
 
+/// What a proxy says of itself that chooses the version of HTTP by what it agrees on with each endpoint, whether others of its cluster
+/// speak TLS or not.
+const NEGOTIATES: &str = "ninon.http.version-by-endpoint";
+
 /// Says what each proxy is to see.
 pub(super) struct Viewer {
     world: Arc<World>,
@@ -109,7 +113,11 @@ pub(super) fn view(node: &Node) -> Result<View, Refusal> {
         return Err(Refusal::Denied(format!("the certificate is for workload {only:?}, and the node says it is beside {workload:?}")));
     }
     let workload = (!workload.is_empty()).then(|| workload.into());
-    let form = if node.identity.is_some() { Form::Identified } else { Form::Sidecar };
+    let form = match node.identity {
+        None => Form::Sidecar,
+        Some(_) if node.client_features.iter().any(|feature| feature == NEGOTIATES) => Form::Negotiating,
+        Some(_) => Form::Identified,
+    };
     let account = node.identity.as_ref().map(|verified| Arc::clone(&verified.identity.account));
     Ok(View { form, namespace, workload, account })
 }
@@ -130,6 +138,7 @@ mod tests {
 
     use super::*;
     use crate::model::identity::Verified;
+    use crate::model::limits::Limits;
     use serde_json::{Value, json};
 
     fn of(metadata: &Value, id: &str, agent: &str) -> Result<View, Refusal> {
@@ -156,6 +165,7 @@ mod tests {
             let verified = Verified {
                 identity,
                 workload: only.map(Into::into),
+                limits: Limits::default(),
                 serial: String::new(),
                 not_before: SystemTime::UNIX_EPOCH,
                 not_after: SystemTime::now(),

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use crate::authority::certify::Refused;
 use crate::authority::issuer::Later;
 use crate::model::identity::{Identity, Verified, is_control_planes};
+use crate::model::limits::Limits;
 use crate::token::{self, Tokens};
 
 /// Who asks.
@@ -15,6 +16,8 @@ pub struct Caller {
     pub identity: Identity,
     /// The only workload that it may be.
     pub workload: Option<String>,
+    /// Which labels it may register.
+    pub limits: Limits,
     /// What it is known by.
     pub by: By,
     /// The certificate, if it is known by one.
@@ -64,7 +67,8 @@ pub(super) fn by_certificate(shown: &Verified, now: SystemTime) -> Result<Caller
         return Err(Refused::Unauthenticated(format!("the certificate {} expired at {at}", shown.serial)));
     }
     let workload = shown.workload.as_deref().map(ToOwned::to_owned);
-    Ok(Caller { identity: shown.identity.clone(), workload, by: By::Certificate(shown.serial.clone()), shown: Some(shown.clone()) })
+    let (identity, by) = (shown.identity.clone(), By::Certificate(shown.serial.clone()));
+    Ok(Caller { identity, workload, limits: shown.limits.clone(), by, shown: Some(shown.clone()) })
 }
 
 impl Authenticator for Tokens {
@@ -84,7 +88,7 @@ impl Authenticator for Tokens {
             }
             let identity = Identity::new(trust_domain, namespace, account);
             let identity = identity.map_err(|error| Refused::Denied(format!("the token {} is for nobody: {error}", token.id)))?;
-            Ok(Caller { identity, workload: token.workload, by: By::Token(token.id), shown: None })
+            Ok(Caller { identity, workload: token.workload, limits: token.limits, by: By::Token(token.id), shown: None })
         })
     }
 

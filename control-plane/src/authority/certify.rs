@@ -10,6 +10,7 @@ use crate::authority::Authority;
 use crate::authority::caller::{Authenticator, Caller, by_certificate};
 use crate::authority::csr::{self, Csr};
 use crate::authority::issuer::Order;
+use crate::authority::limits;
 use crate::authority::text::pem;
 use crate::authority::trust::Trust;
 use crate::model::identity::Verified;
@@ -69,11 +70,12 @@ impl Authority {
         let mut known = None;
         let given = self.given_to(callers, asked, &mut known).await;
         let from = asked.from.map(|from| from.to_string()).unwrap_or_default();
-        let (identity, by) = known.map(|caller| (caller.identity.to_string(), caller.by.to_string())).unwrap_or_default();
+        let words = |caller: Caller| (caller.identity.to_string(), caller.by.to_string(), caller.limits.to_string());
+        let (identity, by, labels) = known.map(words).unwrap_or_default();
         match &given {
             Ok((serial, not_after, _)) => {
                 let until = humantime::format_rfc3339_seconds(*not_after);
-                tracing::info!(target: "audit", identity, by, from, serial, %until, "a certificate was issued");
+                tracing::info!(target: "audit", identity, by, from, serial, labels, %until, "a certificate was issued");
             }
             Err(refused) => {
                 self.counters.refused(refused);
@@ -120,6 +122,7 @@ impl Authority {
         let mut order = Order {
             identity: caller.identity.clone(),
             workload: caller.workload.clone(),
+            limits: caller.limits.clone(),
             hosts: Vec::new(),
             not_before: None,
             key: csr.key,
@@ -131,6 +134,7 @@ impl Authority {
             // So it is told from what was given before all of the account's were revoked.
             order.not_before = self.account_since(&caller.identity);
             let issued = trust.issuer.issue(&order).await.map_err(Refused::Unavailable)?;
+            limits::are_said(&order.limits, &issued).map_err(Refused::Unavailable)?;
             self.note(&caller.identity, &issued).await?;
             // What others have written until then is known here by now.
             if self.is_stale(&trust) || self.account_since(&caller.identity) != order.not_before {

@@ -16,6 +16,7 @@ use crate::authority::issuer::{Issuer, Local, Order};
 use crate::authority::trust::{Rotation, Step, Trust};
 use crate::authority::verify::Verifier;
 use crate::model::identity::Identity;
+use crate::model::limits::Limits;
 
 /// Bytes of a file.
 const LONGEST: u64 = 1 << 20;
@@ -100,6 +101,7 @@ async fn tried(trust: &Trust, trust_domain: &Arc<str>) -> Result<(), String> {
     let order = Order {
         identity: Identity::control_plane(trust_domain),
         workload: None,
+        limits: Limits::default(),
         hosts: Vec::new(),
         not_before: None,
         key: rcgen::PublicKeyData::subject_public_key_info(&key),

@@ -12,10 +12,12 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 
 use crate::authority::certificate::{self, BACKDATE, Root, asn1};
+use crate::authority::limits;
 use crate::authority::lists::Entry;
 use crate::authority::revocation::Reason;
 use crate::authority::text::hex;
 use crate::model::identity::Identity;
+use crate::model::limits::Limits;
 
 /// Something that takes time.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,6 +29,8 @@ pub struct Order {
     pub identity: Identity,
     /// The only workload that it is for.
     pub workload: Option<String>,
+    /// What its bearer may register.
+    pub limits: Limits,
     /// By which names servers are called that are no workloads: the control plane.
     pub hosts: Vec<String>,
     /// It is not to hold before that, even if clocks differ.
@@ -117,6 +121,7 @@ impl Local {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
+        params.custom_extensions.extend(limits::extension(&order.limits)?);
         let made = params.signed_by(&key, &self.issuer).map_err(|error| format!("the certificate cannot be signed: {error}"))?;
         let chain = std::iter::once(made.der().clone()).chain(self.above.iter().cloned()).collect();
         Ok(Issued { chain, serial: number, not_before, not_after })

@@ -17,6 +17,7 @@ use crate::authority::Authority;
 use crate::authority::issuer::Order;
 use crate::authority::verify::{self, Verifier};
 use crate::model::identity::{Identity, Verified};
+use crate::model::limits::Limits;
 
 /// After it could not be renewed.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -102,6 +103,7 @@ async fn config(authority: &Authority, hosts: &[String]) -> Result<(Arc<ServerCo
     let order = Order {
         identity: Identity::control_plane(&authority.trust_domain),
         workload: None,
+        limits: Limits::default(),
         hosts: hosts.to_vec(),
         not_before: None,
         key: rcgen::PublicKeyData::subject_public_key_info(&key),

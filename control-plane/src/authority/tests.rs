@@ -9,10 +9,13 @@ use super::trust::Step;
 use super::verify::Verifier;
 use super::*;
 use crate::authority::caller::Authenticator;
-use crate::store::Limits;
+use crate::model::limits::Limits;
+use crate::store::Limits as Room;
 use crate::store::embedded::tests::Folder;
 use crate::token::{Tokens, Wish};
 
+/// Whose labels are limited.
+mod limited;
 /// Where the authority comes from.
 mod origin;
 /// What becomes of requests.
@@ -32,7 +35,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let folder = Folder::new();
-        let store = Store::embedded(folder.path(), Limits::default()).await.unwrap();
+        let store = Store::embedded(folder.path(), Room::default()).await.unwrap();
         Self { folder, store }
     }
 
@@ -47,7 +50,7 @@ impl World {
 
     async fn token(&self, uses: Option<u32>) -> (String, String) {
         let (namespace, service_account) = ("shop".to_owned(), "cart".to_owned());
-        let wish = Wish { namespace, service_account, workload: None, ttl: Duration::from_secs(3600), uses };
+        let wish = Wish { namespace, service_account, workload: None, limits: Limits::default(), ttl: Duration::from_secs(3600), uses };
         let (token, shown) = Tokens::new(self.store.clone()).create(wish, None).await.unwrap();
         (token.id, shown)
     }

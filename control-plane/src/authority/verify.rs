@@ -13,6 +13,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
 use crate::authority::certificate::{Root, system_time};
+use crate::authority::limits;
 use crate::authority::text::hex;
 use crate::model::identity::{Identity, Verified};
 
@@ -45,9 +46,10 @@ pub(super) fn read(certificate: &CertificateDer<'_>, trust_domain: &str) -> Resu
     if *identity.trust_domain != *trust_domain {
         return Err(format!("the certificate is of trust domain {:?}, and this is {trust_domain:?}", &*identity.trust_domain));
     }
+    let limits = limits::read(&read)?;
     let workload = read.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).map(Arc::from);
     let (not_before, not_after) = (system_time(read.validity().not_before), system_time(read.validity().not_after));
-    Ok(Verified { identity, workload, serial: hex(&read.serial.to_bytes_be()), not_before, not_after })
+    Ok(Verified { identity, workload, limits, serial: hex(&read.serial.to_bytes_be()), not_before, not_after })
 }
 
 /// Lets in who shows nothing, and who shows a good certificate.

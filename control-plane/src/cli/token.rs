@@ -10,6 +10,7 @@ use crate::cli::client::{Answer, Client};
 use crate::cli::kinds::encoded;
 use crate::cli::table::{since, table, until};
 use crate::cli::{Ending, Output, Server, Stop, Terminal};
+use crate::model::service::Labels;
 use crate::source::print::yaml;
 
 /// What `token` is told.
@@ -42,6 +43,10 @@ struct Create {
     /// The only workload that may join by it [default: any of the namespace and account]
     #[arg(long, value_name = "NAME")]
     workload: Option<String>,
+    /// A label that its workloads have, and services select them by; `*` is any value. They have these labels and no others, and so
+    /// have those of the certificates that come of it [default: each says its own labels]
+    #[arg(long = "label", value_name = "KEY=VALUE,...", value_delimiter = ',', value_parser = label)]
+    labels: Vec<(String, String)>,
     /// How long workloads may join by it; those that have stay
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = humantime::parse_duration)]
     ttl: Duration,
@@ -87,10 +92,17 @@ impl TokenCommand {
 
 impl Create {
     fn run(&self, terminal: &mut Terminal<'_>) -> Result<Ending, Stop> {
+        let mut labels = Labels::new();
+        for (key, value) in &self.labels {
+            if labels.insert(key.clone(), value.clone()).is_some_and(|before| before != *value) {
+                return Err(Stop::Usage(format!("--label {key}: it is there twice, with different values")));
+            }
+        }
         let wish = json!({
             "namespace": self.namespace,
             "serviceAccount": self.service_account,
             "workload": self.workload,
+            "labels": labels,
             "ttlSeconds": self.ttl.as_secs(),
             "uses": self.uses,
         });
@@ -139,6 +151,12 @@ impl Revoke {
     }
 }
 
+/// A label on the command line.
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| "not KEY=VALUE".to_owned())?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
 fn whole(answer: Answer, output: Output, terminal: &mut Terminal<'_>) -> Result<Ending, Stop> {
     let value: Value = answer.read()?;
     let text = if output == Output::Yaml { yaml(&value) } else { serde_json::to_string_pretty(&value).unwrap_or_default() + "\n" };
@@ -147,13 +165,15 @@ fn whole(answer: Answer, output: Output, terminal: &mut Terminal<'_>) -> Result<
 }
 
 fn shown(tokens: &[ShownToken], wide: bool) -> String {
-    let mut head = vec!["ID", "NAMESPACE", "ACCOUNT", "WORKLOAD", "USES", "EXPIRES", "AGE"];
+    let mut head = vec!["ID", "NAMESPACE", "ACCOUNT", "WORKLOAD", "LABELS", "USES", "EXPIRES", "AGE"];
     head.extend(wide.then_some("JOINED"));
     let rows = tokens.iter().map(|token| {
         let uses = token.uses.map_or_else(|| "-".to_owned(), |uses| format!("{}/{uses}", token.used.len()));
         let workload = token.workload.clone().unwrap_or_else(|| "*".to_owned());
+        let labels: Vec<String> = token.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let labels = if labels.is_empty() { "*".to_owned() } else { labels.join(",") };
         let expires = if token.expired { "expired".to_owned() } else { until(&token.expires) };
-        let mut row = vec![token.id.clone(), token.namespace.clone(), token.service_account.clone(), workload, uses, expires];
+        let mut row = vec![token.id.clone(), token.namespace.clone(), token.service_account.clone(), workload, labels, uses, expires];
         row.push(since(&token.created));
         row.extend(wide.then(|| if token.used.is_empty() { "-".to_owned() } else { token.used.join(",") }));
         row

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::model::limits::Limits;
+
 /// Longer ones are nobody's.
 const LONGEST: usize = 2048;
 /// The namespace of the control plane's own identity.
@@ -30,6 +32,8 @@ pub struct Verified {
     pub identity: Identity,
     /// The only workload that it is for; any of the account, if there is none.
     pub workload: Option<Arc<str>>,
+    /// What its bearer may register.
+    pub limits: Limits,
     /// Its number, in hexadecimal digits.
     pub serial: String,
     /// It holds from then.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::name::Name;
+use crate::model::settings::H2Upgrade;
 
 /// A `TrafficPolicy`: how requests and connections to a service are balanced and limited.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct TrafficPolicy {
     pub idle_timeout: Option<Duration>,
     /// How long a request may take that no route limits.
     pub request_timeout: Option<Duration>,
+    /// What becomes of HTTP/1 between sidecars; `None`: what holds for the mesh.
+    pub h2_upgrade: Option<H2Upgrade>,
 }
 
 /// How an endpoint is chosen.

@@ -22,6 +22,18 @@ pub struct MeshSettings {
     pub load_reports: bool,
     /// What is made of paths before routes and policies are asked.
     pub paths: PathNormalization,
+    /// What becomes of HTTP/1 between sidecars, where no policy says otherwise.
+    pub h2_upgrade: H2Upgrade,
+}
+
+/// What becomes of HTTP/1 between sidecars with mutual TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum H2Upgrade {
+    /// It stays HTTP/1.
+    #[default]
+    DoNotUpgrade,
+    /// It is HTTP/2 on the wire.
+    Upgrade,
 }
 
 /// What sidecars make of a path (RFC 3986, 6.2.2) before they choose a route, ask policies, and pass the request on.
@@ -57,6 +69,7 @@ impl Default for MeshSettings {
             retries: 2,
             load_reports: false,
             paths: PathNormalization::default(),
+            h2_upgrade: H2Upgrade::default(),
         }
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::model::limits::Limits;
 use crate::model::name::Name;
+use crate::registration::claim::{Claim, permit};
 use crate::registration::record::{Record, State, account, key};
 use crate::store::records::{Put, Shelf};
 
@@ -39,6 +41,8 @@ pub struct Book {
 #[derive(Debug)]
 struct Held {
     object: Value,
+    /// Which labels it may have.
+    limits: Vec<Limits>,
     token: Option<String>,
     streams: BTreeSet<u64>,
     /// Its sidecar has taken its listeners.
@@ -62,21 +66,22 @@ impl Book {
     }
 
     /// A stream begins; its number. What it says counts over what a stream before it has said. `None` if a stream for another account is
-    /// here.
-    pub fn enter(&mut self, name: &Name, object: Value, token: Option<&str>) -> Option<u64> {
-        if self.held.get(name).is_some_and(|held| account(&held.object) != account(&object)) {
+    /// here, or one for labels that this one may not have.
+    pub fn enter(&mut self, claim: &Claim, token: Option<&str>) -> Option<u64> {
+        let Claim { name, object, limits, .. } = claim.clone();
+        if self.held.get(&name).is_some_and(|held| account(&held.object) != account(&object) || permit(&limits, &held.object).is_err()) {
             return None;
         }
         self.next = self.next.saturating_add(1);
-        self.leaving.remove(name);
-        let streams = match self.held.remove(name) {
+        self.leaving.remove(&name);
+        let streams = match self.held.remove(&name) {
             // One that is not known yet to be gone, or another sidecar of the same workload.
             Some(before) if before.object == object => before.streams,
             _ => BTreeSet::new(),
         };
-        let mut held = Held { object, token: token.map(ToOwned::to_owned), streams, serves: false, claimed: false };
+        let mut held = Held { object, limits, token: token.map(ToOwned::to_owned), streams, serves: false, claimed: false };
         held.streams.insert(self.next);
-        self.held.insert(name.clone(), held);
+        self.held.insert(name, held);
         Some(self.next)
     }
 
@@ -155,8 +160,9 @@ impl Held {
         if !here && self.claimed && kept.is_some_and(|(record, _)| is_live(&record.replica)) {
             return None;
         }
-        // It was registered for another account meanwhile, elsewhere.
-        if kept.is_some_and(|(record, _)| record.account() != account(&self.object)) {
+        // It was registered for another account meanwhile, elsewhere, or as something that this one may not be.
+        let is_anothers = |record: &Record| record.account() != account(&self.object) || permit(&self.limits, &record.object).is_err();
+        if kept.is_some_and(|(record, _)| is_anothers(record)) {
             return None;
         }
         self.claimed = here;

@@ -1,8 +1,11 @@
+use serde::Deserialize as _;
 use serde_json::{Map, Number, Value, json};
 
 use crate::model::fault::Fault;
 use crate::model::kind::Kind;
+use crate::model::limits::Limits;
 use crate::model::name::{Key, Name};
+use crate::model::service::Labels;
 use crate::proxies::node::Node;
 use crate::source::manifest;
 
@@ -18,6 +21,39 @@ pub struct Claim {
     pub account: String,
     /// It as a `Workload`, which breaks no rule.
     pub object: Value,
+    /// Which labels it may have: all of them hold.
+    pub limits: Vec<Limits>,
+}
+
+impl Claim {
+    /// Which labels it may have, by `proof`. What it leaves out of them is as if it had said it.
+    ///
+    /// # Errors
+    /// It says something else.
+    pub fn limit(&mut self, limits: &Limits, proof: &str) -> Result<(), String> {
+        if limits.is_none() {
+            return Ok(());
+        }
+        let own = limits.apply(&labels(&self.object)).map_err(|why| format!("{proof} does not allow what LABELS says: {why}"))?;
+        if let Some(metadata) = self.object.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("labels".to_owned(), json!(own));
+        }
+        self.limits.push(limits.clone());
+        Ok(())
+    }
+}
+
+/// Whether limits let somebody have the labels of a `Workload`.
+///
+/// # Errors
+/// One that he may not have, in words.
+pub(super) fn permit(limits: &[Limits], object: &Value) -> Result<(), String> {
+    let labels = labels(object);
+    limits.iter().try_for_each(|limits| limits.apply(&labels).map(drop))
+}
+
+fn labels(object: &Value) -> Labels {
+    object.pointer("/metadata/labels").and_then(|labels| Labels::deserialize(labels).ok()).unwrap_or_default()
 }
 
 /// Keys of the node's metadata, in Istio's spelling where Istio has one, and the fields of a `Workload` that they become.
@@ -68,7 +104,7 @@ pub fn read(node: &Node, namespace: &str, account: &str) -> Result<Claim, Vec<Fa
         return Err(vec![Fault::at("", format!("the workload's description has {length} bytes, {LONGEST} at most"))]);
     }
     let (Key { name, .. }, _) = manifest::read(&object).map_err(|faults| faults.into_iter().map(by_key).collect::<Vec<_>>())?;
-    Ok(Claim { name, account, object })
+    Ok(Claim { name, account, object, limits: Vec::new() })
 }
 
 fn fields<const N: usize>(given: [(&str, Option<Value>); N]) -> Map<String, Value> {

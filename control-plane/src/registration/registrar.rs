@@ -13,13 +13,13 @@ use crate::model::name::Name;
 use crate::model::workload::Workload;
 use crate::proxies::node::Node;
 use crate::registration::book::{Book, Kept, Times};
-use crate::registration::claim::{self, Claim};
+use crate::registration::claim::{self, Claim, permit};
 use crate::registration::record::{Record, State, key, name};
 use crate::registration::replicas::Replicas;
 use crate::source::manifest::{self, DEFAULT_NAMESPACE};
 use crate::store::Store;
 use crate::store::records::{Put, Shelf};
-use crate::token::{Refused, Tokens};
+use crate::token::{Refused, Token, Tokens};
 
 /// After the store refused.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -127,8 +127,9 @@ impl Registrar {
         let (claim, token) = match proof {
             Proof::Token(shown) => {
                 let token = self.tokens.known(shown).map_err(denial)?;
-                let claim = claimed(node, DEFAULT_NAMESPACE, &token.service_account)?;
+                let mut claim = claimed(node, DEFAULT_NAMESPACE, &token.service_account)?;
                 token.allows(&claim.name, &claim.account).map_err(denial)?;
+                by_token(&mut claim, &token)?;
                 let known = self.known(&claim)?;
                 // Who has joined stays: a token that expires lets nobody in, and sends nobody away.
                 if !known.is_some_and(|before| before.token.as_ref() == Some(&token.id) && before.object == claim.object) {
@@ -137,13 +138,16 @@ impl Registrar {
                 (claim, Some(token.id))
             }
             Proof::Certificate(verified, shown) => {
-                let claim = claimed(node, &verified.identity.namespace, &verified.identity.account)?;
+                let mut claim = claimed(node, &verified.identity.namespace, &verified.identity.account)?;
+                stands_for(verified, &claim)?;
+                let proof = format!("the certificate {}", verified.serial);
+                claim.limit(&verified.limits, &proof).map_err(Denial::Denied)?;
                 let token = shown.map(|shown| self.tokens.known(shown).map_err(denial)).transpose()?;
                 if let Some(token) = &token {
                     // It was counted when the certificate was given.
                     token.allows(&claim.name, &claim.account).map_err(denial)?;
+                    by_token(&mut claim, token)?;
                 }
-                stands_for(verified, &claim)?;
                 self.known(&claim)?;
                 (claim, token.map(|token| token.id))
             }
@@ -152,19 +156,25 @@ impl Registrar {
     }
 
     async fn enter(self: &Arc<Self>, claim: Claim, token: Option<String>) -> Result<Registered, Denial> {
-        let Claim { name, object, account } = claim;
-        let taken = || Denial::Denied(format!("the workload {name} is being registered, for another service account than {account:?}"));
-        let stream = self.book().enter(&name, object.clone(), token.as_deref()).ok_or_else(taken)?;
+        let taken = || {
+            let (name, account) = (&claim.name, &claim.account);
+            let rule =
+                format!("the workload {name} is being registered, for another service account than {account:?} or with other labels");
+            Denial::Denied(rule)
+        };
+        let stream = self.book().enter(&claim, token.as_deref()).ok_or_else(taken)?;
+        let Claim { name, object, account, limits } = &claim;
         let registered = Registered { registrar: Arc::clone(self), name: name.clone(), token, stream };
         self.entered.notify_one();
         let mut told = self.told.subscribe();
-        let here = told.wait_for(|told| told.get(&registered.name).is_some_and(|(record, _)| record.object == object));
+        let here = told.wait_for(|told| told.get(&registered.name).is_some_and(|(record, _)| record.object == *object));
         // It goes on without, and is told of its listeners when they are there.
         if timeout(SETTLED, here).await.is_err() {
             tracing::warn!(workload = %registered.name, "registered, and not part of the mesh yet");
         }
         // Of two who come at the same time, the first that is written stays.
-        let is_anothers = told.borrow().get(&name).is_some_and(|(record, _)| record.account() != account);
+        let is_other = |record: &Record| record.account() != account || permit(limits, &record.object).is_err();
+        let is_anothers = told.borrow().get(name).is_some_and(|(record, _)| is_other(record));
         if is_anothers { Err(taken()) } else { Ok(registered) }
     }
 
@@ -175,6 +185,10 @@ impl Registrar {
         if let Some(before) = before.as_ref().filter(|before| before.account() != claim.account) {
             let (name, account) = (&claim.name, before.account());
             return Err(Denial::Denied(format!("the workload {name} is registered, for service account {account:?}")));
+        }
+        if let Some(Err(why)) = before.as_ref().map(|before| permit(&claim.limits, &before.object)) {
+            let name = &claim.name;
+            return Err(Denial::Denied(format!("the workload {name} is registered, as somebody that this one may not be: {why}")));
         }
         if before.is_none() && self.store.records().count(Shelf::Registrations) >= self.most {
             return Err(Denial::Unavailable(format!("as many workloads are registered as may be, {}", self.most)));
@@ -307,6 +321,11 @@ fn claimed(node: &Node, namespace: &str, account: &str) -> Result<Claim, Denial>
         let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
         Denial::Invalid(format!("the node's metadata: {}", faults.join("; ")))
     })
+}
+
+/// Which labels it may have by its token.
+fn by_token(claim: &mut Claim, token: &Token) -> Result<(), Denial> {
+    claim.limit(&token.limits, &format!("the token {}", token.id)).map_err(Denial::Denied)
 }
 
 /// Whether a certificate is that of the workload.

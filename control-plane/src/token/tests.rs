@@ -1,10 +1,17 @@
 use super::*;
-use crate::store::Limits;
+use crate::store::Limits as Room;
 use crate::store::embedded::tests::Folder;
 
 fn wish(workload: Option<&str>, uses: Option<u32>) -> Wish {
     let (namespace, service_account) = ("shop".to_owned(), "cart".to_owned());
-    Wish { namespace, service_account, workload: workload.map(ToOwned::to_owned), ttl: Duration::from_secs(3600), uses }
+    Wish {
+        namespace,
+        service_account,
+        workload: workload.map(ToOwned::to_owned),
+        limits: Limits::default(),
+        ttl: Duration::from_secs(3600),
+        uses,
+    }
 }
 
 fn name(name: &str) -> Name {
@@ -12,7 +19,7 @@ fn name(name: &str) -> Name {
 }
 
 async fn tokens(folder: &Folder) -> Tokens {
-    Tokens::new(Store::embedded(folder.path(), Limits::default()).await.unwrap())
+    Tokens::new(Store::embedded(folder.path(), Room::default()).await.unwrap())
 }
 
 #[tokio::test]
@@ -116,4 +123,18 @@ async fn a_token_ends_by_time_and_by_use() {
     let expired = tokens.take(&token.id, &first, "cart", later).await.unwrap_err();
     assert!(matches!(expired, Refused::Expired(_)) && expired.to_string().starts_with("the token expired at 2"), "{expired}");
     assert!(matches!(tokens.take(&token.id, &first, "other", now).await, Err(Refused::NotFor(_))));
+}
+
+#[tokio::test]
+async fn a_token_keeps_its_limits_and_an_older_record_has_none() {
+    let folder = Folder::new();
+    let tokens = tokens(&folder).await;
+    let limits = Limits::new([("app".to_owned(), "cart".to_owned())].into()).unwrap();
+    let (limited, _) = tokens.create(Wish { limits: limits.clone(), ..wish(None, Some(1)) }, None).await.unwrap();
+    tokens.take(&limited.id, &name("cart-1"), "cart", SystemTime::now()).await.unwrap();
+    assert_eq!(tokens.get(&limited.id).unwrap().limits, limits, "and when it was used");
+    let (any, _) = tokens.create(wish(None, None), None).await.unwrap();
+    let kept = tokens.0.records().get(Shelf::Tokens, &any.id).unwrap();
+    assert!(!kept.text.contains("labels"), "written as ever: {}", kept.text);
+    assert!(tokens.get(&any.id).unwrap().limits.is_none());
 }

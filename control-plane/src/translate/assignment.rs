@@ -21,7 +21,7 @@ pub(super) fn assignment(name: &str, endpoints: &[Endpoint], form: Form) -> Clus
             Condition::Draining => HealthStatus::Healthy,
             Condition::NotReady => continue,
         };
-        let metadata = endpoint.identity.as_ref().filter(|_| form == Form::Identified).map(|_| identity::mark());
+        let metadata = endpoint.identity.as_ref().filter(|_| form.is_identified()).map(|_| identity::mark());
         let made = LbEndpoint { health_status: i32::from(health), metadata, ..lb_endpoint(wire::socket(endpoint.address)) };
         by_locality.entry(&endpoint.locality).or_default().push(made);
     }

@@ -20,13 +20,16 @@ use xds_proto::envoy::extensions::transport_sockets::tls::v3::{
 };
 use xds_proto::envoy::extensions::upstreams::http::v3::HttpProtocolOptions as UpstreamOptions;
 use xds_proto::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
-use xds_proto::envoy::extensions::upstreams::http::v3::http_protocol_options::{ExplicitHttpConfig, UpstreamProtocolOptions};
+use xds_proto::envoy::extensions::upstreams::http::v3::http_protocol_options::{
+    AutoHttpConfig, ExplicitHttpConfig, UpstreamProtocolOptions,
+};
 use xds_proto::envoy::r#type::v3::Percent;
 
 use crate::model::external::{ExternalPort, ExternalService};
 use crate::model::mesh::{Endpoint, Mesh};
 use crate::model::policy::{Balancing, Ejection, Limits, Retries, TrafficPolicy};
 use crate::model::service::{Port, Protocol, Service};
+use crate::model::settings::H2Upgrade;
 use crate::translate::view::Form;
 use crate::translate::{assignment, identity, names, wire};
 
@@ -42,24 +45,38 @@ const INBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The cluster of a service's port.
 pub(super) fn of_service(mesh: &Mesh, service: &Service, port: &Port, endpoints: &[Endpoint], form: Form) -> Cluster {
     let policy = mesh.policy(&service.name, port.number).map(AsRef::as_ref);
+    let upgrades = upgrades(mesh, service, port, policy, form);
     let eds = EdsClusterConfig { eds_config: Some(wire::ads()), ..EdsClusterConfig::default() };
     Cluster {
         eds_cluster_config: Some(eds),
         // Of the form for gRPC alone: what else reports load does so for all clusters, if its bootstrap says so.
         lrs_server: (form == Form::Grpc && mesh.settings().load_reports).then(wire::this_server),
-        transport_socket_matches: mutual(mesh, service, port, endpoints, form).into_iter().collect(),
-        ..with_policy(base(names::service(&service.name, port.number), DiscoveryType::Eds, mesh), policy, port.protocol, form)
+        transport_socket_matches: mutual(mesh, service, (port, upgrades), endpoints, form).into_iter().collect(),
+        ..with_policy(base(names::service(&service.name, port.number), DiscoveryType::Eds, mesh), policy, (port.protocol, upgrades), form)
     }
+}
+
+/// Whether HTTP/1 is HTTP/2 on the wire: to each endpoint by what TLS agrees on, and never in plain text. Who cannot choose for each
+/// endpoint, as Envoy, goes on as it was.
+fn upgrades(mesh: &Mesh, service: &Service, port: &Port, policy: Option<&TrafficPolicy>, form: Form) -> bool {
+    let wanted = policy.and_then(|policy| policy.h2_upgrade).unwrap_or(mesh.settings().h2_upgrade);
+    form == Form::Negotiating && service.selector.is_some() && port.protocol == Protocol::Http && wanted == H2Upgrade::Upgrade
 }
 
 /// Mutual TLS to those endpoints that have an identity, for those who have one. It is there before the first such endpoint and after
 /// the last: clusters and endpoints change one after the other, and no request is to go in plain text in between.
-fn mutual(mesh: &Mesh, service: &Service, port: &Port, endpoints: &[Endpoint], form: Form) -> Option<TransportSocketMatch> {
-    if form != Form::Identified || service.selector.is_none() {
+fn mutual(
+    mesh: &Mesh,
+    service: &Service,
+    (port, upgrades): (&Port, bool),
+    endpoints: &[Endpoint],
+    form: Form,
+) -> Option<TransportSocketMatch> {
+    if !form.is_identified() || service.selector.is_none() {
         return None;
     }
     let accounts: BTreeSet<&str> = endpoints.iter().filter_map(|endpoint| endpoint.identity.as_deref()).collect();
-    Some(identity::upstream(&mesh.settings().trust_domain, accounts.into_iter(), port.protocol))
+    Some(identity::upstream(&mesh.settings().trust_domain, accounts.into_iter(), port.protocol, upgrades))
 }
 
 /// The cluster of an external service's port.
@@ -73,7 +90,7 @@ pub(super) fn of_external(mesh: &Mesh, external: &ExternalService, port: &Extern
     Cluster {
         load_assignment: Some(assignment),
         transport_socket: port.tls.as_deref().map(tls),
-        ..with_policy(base(name, kind, mesh), None, port.protocol, form)
+        ..with_policy(base(name, kind, mesh), None, (port.protocol, false), form)
     }
 }
 
@@ -85,7 +102,7 @@ pub(super) fn inbound(port: u16, protocol: Protocol) -> Cluster {
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(i32::from(DiscoveryType::Static))),
         connect_timeout: Some(wire::duration(INBOUND_CONNECT_TIMEOUT)),
         load_assignment: Some(assignment::of_addresses(&name, vec![wire::socket(address)])),
-        typed_extension_protocol_options: options(None, protocol).into_iter().collect(),
+        typed_extension_protocol_options: options(None, protocol, false).into_iter().collect(),
         name,
         ..Cluster::default()
     }
@@ -122,7 +139,7 @@ fn base(name: String, kind: DiscoveryType, mesh: &Mesh) -> Cluster {
     }
 }
 
-fn with_policy(cluster: Cluster, policy: Option<&TrafficPolicy>, protocol: Protocol, form: Form) -> Cluster {
+fn with_policy(cluster: Cluster, policy: Option<&TrafficPolicy>, (protocol, upgrades): (Protocol, bool), form: Form) -> Cluster {
     let balancing = policy.map(|policy| &policy.balancing).unwrap_or(&Balancing::LeastRequest);
     let repeats = form.is_sidecar() && protocol.is_http();
     Cluster {
@@ -131,7 +148,7 @@ fn with_policy(cluster: Cluster, policy: Option<&TrafficPolicy>, protocol: Proto
         circuit_breakers: circuit_breakers(policy.map(|policy| &policy.limits), repeats.then_some(RETRIES)),
         outlier_detection: policy.and_then(|policy| policy.ejection.as_ref()).map(outlier_detection),
         typed_extension_protocol_options: match form {
-            Form::Sidecar | Form::Identified => options(policy, protocol).into_iter().collect(),
+            Form::Sidecar | Form::Identified | Form::Negotiating => options(policy, protocol, upgrades).into_iter().collect(),
             // The client brings its own connections.
             Form::Grpc => Default::default(),
         },
@@ -144,10 +161,10 @@ const fn lb_policy(balancing: &Balancing, form: Form) -> LbPolicy {
     match (form, balancing) {
         (_, Balancing::RingHash(_)) | (Form::Grpc, Balancing::Maglev(_)) => LbPolicy::RingHash,
         (Form::Grpc, Balancing::LeastRequest | Balancing::RoundRobin | Balancing::Random) => LbPolicy::RoundRobin,
-        (Form::Sidecar | Form::Identified, Balancing::LeastRequest) => LbPolicy::LeastRequest,
-        (Form::Sidecar | Form::Identified, Balancing::RoundRobin) => LbPolicy::RoundRobin,
-        (Form::Sidecar | Form::Identified, Balancing::Random) => LbPolicy::Random,
-        (Form::Sidecar | Form::Identified, Balancing::Maglev(_)) => LbPolicy::Maglev,
+        (Form::Sidecar | Form::Identified | Form::Negotiating, Balancing::LeastRequest) => LbPolicy::LeastRequest,
+        (Form::Sidecar | Form::Identified | Form::Negotiating, Balancing::RoundRobin) => LbPolicy::RoundRobin,
+        (Form::Sidecar | Form::Identified | Form::Negotiating, Balancing::Random) => LbPolicy::Random,
+        (Form::Sidecar | Form::Identified | Form::Negotiating, Balancing::Maglev(_)) => LbPolicy::Maglev,
     }
 }
 
@@ -189,10 +206,10 @@ fn outlier_detection(ejection: &Ejection) -> OutlierDetection {
 }
 
 /// Settings of HTTP, where they are not those that a proxy has anyway.
-fn options(policy: Option<&TrafficPolicy>, protocol: Protocol) -> Option<(String, prost_types::Any)> {
+fn options(policy: Option<&TrafficPolicy>, protocol: Protocol, upgrades: bool) -> Option<(String, prost_types::Any)> {
     let idle_timeout = policy.and_then(|policy| policy.idle_timeout);
     let per_connection = policy.and_then(|policy| policy.limits.requests_per_connection);
-    if !protocol.is_http() || (protocol == Protocol::Http && idle_timeout.is_none() && per_connection.is_none()) {
+    if !protocol.is_http() || (protocol == Protocol::Http && !upgrades && idle_timeout.is_none() && per_connection.is_none()) {
         return None;
     }
     let config = match protocol {
@@ -204,10 +221,14 @@ fn options(policy: Option<&TrafficPolicy>, protocol: Protocol) -> Option<(String
         max_requests_per_connection: per_connection,
         ..HttpProtocolOptions::default()
     };
-    let explicit = ExplicitHttpConfig { protocol_config: Some(config) };
+    let version = if upgrades {
+        UpstreamProtocolOptions::AutoConfig(AutoHttpConfig::default())
+    } else {
+        UpstreamProtocolOptions::ExplicitHttpConfig(ExplicitHttpConfig { protocol_config: Some(config) })
+    };
     let options = UpstreamOptions {
         common_http_protocol_options: (idle_timeout.is_some() || per_connection.is_some()).then_some(common),
-        upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(explicit)),
+        upstream_protocol_options: Some(version),
         ..UpstreamOptions::default()
     };
     Some((HTTP_OPTIONS.to_owned(), wire::pack(&options)))

@@ -51,13 +51,19 @@ pub(super) fn downstream(trust_domain: &str, protocol: Protocol) -> TransportSoc
 }
 
 /// To endpoints that are marked: one of these accounts has to be there.
-pub(super) fn upstream<'a>(trust_domain: &str, accounts: impl Iterator<Item = &'a str>, protocol: Protocol) -> TransportSocketMatch {
+pub(super) fn upstream<'a>(
+    trust_domain: &str,
+    accounts: impl Iterator<Item = &'a str>,
+    protocol: Protocol,
+    upgrades: bool,
+) -> TransportSocketMatch {
     let mut names: Vec<StringMatcher> = accounts.map(|account| wire::exactly(&spiffe_id(trust_domain, account))).collect();
     if names.is_empty() {
         // Without names anybody would be accepted; nobody has this one.
         names.push(wire::exactly(&spiffe_id(trust_domain, "")));
     }
     let alpn: &[&str] = match protocol {
+        Protocol::Http if upgrades => &[MARK, "h2", "http/1.1"],
         Protocol::Http => &[MARK, "http/1.1"],
         Protocol::Http2 => &[MARK, "h2"],
         Protocol::Tcp | Protocol::Tls => &[MARK],

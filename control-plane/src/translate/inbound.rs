@@ -59,9 +59,9 @@ enum Way {
 impl Inbound<'_> {
     fn way(self, port: Option<u16>) -> Way {
         match (self.mesh.mode(self.workload, port), self.form) {
-            (Mode::Strict, Form::Identified) => Way::Mutual,
+            (Mode::Strict, Form::Identified | Form::Negotiating) => Way::Mutual,
             (Mode::Strict, Form::Sidecar | Form::Grpc) => Way::None,
-            (Mode::Permissive, Form::Identified) => Way::Both,
+            (Mode::Permissive, Form::Identified | Form::Negotiating) => Way::Both,
             (Mode::Permissive, Form::Sidecar | Form::Grpc) | (Mode::Disable, _) => Way::Plain,
         }
     }

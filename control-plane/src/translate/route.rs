@@ -188,7 +188,7 @@ fn action(asking: Asking<'_>, rule: &Rule, policy: Option<&TrafficPolicy>) -> Ro
         ..RouteAction::default()
     };
     match asking.form {
-        Form::Sidecar | Form::Identified => {
+        Form::Sidecar | Form::Identified | Form::Negotiating => {
             // Without a word of the user there is no limit: Envoy's own 15 s would end downloads.
             action.timeout = Some(timeout.map_or(wire::FOREVER, wire::duration));
             action.retry_policy = retry_policy(asking, rule);
@@ -260,7 +260,9 @@ fn paths(path: &PathMatch, form: Form) -> Vec<PathSpecifier> {
         (PathMatch::Exact(path), _) => vec![PathSpecifier::Path(path.to_string())],
         (PathMatch::Regex(expression), _) => vec![PathSpecifier::SafeRegex(wire::regex(expression))],
         (PathMatch::Prefix(prefix), _) if **prefix == *"/" => vec![PathSpecifier::Prefix("/".to_owned())],
-        (PathMatch::Prefix(prefix), Form::Sidecar | Form::Identified) => vec![PathSpecifier::PathSeparatedPrefix(prefix.to_string())],
+        (PathMatch::Prefix(prefix), Form::Sidecar | Form::Identified | Form::Negotiating) => {
+            vec![PathSpecifier::PathSeparatedPrefix(prefix.to_string())]
+        }
         (PathMatch::Prefix(prefix), Form::Grpc) => {
             vec![PathSpecifier::Path(prefix.to_string()), PathSpecifier::Prefix(format!("{prefix}/"))]
         }

@@ -26,6 +26,8 @@ pub enum Form {
     Sidecar,
     /// One that has a certificate of the mesh.
     Identified,
+    /// Likewise, and it may choose the version of HTTP by what it agrees on with each endpoint: Ninon's.
+    Negotiating,
     /// A gRPC library without a proxy.
     Grpc,
 }
@@ -33,7 +35,12 @@ pub enum Form {
 impl Form {
     /// Whether it is a proxy beside a workload.
     pub const fn is_sidecar(self) -> bool {
-        matches!(self, Self::Sidecar | Self::Identified)
+        matches!(self, Self::Sidecar | Self::Identified | Self::Negotiating)
+    }
+
+    /// Whether it has a certificate of the mesh.
+    pub const fn is_identified(self) -> bool {
+        matches!(self, Self::Identified | Self::Negotiating)
     }
 }
 
@@ -124,7 +131,7 @@ impl Translator {
         let asked: BTreeSet<(Form, Arc<str>)> = self.made.keys().map(|view| (view.form, Arc::clone(&view.namespace))).collect();
         self.wiring.retain(|key, _| asked.contains(key));
         self.outbound.retain(|(namespace, _), _| {
-            let mut forms = [Form::Sidecar, Form::Identified].into_iter();
+            let mut forms = [Form::Sidecar, Form::Identified, Form::Negotiating].into_iter();
             forms.any(|form| asked.contains(&(form, Arc::clone(namespace))))
         });
     }

@@ -169,6 +169,12 @@ pub enum Command {
     DownstreamTlsCipher,
     /// `%DOWNSTREAM_PEER_URI_SAN%` and its like.
     DownstreamPeer(CertificatePart),
+    /// What the endpoint's certificate says.
+    UpstreamPeer(CertificatePart),
+    /// Version of TLS to the endpoint.
+    UpstreamTlsVersion,
+    /// Cipher suite of it.
+    UpstreamTlsCipher,
     /// `%DOWNSTREAM_LOCAL_URI_SAN%` and its like.
     DownstreamLocalCertificate(CertificatePart),
     /// `%DOWNSTREAM_PEER_CERT_V_START%`

@@ -4,11 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustls::ClientConnection;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
 use crate::config::identity::{ClientTls, Validation};
 use crate::connect::TlsTarget;
+use crate::exchange::TlsInfo;
 
 /// No request is begun on a connection so long before its certificates' end: the other side ends it then.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -20,6 +22,9 @@ pub trait Certificates {
 
     /// Whether a server that shows these would be accepted now.
     fn accepts(&self, own: &ClientTls, chain: &[CertificateDer<'static>]) -> bool;
+
+    /// What a handshake said.
+    fn told(&self, connection: &ClientConnection) -> TlsInfo;
 }
 
 /// Two that have shown each other who they are: a connection of mutual TLS lasts no longer than the certificates, and no longer than
@@ -104,6 +109,10 @@ mod tests {
         fn accepts(&self, _: &ClientTls, _: &[CertificateDer<'static>]) -> bool {
             self.1.set(self.1.get() + 1);
             self.0.get()
+        }
+
+        fn told(&self, _: &ClientConnection) -> TlsInfo {
+            TlsInfo::default()
         }
     }
 

@@ -24,14 +24,16 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use http::Version;
+use http::header::UPGRADE;
+use http::{HeaderMap, Version};
 use tokio::time::Instant;
 
 use crate::config::address::{Address, SourceAddress};
-use crate::config::cluster::{Cluster, UpstreamProtocol};
+use crate::config::cluster::UpstreamProtocol;
 use crate::config::route::Priority;
 use crate::connect::TlsSource;
 use crate::connect::bond::Bond;
+use crate::exchange::TlsInfo;
 use crate::task::OwnedTask;
 use crate::upstream::{ClusterState, EndpointState};
 
@@ -73,6 +75,8 @@ pub struct ConnectionFacts {
     pub began: Instant,
     /// Of mutual TLS.
     pub bond: Option<Bond>,
+    /// What TLS said.
+    pub tls: Option<Rc<TlsInfo>>,
 }
 
 /// The connection that carried a request.
@@ -135,11 +139,15 @@ enum Wanted {
 }
 
 impl Wanted {
-    fn of(cluster: &Cluster, endpoint: &EndpointState, version: Version) -> Self {
+    /// Of a request to an endpoint. One that asks for another protocol (WebSocket) goes over HTTP/1.1 where the version is not fixed: it is
+    /// a connection of its own anyway, and not every server of HTTP/2 takes such a request.
+    fn of(target: &Target<'_>, headers: &HeaderMap) -> Self {
+        let (cluster, endpoint) = (target.cluster.config(), target.endpoint);
         match cluster.protocol {
             UpstreamProtocol::Http1 => Self::Http1,
             UpstreamProtocol::Http2 => Self::Http2,
-            UpstreamProtocol::UseDownstream if version == Version::HTTP_2 => Self::Http2,
+            UpstreamProtocol::UseDownstream if target.version == Version::HTTP_2 => Self::Http2,
+            UpstreamProtocol::Auto if headers.contains_key(UPGRADE) => Self::Http1,
             UpstreamProtocol::Auto if cluster.tls_to(endpoint.labels()).is_some() => Self::Negotiated,
             UpstreamProtocol::UseDownstream | UpstreamProtocol::Auto => Self::Http1,
         }
@@ -174,11 +182,11 @@ impl Pools {
         self.0.hosts.borrow().values().map(|pool| pool.open()).sum()
     }
 
-    fn host(&self, target: &Target<'_>) -> Rc<HostPool> {
+    fn host(&self, target: &Target<'_>, headers: &HeaderMap) -> Rc<HostPool> {
         let key = Key {
             cluster: Arc::as_ptr(target.cluster).addr(),
             endpoint: target.endpoint.id(),
-            wanted: Wanted::of(target.cluster.config(), target.endpoint, target.version),
+            wanted: Wanted::of(target, headers),
             high_priority: target.priority == Priority::High,
             server_name: target.server_name.map(Rc::from),
             from: target.from,

@@ -2,6 +2,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::{CountedIo, UpstreamIo};
 use crate::connect::socket_option;
 use crate::connect::{TlsSource, TlsTarget};
+use crate::exchange::TlsInfo;
 use crate::stream::ReadAhead;
 use crate::upstream::{ClusterState, EndpointState};
 
@@ -133,6 +135,8 @@ pub struct Dialed {
     pub alpn: Option<Vec<u8>>,
     /// Of mutual TLS.
     pub bond: Option<Bond>,
+    /// What TLS said.
+    pub tls: Option<Rc<TlsInfo>>,
 }
 
 /// Connects, with TLS if `tls` says so, within the cluster's `connect_timeout`.
@@ -140,7 +144,7 @@ pub async fn dial(address: &Address, cluster: &Cluster, tls: Option<TlsTarget>, 
     let connecting = async {
         let (io, local) = plain(address, cluster, from).await?;
         match tls {
-            None => Ok(Dialed { io, local, alpn: None, bond: None }),
+            None => Ok(Dialed { io, local, alpn: None, bond: None, tls: None }),
             Some(target) => handshake(io, local, target).await,
         }
     };
@@ -215,7 +219,8 @@ async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) ->
     let session = stream.get_ref().1;
     let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
     let bond = Bond::new(&target, session.peer_certificates());
-    Ok(Dialed { io: UpstreamIo::Tls(Box::new(stream)), local, alpn, bond })
+    let tls = Some(Rc::new(target.certificates.told(session)));
+    Ok(Dialed { io: UpstreamIo::Tls(Box::new(stream)), local, alpn, bond, tls })
 }
 
 /// What TLS to an endpoint of this cluster needs; `None` where plain text is spoken. Without a source, TLS fails rather than falls
@@ -262,6 +267,8 @@ pub struct Opened {
     pub local: Option<Address>,
     /// Of mutual TLS.
     pub bond: Option<Bond>,
+    /// What TLS said.
+    pub tls: Option<Rc<TlsInfo>>,
 }
 
 /// Connects for a TCP proxy: one attempt, counted against the cluster's limit.
@@ -279,7 +286,7 @@ pub async fn open(
     };
     guard.count_dial(&result);
     let dialed = result.map_err(OpenError::Dial)?;
-    Ok(Opened { io: CountedIo::new(dialed.io, guard), local: dialed.local, bond: dialed.bond })
+    Ok(Opened { io: CountedIo::new(dialed.io, guard), local: dialed.local, bond: dialed.bond, tls: dialed.tls })
 }
 
 #[cfg(test)]

@@ -28,6 +28,13 @@ pub struct Certificate {
     pub expires: Option<SystemTime>,
 }
 
+impl Certificate {
+    /// Whose it is: its first URI, else its first DNS name, else its owner.
+    pub fn principal(&self) -> &str {
+        self.uris.first().or(self.hosts.first()).unwrap_or(&self.subject)
+    }
+}
+
 /// Certificates as PEM, percent-encoded.
 pub fn encoded_pem<'a>(certificates: impl Iterator<Item = &'a Vec<u8>>) -> String {
     let mut out = String::new();

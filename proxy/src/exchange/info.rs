@@ -139,6 +139,8 @@ pub struct UpstreamInfo {
     pub local: Option<Address>,
     /// HTTP version spoken.
     pub protocol: Option<Version>,
+    /// What TLS said, where it is spoken.
+    pub tls: Option<Rc<TlsInfo>>,
     /// Attempts made; 1 without retries.
     pub attempts: u32,
     /// The connection carried requests before.

@@ -42,6 +42,16 @@ impl RequestHead {
     }
 }
 
+#[cfg(test)]
+impl RequestHead {
+    /// `GET` of a path over HTTP/1.1, of no host.
+    pub(crate) fn of_path(path: &str, headers: HeaderMap) -> Self {
+        let nothing = HeaderValue::from_static("");
+        let (method, version) = (Method::GET, Version::HTTP_11);
+        Self { method, scheme: nothing.clone(), authority: nothing, path: path.parse().ok(), version, upgrade: None, headers }
+    }
+}
+
 impl RequestHeaders for RequestHead {
     fn method(&self) -> &str {
         self.method.as_str()

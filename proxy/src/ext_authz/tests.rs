@@ -1,4 +1,3 @@
-use ::http::{Method, Version};
 use prost::Message as _;
 use serde_json::{Value, json};
 use xds_proto::envoy::service::auth::v3::CheckResponse;
@@ -23,16 +22,7 @@ fn ok_with(header: &Value) -> Result<Answer, Fault> {
 }
 
 fn request(path: &str) -> RequestHead {
-    let nothing = ::http::HeaderValue::from_static("");
-    RequestHead {
-        method: Method::GET,
-        scheme: nothing.clone(),
-        authority: nothing,
-        path: path.parse().ok(),
-        version: Version::HTTP_11,
-        upgrade: None,
-        headers: HeaderMap::new(),
-    }
+    RequestHead::of_path(path, HeaderMap::new())
 }
 
 #[test]

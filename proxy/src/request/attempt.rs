@@ -276,6 +276,7 @@ impl Attempts<'_> {
         info.response_began = Some(Instant::now());
         info.local = upstream.connection.local.clone();
         info.protocol = Some(upstream.connection.version);
+        info.tls.clone_from(&upstream.connection.tls);
         info.reused = upstream.reused;
         let status = outgoing.response.status();
         if let Some(traced) = &mut live.traced {

@@ -70,6 +70,9 @@ impl Live {
         let stats = &connection.0.stats;
         stats.downstream_rq_total.inc();
         stats.downstream_rq_active.inc();
+        if let Some(peer) = &connection.0.peer {
+            peer.downstream_rq_total.inc();
+        }
         if version == Version::HTTP_2 {
             stats.downstream_rq_http2_total.inc();
         } else {

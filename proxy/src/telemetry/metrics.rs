@@ -164,6 +164,8 @@ macro_rules! group {
 pub mod access;
 /// HTTP connection managers, TCP proxies and listeners.
 pub mod downstream;
+/// Who came.
+pub mod peers;
 /// The process as a whole.
 pub mod process;
 /// The groups by name.
@@ -173,6 +175,7 @@ pub mod status;
 
 pub use access::{AccessName, AccessStats, EnforcedStats, ExternalStats, ShadowStats};
 pub use downstream::{HttpStats, ListenerStats, TcpStats};
+pub use peers::PeerStats;
 pub use process::{ClusterManagerStats, ControlPlaneStats, ListenerManagerStats, NinonStats, ServerStats};
 pub use registry::{ClusterMetrics, Registry, Sample, Scope};
 pub use status::StatusCodes;

@@ -4,16 +4,18 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
-use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, ClientConnection};
 use tracing::warn;
 
 use crate::config::ClusterName;
 use crate::config::cluster::{Cluster, UpstreamProtocol};
 use crate::config::identity::{CertificatePem, ClientTls, Validation};
-use crate::tls::{LONGEST_PROBLEM, TlsError, bounded, describe, pem, provider, verify, versions};
+use crate::exchange::TlsInfo;
+use crate::tls::server::{cipher_name, version_name};
+use crate::tls::{LONGEST_PROBLEM, TlsError, bounded, describe, names, pem, provider, verify, versions};
 
 /// Makes what handshakes with servers need. `default_alpn` is offered where the settings name no protocol.
 ///
@@ -184,6 +186,20 @@ impl Source {
             kept.insert(place, Kept { settings: Arc::downgrade(settings), material, cluster, protocol, config: config.clone(), expires });
         }
         config.map(|config| (config, expires, trusted))
+    }
+}
+
+/// What a handshake said.
+pub fn info(connection: &ClientConnection) -> TlsInfo {
+    let certificate = connection.peer_certificates().and_then(<[_]>::first);
+    TlsInfo {
+        terminated: true,
+        version: connection.protocol_version().and_then(version_name),
+        cipher: connection.negotiated_cipher_suite().map(|suite| cipher_name(suite.suite())),
+        alpn: connection.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
+        peer_presented: certificate.is_some(),
+        peer: certificate.map(|certificate| Box::new(names::facts(certificate))),
+        ..TlsInfo::default()
     }
 }
 

@@ -251,12 +251,12 @@ fn facts_of(key: &Arc<CertifiedKey>) -> Option<Arc<Certificate>> {
     })
 }
 
-fn version_name(version: ProtocolVersion) -> Option<&'static str> {
+pub(super) fn version_name(version: ProtocolVersion) -> Option<&'static str> {
     if version == ProtocolVersion::TLSv1_3 { Some("TLSv1.3") } else { (version == ProtocolVersion::TLSv1_2).then_some("TLSv1.2") }
 }
 
 /// IANA has no `13` in the names of TLS 1.3's.
-fn cipher_name(suite: CipherSuite) -> String {
+pub(super) fn cipher_name(suite: CipherSuite) -> String {
     format!("{suite:?}").replacen("TLS13_", "TLS_", 1)
 }
 

@@ -2,11 +2,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustls::ClientConnection;
 use rustls::pki_types::CertificateDer;
 
 use crate::config::identity::ClientTls;
 use crate::connect::bond::Certificates;
 use crate::connect::{TlsSource, TlsTarget};
+use crate::exchange::TlsInfo;
 use crate::tls::{client, describe};
 
 /// What handshakes with the servers of all clusters need, on this thread.
@@ -30,5 +32,9 @@ impl Certificates for Shown {
 
     fn accepts(&self, settings: &ClientTls, chain: &[CertificateDer<'static>]) -> bool {
         client::accepts(settings, chain)
+    }
+
+    fn told(&self, connection: &ClientConnection) -> TlsInfo {
+        client::info(connection)
     }
 }

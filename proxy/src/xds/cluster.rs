@@ -50,7 +50,10 @@ pub fn parse(cluster: &wire::Cluster, parser: &mut Parser) -> Option<Cluster> {
     let tls_matches = transport_matches(cluster, parser);
     let dns = dns::parse(cluster, parser);
     let (name, http, tls) = (name?, http?, tls?);
-    if http.protocol == UpstreamProtocol::Auto && tls.is_none() && tls_matches.iter().all(|entry| entry.tls.is_none()) {
+    // One that could not be read, or whose secrets are still to come, may speak TLS.
+    let are_all_read = tls_matches.len() == cluster.transport_socket_matches.len();
+    let is_plain = tls.is_none() && are_all_read && tls_matches.iter().all(|entry| entry.tls.is_none());
+    if http.protocol == UpstreamProtocol::Auto && is_plain {
         // Envoy refuses it too: without TLS there is nothing to choose the version by.
         return parser.refuse("auto_config needs a TLS transport_socket, which chooses the HTTP version by ALPN");
     }

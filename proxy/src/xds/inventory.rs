@@ -293,7 +293,7 @@ fn introduced(node: Node) -> Node {
     Node {
         user_agent_name: "ninon".to_owned(),
         user_agent_version_type: Some(UserAgentVersionType::UserAgentVersion(env!("CARGO_PKG_VERSION").to_owned())),
-        client_features: vec!["xds.config.resource-in-sotw".to_owned()],
+        client_features: vec!["xds.config.resource-in-sotw".to_owned(), "ninon.http.version-by-endpoint".to_owned()],
         ..node
     }
 }

@@ -3,11 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -16,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::Stranger;
 use super::peers::{Port, join};
 use crate::world::{LIMIT, Program, World};
+use ninon_tests::anybody::Anybody;
 use ninon_tests::eventually::eventually;
 use ninon_tests::process::Process;
 use ninon_tests::{named, ports};
@@ -144,8 +143,8 @@ impl Shop {
         let chain = CertificateDer::pem_slice_iter(self.stranger.text(&format!("{name}.pem")).as_bytes()).map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_slice(self.stranger.text(&format!("{name}.key")).as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
-        let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)));
+        let config = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+        let config = config.dangerous().with_custom_certificate_verifier(Anybody::new());
         let mut config = config.with_client_auth_cert(chain, key).unwrap();
         config.alpn_protocols = [&b"ninon"[..], b"http/1.1"].map(<[u8]>::to_vec).to_vec();
         let stream = TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("cart.shop").unwrap(), stream).await?;
@@ -201,45 +200,6 @@ async fn ends(stream: &mut dyn Bytes) {
     let mut byte = [0];
     let read = tokio::time::timeout(LIMIT, stream.read(&mut byte)).await.expect("it is closed");
     assert!(!matches!(read, Ok(1..)), "it is closed, and nothing is said before");
-}
-
-/// The server's name is nothing that is tested here.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 /// Spellings of `/admin` behind something harmless: each is refused, or is not what anybody takes for `/admin`.

@@ -43,7 +43,7 @@ async fn the_secure_port_speaks_tls_1_3_with_a_hybrid_key_exchange() {
 }
 
 /// A stream of the first request's type.
-fn ads(stranger: &Stranger, metadata: &Value, more: &Value) -> Value {
+pub(super) fn ads(stranger: &Stranger, metadata: &Value, more: &Value) -> Value {
     let mut asked = json!({"node": {"id": "cart-1", "metadata": metadata}, "type": LISTENER});
     asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     stranger.call("ads", &asked)

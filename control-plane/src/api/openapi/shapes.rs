@@ -91,11 +91,13 @@ fn token() -> Value {
     let maybe_text = json!({"type": ["string", "null"]});
     let maybe_count = json!({"type": ["integer", "null"], "minimum": 1});
     let texts = array(&text);
+    let labels = json!({"type": "object", "additionalProperties": text});
     let token = [
         ("id", &text),
         ("namespace", &text),
         ("serviceAccount", &text),
         ("workload", &maybe_text),
+        ("labels", &labels),
         ("created", &text),
         ("expires", &text),
         ("expired", &flag),

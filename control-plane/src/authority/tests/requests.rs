@@ -121,7 +121,14 @@ async fn a_token_for_one_workload_gives_a_certificate_for_it() {
     let world = World::new().await;
     let authority = world.open().await.unwrap();
     let (namespace, service_account) = ("shop".to_owned(), "cart".to_owned());
-    let wish = Wish { namespace, service_account, workload: Some("cart-1".to_owned()), ttl: Duration::from_secs(60), uses: None };
+    let wish = Wish {
+        namespace,
+        service_account,
+        workload: Some("cart-1".to_owned()),
+        limits: Limits::default(),
+        ttl: Duration::from_secs(60),
+        uses: None,
+    };
     let (_, token) = Tokens::new(world.store.clone()).create(wish, None).await.unwrap();
     let chain = authority.certify(&world.callers(), asked(&csr(), &token)).await.unwrap();
     let shown = verify::read(&der(&chain[0]), "cluster.local").unwrap();
@@ -138,6 +145,7 @@ async fn nobody_is_given_the_control_planes_identity() {
     let shown = Verified {
         identity: Identity::control_plane("cluster.local"),
         workload: None,
+        limits: Limits::default(),
         serial: "01".to_owned(),
         not_before: SystemTime::now(),
         not_after: SystemTime::now() + Duration::from_secs(60),

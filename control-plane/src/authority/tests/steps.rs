@@ -63,6 +63,7 @@ async fn a_rotation_goes_on_after_a_restart_and_ends() {
     let order = issuer::Order {
         identity: Identity::control_plane("cluster.local"),
         workload: None,
+        limits: Limits::default(),
         hosts: Vec::new(),
         not_before: None,
         key: rcgen::PublicKeyData::subject_public_key_info(&KeyPair::generate().unwrap()),

@@ -17,13 +17,19 @@ fn name() -> Name {
     Name::new("shop", "cart-1")
 }
 
+/// What somebody says who may have one label, or any.
+fn claim(object: Value, app: &str) -> Claim {
+    let limits = Limits::new([("app".to_owned(), app.to_owned())].into_iter().filter(|_| !app.is_empty()).collect()).unwrap();
+    Claim { name: name(), account: account(&object).to_owned(), object, limits: vec![limits] }
+}
+
 fn world() -> World {
     World { book: Book::new("me".to_owned(), TIMES), kept: Kept::new(), version: 0, now: Instant::now(), live: vec!["me", "other"] }
 }
 
 impl World {
     fn enter(&mut self, port: u16) -> u64 {
-        self.book.enter(&name(), json!({"port": port}), Some("token")).unwrap()
+        self.book.enter(&claim(json!({"port": port}), ""), Some("token")).unwrap()
     }
 
     /// Does what is due, until nothing is; the record's state afterwards.
@@ -224,12 +230,28 @@ fn a_goodbye_of_long_ago_is_forgotten_when_it_came_back_elsewhere() {
 fn nobody_takes_what_is_being_registered_for_another_account() {
     let mut world = world();
     let of = |account: &str| json!({"spec": {"serviceAccount": account}});
-    assert!(world.book.enter(&name(), of("cart"), Some("one")).is_some());
-    assert_eq!(world.book.enter(&name(), of("bank"), Some("two")), None);
+    assert!(world.book.enter(&claim(of("cart"), ""), Some("one")).is_some());
+    assert_eq!(world.book.enter(&claim(of("bank"), ""), Some("two")), None);
     // Another control plane was first.
     let record = Record { object: of("bank"), token: Some("two".to_owned()), replica: "other".to_owned(), state: State::Serving };
     world.kept.insert(name(), (Arc::new(record.clone()), 7));
     world.live = vec!["me"];
     world.look();
     assert_eq!(world.record(), Some(record));
+}
+
+#[test]
+fn what_is_registered_elsewhere_with_other_labels_is_not_overwritten() {
+    let mut world = world();
+    let of = |app: &str| json!({"metadata": {"labels": {"app": app}}});
+    // Both have come at the same time, each at its own control plane; the other one was written first.
+    world.book.enter(&claim(of("cart"), "cart"), None).unwrap();
+    let record = Record { object: of("bank"), token: None, replica: "other".to_owned(), state: State::Serving };
+    world.kept.insert(name(), (Arc::new(record), 1));
+    assert_eq!(world.book.due(&world.kept, &|_| true, world.now).0, vec![]);
+    // Nor is a stream that is here.
+    let mut book = Book::new("me".to_owned(), TIMES);
+    book.enter(&claim(of("bank"), "bank"), None).unwrap();
+    assert_eq!(book.enter(&claim(of("cart"), "cart"), None), None);
+    assert!(book.enter(&claim(of("bank"), "bank"), None).is_some());
 }

@@ -1,7 +1,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::Limits;
+use crate::model::identity::Identity;
+use crate::model::limits::Limits;
+use crate::store::Limits as Room;
 use crate::store::embedded::tests::Folder;
 use crate::store::records::Put;
 use crate::task::OwnedTask;
@@ -24,7 +26,7 @@ struct Running {
 }
 
 async fn running(folder: &Folder, times: Times) -> Running {
-    let store = Store::embedded(folder.path(), Limits::default()).await.unwrap();
+    let store = Store::embedded(folder.path(), Room::default()).await.unwrap();
     let told: Arc<Mutex<Changes>> = Arc::default();
     let hear = Arc::clone(&told);
     let tell = move |changes: Vec<(Name, Option<Workload>)>| {
@@ -55,7 +57,11 @@ impl Running {
     async fn token(&self, workload: Option<&str>) -> (Token, String) {
         let (namespace, service_account) = ("shop".to_owned(), "cart".to_owned());
         let workload = workload.map(ToOwned::to_owned);
-        self.registrar.tokens.create(Wish { namespace, service_account, workload, ttl: LONG, uses: None }, None).await.unwrap()
+        self.registrar
+            .tokens
+            .create(Wish { namespace, service_account, workload, limits: Limits::default(), ttl: LONG, uses: None }, None)
+            .await
+            .unwrap()
     }
 
     async fn admit(&self, node: &Node, shown: &str) -> Result<Registered, Denial> {
@@ -127,7 +133,14 @@ async fn nobody_takes_the_name_of_another_account() {
     let running = running(&folder, times(LONG, LONG)).await;
     let (_, shown) = running.token(None).await;
     let _registered = running.admit(&node("cart-1", json!({})), &shown).await.unwrap();
-    let wish = Wish { namespace: "shop".to_owned(), service_account: "web".to_owned(), workload: None, ttl: LONG, uses: None };
+    let wish = Wish {
+        namespace: "shop".to_owned(),
+        service_account: "web".to_owned(),
+        workload: None,
+        limits: Limits::default(),
+        ttl: LONG,
+        uses: None,
+    };
     let (_, other) = running.registrar.tokens.create(wish, None).await.unwrap();
     let denied = running.admit(&node("cart-1", json!({})), &other).await.unwrap_err();
     assert_eq!(denied, Denial::Denied("the workload shop/cart-1 is registered, for service account \"cart\"".to_owned()));
@@ -189,7 +202,7 @@ async fn what_was_registered_is_there_after_a_restart() {
         running.until("cart-1", Some(State::Serving)).await;
         running.registrar.store.close().await;
     }
-    let store = Store::embedded(folder.path(), Limits::default()).await.unwrap();
+    let store = Store::embedded(folder.path(), Room::default()).await.unwrap();
     let told: Arc<Mutex<Vec<Name>>> = Arc::default();
     let hear = Arc::clone(&told);
     let tell = move |changes: Vec<(Name, Option<Workload>)>| hear.lock().unwrap().extend(changes.into_iter().map(|(name, _)| name));
@@ -199,4 +212,70 @@ async fn what_was_registered_is_there_after_a_restart() {
     let _task = OwnedTask::spawn(Arc::clone(&registrar).run(stopped));
     let mut told = registrar.told.subscribe();
     timeout(LIMIT, told.wait_for(|told| told.is_empty())).await.expect("nobody came back").unwrap();
+}
+
+fn limits(text: &str) -> Limits {
+    Limits::new(text.split(',').filter_map(|label| label.split_once('=')).map(|(key, value)| (key.to_owned(), value.to_owned())).collect())
+        .unwrap()
+}
+
+/// By a certificate that is limited so.
+fn verified(text: &str) -> Verified {
+    Verified {
+        identity: Identity::new("cluster.local", "shop", "cart").unwrap(),
+        workload: None,
+        limits: limits(text),
+        serial: "0a".to_owned(),
+        not_before: SystemTime::now(),
+        not_after: SystemTime::now() + LONG,
+    }
+}
+
+#[tokio::test]
+async fn a_limited_workload_has_the_labels_of_its_token_or_certificate_and_no_others() {
+    let folder = Folder::new();
+    let running = running(&folder, times(LONG, LONG)).await;
+    let (namespace, service_account) = ("shop".to_owned(), "cart".to_owned());
+    let wish = Wish { namespace, service_account, workload: None, limits: limits("app=cart,version=*"), ttl: LONG, uses: None };
+    let (token, shown) = running.registrar.tokens.create(wish, None).await.unwrap();
+    let certificate = verified("app=cart,version=*");
+    for (proof, name) in [
+        (Proof::Token(&shown), format!("the token {}", token.id)),
+        (Proof::Certificate(&certificate, None), "the certificate 0a".to_owned()),
+    ] {
+        let words = async |labels: Value| match running.registrar.admit(&node("cart-1", json!({"LABELS": labels})), proof).await {
+            Ok(registered) => running.registrar.registered()[registered.name()].0.object["metadata"]["labels"].to_string(),
+            Err(Denial::Denied(words)) => words,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(words(json!({})).await, r#"{"app":"cart"}"#, "{name}");
+        assert_eq!(words(json!({"version": "2"})).await, r#"{"app":"cart","version":"2"}"#);
+        let rule = format!("{name} does not allow what LABELS says: the label \"app\" has to be \"cart\", and is \"bank\"");
+        assert_eq!(words(json!({"app": "bank"})).await, rule);
+        let rule =
+            format!("{name} does not allow what LABELS says: the label \"tier\" is not among those that are allowed: app=cart,version=*");
+        assert_eq!(words(json!({"tier": "db"})).await, rule);
+    }
+    // Beside a certificate that may say anything, the token still holds.
+    let any = verified("");
+    let beside = running.registrar.admit(&node("cart-1", json!({"LABELS": {"app": "bank"}})), Proof::Certificate(&any, Some(&shown))).await;
+    assert!(matches!(beside, Err(Denial::Denied(words)) if words.starts_with(&format!("the token {}", token.id))));
+}
+
+#[tokio::test]
+async fn a_limited_workload_takes_the_name_of_none_that_it_may_not_be() {
+    let folder = Folder::new();
+    let running = running(&folder, times(LONG, LONG)).await;
+    let (bank, cart) = (verified("app=bank"), verified("app=cart"));
+    let admit = |verified| {
+        let registrar = &running.registrar;
+        async move { registrar.admit(&node("bank-1", json!({"LABELS": {}})), Proof::Certificate(verified, None)).await }
+    };
+    let victim = admit(&bank).await.unwrap();
+    let why = admit(&cart).await.unwrap_err();
+    let rule = "the workload shop/bank-1 is registered, as somebody that this one may not be: the label \"app\" has to be \"cart\", and is \"bank\"";
+    assert_eq!(why, Denial::Denied(rule.to_owned()));
+    victim.serves();
+    running.until("bank-1", Some(State::Serving)).await;
+    assert!(admit(&bank).await.is_ok(), "its own sidecar comes back");
 }

@@ -105,6 +105,20 @@ pub struct TrafficPolicySpec {
     pub idle_timeout: Option<String>,
     /// How long a request may take that no route limits.
     pub request_timeout: Option<String>,
+    /// Whether HTTP/1 between sidecars with mutual TLS is HTTP/2 on the wire; what the `MeshConfig` says where nothing is said.
+    pub h2_upgrade_policy: Option<ServiceUpgrade>,
+}
+
+/// Whether HTTP/1 is upgraded to HTTP/2, in Istio's words.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ServiceUpgrade {
+    /// As the mesh.
+    Default,
+    /// No.
+    DoNotUpgrade,
+    /// Yes.
+    Upgrade,
 }
 
 /// What a policy is for.
@@ -314,6 +328,18 @@ pub struct MeshConfigSpec {
     pub load_reports: Option<bool>,
     /// What is made of paths before routes and policies are asked.
     pub path_normalization: Option<PathNormalization>,
+    /// Whether HTTP/1 between sidecars with mutual TLS is HTTP/2 on the wire; DO_NOT_UPGRADE where nothing is said.
+    pub h2_upgrade_policy: Option<Upgrade>,
+}
+
+/// Whether HTTP/1 is upgraded to HTTP/2, in Istio's words.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Upgrade {
+    /// No.
+    DoNotUpgrade,
+    /// Yes.
+    Upgrade,
 }
 
 /// What is made of paths, in Istio's words.

@@ -10,7 +10,7 @@ use crate::model::endpoints::Condition;
 use crate::model::external::{self, ExternalService};
 use crate::model::name::Name;
 use crate::model::policy::{Balancing, Ejection, HashKey, Limits, Retries, TrafficPolicy};
-use crate::model::settings::{MeshSettings, OutboundMode, PathNormalization};
+use crate::model::settings::{H2Upgrade, MeshSettings, OutboundMode, PathNormalization};
 use crate::model::workload::{Bind, Locality, Sidecar, Workload, WorkloadPort};
 use crate::source::manifest::core::{self, Metadata};
 use crate::source::manifest::custom as written;
@@ -136,6 +136,11 @@ pub(super) fn traffic_policy(name: &Name, value: &Value, reader: &mut Reader) ->
             connect_timeout: connect_timeout?,
             idle_timeout: idle_timeout?,
             request_timeout: request_timeout?,
+            h2_upgrade: match spec.h2_upgrade_policy {
+                None | Some(written::ServiceUpgrade::Default) => None,
+                Some(written::ServiceUpgrade::DoNotUpgrade) => Some(H2Upgrade::DoNotUpgrade),
+                Some(written::ServiceUpgrade::Upgrade) => Some(H2Upgrade::Upgrade),
+            },
         })
     })
 }
@@ -270,6 +275,11 @@ pub(super) fn mesh_config(value: &Value, reader: &mut Reader) -> Option<MeshSett
             retries,
             load_reports: spec.load_reports.unwrap_or(default.load_reports),
             paths: spec.path_normalization.and_then(|paths| paths.normalization).map_or(default.paths, paths),
+            h2_upgrade: match spec.h2_upgrade_policy {
+                None => default.h2_upgrade,
+                Some(written::Upgrade::DoNotUpgrade) => H2Upgrade::DoNotUpgrade,
+                Some(written::Upgrade::Upgrade) => H2Upgrade::Upgrade,
+            },
         })
     })
 }

@@ -175,7 +175,7 @@ const fn milliseconds(from: TimePoint, to: TimePoint) -> Command {
 }
 
 /// Commands without parameters.
-static PLAIN: [(&str, Command); 62] = [
+static PLAIN: [(&str, Command); 69] = [
     ("PROTOCOL", Command::Protocol),
     ("RESPONSE_CODE", Command::ResponseCode),
     ("RESPONSE_FLAGS", Command::ResponseFlags),
@@ -201,6 +201,13 @@ static PLAIN: [(&str, Command); 62] = [
     ("UPSTREAM_REMOTE_ADDRESS", Command::UpstreamRemote(AddressPart::Whole)),
     ("UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", Command::UpstreamRemote(AddressPart::Host)),
     ("UPSTREAM_REMOTE_PORT", Command::UpstreamRemote(AddressPart::Port)),
+    ("UPSTREAM_TLS_VERSION", Command::UpstreamTlsVersion),
+    ("UPSTREAM_TLS_CIPHER", Command::UpstreamTlsCipher),
+    ("UPSTREAM_PEER_URI_SAN", Command::UpstreamPeer(CertificatePart::Uris)),
+    ("UPSTREAM_PEER_DNS_SAN", Command::UpstreamPeer(CertificatePart::Hosts)),
+    ("UPSTREAM_PEER_IP_SAN", Command::UpstreamPeer(CertificatePart::Addresses)),
+    ("UPSTREAM_PEER_SUBJECT", Command::UpstreamPeer(CertificatePart::Subject)),
+    ("UPSTREAM_PEER_ISSUER", Command::UpstreamPeer(CertificatePart::Issuer)),
     ("UPSTREAM_TRANSPORT_FAILURE_REASON", Command::UpstreamFailure),
     ("UPSTREAM_REQUEST_ATTEMPT_COUNT", Command::UpstreamAttempts),
     ("DOWNSTREAM_REMOTE_ADDRESS", Command::DownstreamRemote(AddressPart::Whole)),

@@ -97,7 +97,7 @@ impl Pools {
         let mut resends = 0u32;
         loop {
             // Looked up each time: an unused pool may be forgotten meanwhile.
-            let pool = self.host(target);
+            let pool = self.host(target, sending.request.headers());
             let (lease, in_flight) = match pool.begin(target).await {
                 Ok(begun) => begun,
                 Err(failure) => {

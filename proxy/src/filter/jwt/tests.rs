@@ -2,7 +2,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use http::{HeaderMap, HeaderName, Method, Version};
+use http::{HeaderMap, HeaderName};
 use serde_json::json;
 
 use super::*;
@@ -71,16 +71,7 @@ fn request(path: &str, authorization: &[&str]) -> RequestHead {
     for token in authorization {
         headers.append("authorization", format!("Bearer {token}").parse().unwrap());
     }
-    let nothing = HeaderValue::from_static("");
-    RequestHead {
-        method: Method::GET,
-        scheme: nothing.clone(),
-        authority: nothing,
-        path: path.parse().ok(),
-        version: Version::HTTP_11,
-        upgrade: None,
-        headers,
-    }
+    RequestHead::of_path(path, headers)
 }
 
 fn verify_with(filter: &JwtAuthentication, requirement: &Requirement, request: &RequestHead) -> Verdict {

@@ -50,6 +50,7 @@ impl Attempts<'_> {
             Err(expired) => return Next::Stop(self.expired(live, expired).into()),
         };
         live.info.upstream.local = opened.local;
+        live.info.upstream.tls = opened.tls;
         live.info.upstream.response_began = Some(Instant::now());
         live.info.details = "via_upstream".into();
         // A tunnel lasts as long as something moves.

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use crate::telemetry::exposition::quantiles::millis;
 use crate::telemetry::exposition::{Selection, full_name};
+use crate::telemetry::metrics::peers::security_policy;
 use crate::telemetry::metrics::{Histogram, Metric, Registry, Sample, Scope};
 
 /// A family of lines: the format wants all of a name together.
@@ -75,7 +76,14 @@ fn family<'a>(families: &'a mut BTreeMap<FamilyName, Family>, name: FamilyName, 
 impl FamilyName {
     /// `envoy_cluster_upstream_rq_xx`. Ours begin with our own name.
     fn text(self) -> String {
-        let vendor = if self.scope == Scope::Ninon { "" } else { "envoy_" };
+        // Ours have our own name, once.
+        let vendor = if self.scope == Scope::Ninon {
+            ""
+        } else if self.scope == Scope::Peer {
+            "ninon_"
+        } else {
+            "envoy_"
+        };
         let class = if self.class { "_xx" } else { "" };
         let scope = [self.scope.prefix(), self.scope.kind()].map(|part| if part.is_empty() { String::new() } else { format!("{part}_") });
         format!("{vendor}{}{}{class}", scope.concat(), self.base.replace('.', "_"))
@@ -124,6 +132,10 @@ fn split_class(name: &'static str) -> (&'static str, Option<char>) {
 
 fn labels(sample: &Sample<'_>) -> String {
     let Some(label) = sample.scope.label() else { return String::new() };
+    if sample.scope == Scope::Peer {
+        let (source, destination) = (labelled(label, sample.instance), labelled("destination_principal", sample.part));
+        return format!("{source},{destination},{}", labelled("connection_security_policy", security_policy(sample.instance)));
+    }
     if sample.part.is_empty() {
         return labelled(label, sample.instance);
     }

@@ -125,6 +125,22 @@ fn a_histogram_has_envoys_buckets_in_milliseconds() {
 }
 
 #[test]
+fn who_came_is_told_in_istios_labels() {
+    let registry = Registry::new();
+    registry.peer(Some("spiffe://td/ns/shop/sa/web\"x"), Some("spiffe://td/ns/shop/sa/cart")).downstream_rq_total.add(3);
+    registry.peer(None, None).downstream_cx_total.inc();
+    let page = render(&registry, &Selection { format: PageFormat::Prometheus, ..Selection::default() });
+    let lines = parse(&page);
+    let [web, cart] = ["spiffe://td/ns/shop/sa/web\"x", "spiffe://td/ns/shop/sa/cart"];
+    let labels = [("source_principal", web), ("destination_principal", cart), ("connection_security_policy", "mutual_tls")];
+    assert_eq!(find(&lines, "ninon_peer_downstream_rq_total", &labels), 3.0);
+    let labels = [("source_principal", "unknown"), ("destination_principal", "unknown"), ("connection_security_policy", "none")];
+    assert_eq!(find(&lines, "ninon_peer_downstream_cx_total", &labels), 1.0);
+    let text = render(&registry, &Selection::default());
+    assert!(text.contains("peer.unknown.unknown.downstream_cx_total: 1\n"), "{text}");
+}
+
+#[test]
 fn a_name_cannot_break_out_of_its_label() {
     let registry = Registry::new();
     let name = "a\\b\"} 1\nevil{x=\"";
@@ -193,7 +209,7 @@ fn every_metric_is_explained_to_operators() {
     cluster.stats().upstream_cx_total.inc();
     let (part, shadow_part) = (String::new(), String::new());
     let access = registry.access(&AccessName { scope: Scope::HttpAccess, instance: "x".to_owned(), part, shadow_part });
-    let _held = (registry.http("x"), registry.listener("x"), registry.tcp("x"), access);
+    let _held = (registry.http("x"), registry.listener("x"), registry.tcp("x"), access, registry.peer(Some("x"), Some("y")));
     let mut explained = 0;
     registry.visit(|sample| {
         let start = if sample.instance.is_empty() {

@@ -3,9 +3,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::telemetry::metrics::access::AccessFamilies;
+use crate::telemetry::metrics::peers::Peers;
 use crate::telemetry::metrics::{
     AccessName, AccessStats, ClusterManagerStats, ClusterStats, ControlPlaneStats, ExternalStats, HttpStats, ListenerManagerStats,
-    ListenerStats, Metric, NinonStats, ServerStats, TcpStats,
+    ListenerStats, Metric, NinonStats, PeerStats, ServerStats, TcpStats,
 };
 
 /// Every group of metrics, by name. Asked when the configuration changes and when a page is made, never by a request.
@@ -26,6 +27,7 @@ pub struct Registry {
     listeners: Family<ListenerStats>,
     tcp: Family<TcpStats>,
     access: AccessFamilies,
+    peers: Peers,
 }
 
 /// A cluster as it runs: its metrics are made when something touches them first, so that idle clusters stay small.
@@ -61,6 +63,8 @@ pub enum Scope {
     NetworkAccess,
     /// Ours alone.
     Ninon,
+    /// Who came to the application, and as whom it answered.
+    Peer,
     /// The process.
     Server,
     /// TCP proxies of one name.
@@ -95,6 +99,7 @@ impl Scope {
             // Envoy: the name of the instance comes first.
             Self::NetworkAccess => "",
             Self::Ninon => "ninon",
+            Self::Peer => "peer",
             Self::Server => "server",
             Self::Tcp => "tcp",
         }
@@ -112,6 +117,7 @@ impl Scope {
             | Self::ListenerManager
             | Self::ControlPlane
             | Self::Ninon
+            | Self::Peer
             | Self::Server
             | Self::Tcp => "",
         }
@@ -125,6 +131,7 @@ impl Scope {
             Self::NetworkAccess => Some("envoy_rbac_prefix"),
             Self::Listener => Some("envoy_listener_address"),
             Self::Tcp => Some("envoy_tcp_prefix"),
+            Self::Peer => Some("source_principal"),
             Self::ClusterManager | Self::ControlPlane | Self::ListenerManager | Self::Ninon | Self::Server => None,
         }
     }
@@ -179,6 +186,11 @@ impl Registry {
         self.access.external(instance, part)
     }
 
+    /// `peer.<source>.<destination>.*`: of whom the certificates of a connection are, where they were shown.
+    pub fn peer(&self, source: Option<&str>, destination: Option<&str>) -> Arc<PeerStats> {
+        self.peers.get(source, destination)
+    }
+
     /// Forgets what nobody holds any more. Called when a change of the configuration is done, not before: a cluster that
     /// only changed keeps its counts, because the new one has asked for them by then.
     pub fn prune(&self) {
@@ -212,6 +224,7 @@ impl Registry {
         for (name, group) in self.tcp.all() {
             group.visit(|metric_name, metric| see(Sample { scope: Scope::Tcp, instance: &name, part: "", name: metric_name, metric }));
         }
+        self.peers.visit(&mut see);
         self.access.visit(see);
     }
 

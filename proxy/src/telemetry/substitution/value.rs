@@ -85,6 +85,9 @@ fn of_info<'a>(command: &Command, info: &'a StreamInfo) -> Option<Value<'a>> {
         Command::UpstreamRemote(part) => {
             info.upstream.local.as_ref().and(info.upstream.host.as_ref()).and_then(|host| address(host, *part))
         }
+        Command::UpstreamPeer(part) => of_certificate(*part, info.upstream.tls.as_ref()?.peer.as_ref()?),
+        Command::UpstreamTlsVersion => info.upstream.tls.as_ref()?.version.map(Value::text),
+        Command::UpstreamTlsCipher => info.upstream.tls.as_ref()?.cipher.as_deref().map(Value::text),
         Command::UpstreamFailure => info.upstream.failure.as_deref().and_then(not_empty).map(|reason| worded(reason, false)),
         Command::UpstreamAttempts => Some(Value::Number(u64::from(info.upstream.attempts))),
         Command::DownstreamRemote(part) => address(&info.remote, *part),

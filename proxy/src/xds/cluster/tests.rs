@@ -290,6 +290,20 @@ fn the_version_may_be_chosen_by_tls() {
     let cluster = accepted(&changes);
     assert_eq!(cluster.protocol, UpstreamProtocol::Auto);
     assert!(cluster.tls.unwrap().auto_host_sni);
+    // Of endpoints that are marked; one whose secret is not there yet waits for that, and is not taken for plain text.
+    let mut changes = http_options(json!({"auto_config": {}}));
+    let named = json!({"tls_certificate_sds_secret_configs": [{"name": "mine"}]});
+    for (common, problem) in [
+        (json!({}), None),
+        (named, Some("common_tls_context.tls_certificate_sds_secret_configs[0].name: there is no static secret \"mine\"")),
+    ] {
+        let context = json!({"@type": format!("{TYPE}.transport_sockets.tls.v3.UpstreamTlsContext"), "common_tls_context": common});
+        changes["transport_socket_matches"] = json!([{"name": "m", "transport_socket": {"name": "tls", "typed_config": context}}]);
+        match problem {
+            None => assert_eq!(accepted(&changes).protocol, UpstreamProtocol::Auto),
+            Some(problem) => refused(&changes, &format!("transport_socket_matches[0].transport_socket.typed_config.{problem}")),
+        }
+    }
 }
 
 #[test]

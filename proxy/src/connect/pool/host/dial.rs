@@ -9,6 +9,8 @@ use tokio::time::timeout;
 use super::{HostPool, Lease};
 use crate::codec::{http1, http2};
 use crate::config::address::Address;
+use crate::config::cluster::UpstreamProtocol;
+use crate::connect::TlsTarget;
 use crate::connect::guard::ConnectionGuard;
 use crate::connect::io::CountedIo;
 use crate::connect::pool::http1::{Held, Home};
@@ -67,7 +69,7 @@ impl HostPool {
             guard.set_version(self.version());
         }
         let result = match tcp::tls_target(config, &self.endpoint, self.tls.as_ref(), self.server_name.as_deref()) {
-            Ok(target) => tcp::dial(&remote, config, target, self.from).await,
+            Ok(target) => tcp::dial(&remote, config, target.map(|target| self.offers(target)), self.from).await,
             Err(cause) => Err(DialError { address: remote.clone(), cause }),
         };
         guard.count_dial(&result);
@@ -86,8 +88,15 @@ impl HostPool {
             connect_time: guard.began().elapsed(),
             began: guard.began(),
             bond: dialed.bond.take(),
+            tls: dialed.tls.take(),
         };
         self.speak(dialed, guard, facts).await
+    }
+
+    /// HTTP/2 is not offered where HTTP/1.1 is wanted of a cluster that has both.
+    fn offers(&self, target: TlsTarget) -> TlsTarget {
+        let is_one_of_two = self.cluster.config().protocol == UpstreamProtocol::Auto && self.wanted == Wanted::Http1;
+        if is_one_of_two { target.without(b"h2") } else { target }
     }
 
     fn version(&self) -> Version {
