@@ -87,7 +87,7 @@ impl Pki {
 
 /// The server is not under test here.
 #[derive(Debug)]
-struct Anybody;
+pub struct Anybody;
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -129,7 +129,7 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-fn typed(name: &str, mut config: Value) -> Value {
+pub fn typed(name: &str, mut config: Value) -> Value {
     config["@type"] = json!(format!("{TYPES}.{name}"));
     json!({"name": name, "typed_config": config})
 }

@@ -14,5 +14,7 @@ mod start;
 mod stop;
 /// Spans at a collector, trace fields upstream.
 mod telemetry;
+/// Whom to trust by trust domain.
+mod trust_domains;
 /// A proxy, the service behind it, a client in front.
 mod world;

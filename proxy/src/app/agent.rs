@@ -176,13 +176,7 @@ impl Agent {
         let config = match (&self.enrolment.trusted_ca, token::pin(token)) {
             (Some(path), _) => {
                 let pem = read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                let trusted = Validation {
-                    trusted_ca: Some(pem.into()),
-                    trusted_ca_file: None,
-                    subject_alt_names: names,
-                    crl: None,
-                    only_leaves: false,
-                };
+                let trusted = Validation { subject_alt_names: names, ..Validation::of_roots(pem) };
                 client::client_config(&stranger(Some(trusted)), &[])
             }
             (None, Some(pin)) => chain::pinned(pin, names),
