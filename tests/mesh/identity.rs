@@ -30,6 +30,8 @@ mod secure;
 mod soak;
 /// Certificates that somebody else has.
 mod stolen;
+/// Identities that somebody else gives.
+mod workload_api;
 
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";

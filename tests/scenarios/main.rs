@@ -16,5 +16,7 @@ mod stop;
 mod telemetry;
 /// Whom to trust by trust domain.
 mod trust_domains;
+/// An identity that somebody on the machine gives.
+mod workload_api;
 /// A proxy, the service behind it, a client in front.
 mod world;

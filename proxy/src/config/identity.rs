@@ -1,5 +1,6 @@
 //! Certificates to show, peers to accept. Key material is read when the configuration is, so that a bad file is refused there.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,27 +8,78 @@ use std::time::Duration;
 use crate::config::current::Current;
 use crate::config::matcher::StringMatch;
 
-/// How the proxy comes by an identity of its own: an authority signs it, at first for a token, later for the identity before.
+/// How the proxy comes by an identity of its own, and what it is.
 #[derive(Clone, Debug)]
 pub struct Enrolment {
+    /// From whom.
+    pub means: Means,
+    /// The proxy's certificate. Empty, and of no use, until there is one.
+    pub certificate: CertificateSource,
+    /// Who the control plane is. Nobody, until there is a certificate.
+    pub trust: Current<Validation>,
+    /// Workloads of the proxy's own trust domain, as the Workload API says.
+    pub own_domain: Current<Validation>,
+    /// And of those that it knows beside it.
+    pub all_domains: Current<Validation>,
+}
+
+impl Enrolment {
+    /// There is no certificate yet.
+    pub fn new(means: Means) -> Self {
+        let certificate = CertificatePem { chain: Vec::new(), key: Vec::new(), file: None }.into();
+        let nobody = || Validation::nobody().into();
+        Self { means, certificate, trust: nobody(), own_domain: nobody(), all_domains: nobody() }
+    }
+}
+
+/// Who gives the proxy its identity.
+#[derive(Clone, Debug)]
+pub enum Means {
+    /// An authority signs it, at first for a token, later for the identity before.
+    Token(Joining),
+    /// SPIFFE's Workload API hands it out.
+    WorkloadApi(WorkloadApi),
+}
+
+/// What an authority is asked with.
+#[derive(Clone, Debug)]
+pub struct Joining {
     /// What the authority is shown while there is no certificate.
     pub token: Token,
     /// Authorities, PEM, one of which the first server must be from; else the token tells its key.
     pub trusted_ca: Option<PathBuf>,
     /// How long a certificate is asked for; `None` leaves it to the authority.
     pub lifetime: Option<Duration>,
-    /// The proxy's certificate. Empty, and of no use, until there is one.
-    pub certificate: CertificateSource,
-    /// Whom the authority trusts. Nobody, until there is a certificate.
-    pub trust: Current<Validation>,
 }
 
-impl Enrolment {
-    /// There is no certificate yet.
-    pub fn new(token: Token, trusted_ca: Option<PathBuf>, lifetime: Option<Duration>) -> Self {
-        let certificate = CertificatePem { chain: Vec::new(), key: Vec::new(), file: None }.into();
-        let trust = Validation::nobody().into();
-        Self { token, trusted_ca, lifetime, certificate, trust }
+/// Where the Workload API is.
+#[derive(Clone, Debug)]
+pub struct WorkloadApi {
+    /// A Unix socket.
+    pub socket: PathBuf,
+    /// Authorities, PEM, one of which the control plane may be from, beside those of the trust domain.
+    pub trusted_ca: Option<PathBuf>,
+}
+
+/// What the Workload API says: DER, certificates one after the other.
+pub struct Svid {
+    /// The SPIFFE ID.
+    pub name: String,
+    /// The certificate, and what lies between it and its root.
+    pub chain: Vec<u8>,
+    /// PKCS #8.
+    pub key: Vec<u8>,
+    /// Roots of its trust domain.
+    pub roots: Vec<u8>,
+    /// Those of others, by the name of the trust domain as an URI.
+    pub federated: BTreeMap<String, Vec<u8>>,
+    /// There are revocation lists.
+    pub has_lists: bool,
+}
+
+impl std::fmt::Debug for Svid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Svid").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -35,6 +87,10 @@ impl Enrolment {
 pub const OWN_CERTIFICATE: &str = "default";
 /// The name by which the proxy's own bootstrap refers to those whom its authority trusts.
 pub const OWN_TRUST: &str = "authorities";
+/// The name of what workloads of the proxy's own trust domain show, as SPIRE has it.
+pub const OWN_DOMAIN: &str = "ROOTCA";
+/// The name of what workloads of all trust domains show that are known.
+pub const ALL_DOMAINS: &str = "ALL";
 /// What the SPIFFE ID of a control plane ends with, after the trust domain.
 pub const CONTROL_PLANE: &str = "/ns/ninon-system/sa/ninon";
 

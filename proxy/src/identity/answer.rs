@@ -37,6 +37,12 @@ impl fmt::Display for AnswerError {
 
 impl std::error::Error for AnswerError {}
 
+impl AnswerError {
+    pub(super) fn new(problem: String) -> Self {
+        Self(problem)
+    }
+}
+
 impl Identity {
     /// Of what an authority answered when it was to sign `key`: PEM, the leaf first, the root last. Whom to trust it says by the
     /// roots among them, and what it answers must hold by its own roots.
