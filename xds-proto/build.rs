@@ -48,7 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// What may hold key material, which must not reach a log by way of `{:?}`; `src/secrecy.rs` prints it without content.
-const WITHOUT_DEBUG: [&str; 2] = [".envoy.config.core.v3.DataSource", ".envoy.config.core.v3.DataSource.specifier"];
+const WITHOUT_DEBUG: [&str; 3] =
+    [".envoy.config.core.v3.DataSource", ".envoy.config.core.v3.DataSource.specifier", ".spiffe.workload.X509SVID"];
 
 fn proto_files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let mut files = Vec::new();

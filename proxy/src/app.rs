@@ -28,6 +28,8 @@ mod signals;
 mod spans;
 /// What is known of the control plane.
 mod status;
+/// The proxy's own certificate, as the Workload API gives it.
+mod workload;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -64,7 +66,7 @@ use cache::Cache;
 use control::Control;
 use enrol::{Enrolled, enrol};
 use files::Files;
-use first::{follow, generation, without_served};
+use first::{before_identity, follow, serve_waiting, without_served};
 use live::Live;
 use pages::{Pages, Told};
 use signals::Signals;
@@ -181,11 +183,12 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let logs = Arc::new(AccessLogs::new(&registry));
     let (spans, export) = export::channel(Arc::clone(&registry.ninon));
     let (announcer, watcher) = drain::channel();
-    let current = generation(without_served(&bootstrap), &registry)?;
+    let serving = without_served(&bootstrap);
+    let (current, waiting) = before_identity(&bootstrap, serving.clone(), &registry)?;
     let shared = Arc::new(shared(current, (registry, &logs, spans), bootstrap.max_connections, options));
     let (state, seen) = watch::channel(ServerState::PreInitializing);
     let (wishes, mut actions) = mpsc::channel(4);
-    let following = bootstrap.dynamic.as_ref().map(|dynamic| follow(&bootstrap, dynamic, &shared.current.load().snapshot, started));
+    let following = bootstrap.dynamic.as_ref().map(|dynamic| follow(&bootstrap, dynamic, &serving, started));
     let following = following.transpose().map_err(StartError::Resources)?;
     let told = Told {
         node: bootstrap.node.clone(),
@@ -206,6 +209,7 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
             return Ok(());
         }
     };
+    serve_waiting(&shared, waiting)?;
     let watches = watch_names(&shared.current.load_full()).await;
     state.send_replace(ServerState::Initializing);
     let workers = start_workers(&shared, options.workers, &watcher)?;

@@ -9,9 +9,12 @@ pub mod answer;
 pub mod renewal;
 /// A key, and what is to be signed of it.
 pub mod request;
+/// What the Workload API gives.
+pub mod svid;
 /// What a token says.
 pub mod token;
 
 pub use answer::{AnswerError, Identity, control_plane};
 pub use renewal::Renewal;
 pub use request::{Key, KeyError};
+pub use svid::Given;

@@ -318,3 +318,11 @@ pub struct Shared {
     /// This machine's name.
     pub hostname: String,
 }
+
+impl Shared {
+    /// Has those looked at again who are connected: whom we trust has changed, and no server of resources said so. Its count of changes
+    /// has the lower bits.
+    pub fn looks_again(&self) {
+        self.trust.send_modify(|count| *count ^= 1 << 63);
+    }
+}

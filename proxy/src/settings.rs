@@ -21,11 +21,12 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 
+use crate::config::identity::Enrolment;
 use crate::xds::bootstrap;
 use crate::xds::invalid::{Faults, Invalid};
 
 pub use file::{Loaded, load, load_file};
-use join::Join;
+use join::{Join, Socket};
 use mesh::Mesh;
 pub use redirect::Redirect;
 
@@ -103,6 +104,9 @@ pub struct Validate {
     /// Refuse every field that Ninon does not have, rather than warn where it decides nothing about access
     #[arg(long, env = "NINON_STRICT_XDS")]
     pub strict_xds: bool,
+    /// The file is for a proxy that gets its identity from SPIFFE's Workload API, and refers to its secrets; it is not asked
+    #[arg(long, value_name = "ADDRESS", env = "NINON_WORKLOAD_API_ADDRESS")]
+    pub workload_api_address: Option<Socket>,
 }
 
 /// How much is told.
@@ -168,7 +172,7 @@ impl Settings {
     /// All faults.
     pub fn load(&self) -> Result<Loaded, Faults> {
         match &self.config {
-            Some(path) => load_file(path, self.strict_xds),
+            Some(path) => file::load_file_as(path, self.strict_xds, self.join.enrolment().map_err(Faults::one)?),
             None => {
                 let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
                 let json = self.mesh.bootstrap(&self.join, &machine).map_err(Faults::one)?;
@@ -184,7 +188,8 @@ impl Validate {
     /// What to print, and whether the file is good.
     pub fn report(&self) -> (String, bool) {
         let file = self.config.display();
-        match load_file(&self.config, self.strict_xds) {
+        let means = self.workload_api_address.clone().map(|socket| socket.means(None));
+        match file::load_file_as(&self.config, self.strict_xds, means.map(Enrolment::new)) {
             Ok(loaded) => {
                 let mut report = warned(&loaded.warnings);
                 let (listeners, clusters) = (loaded.bootstrap.snapshot.listeners.len(), loaded.bootstrap.snapshot.clusters.len());

@@ -17,6 +17,7 @@ mod names;
 mod pem;
 /// From clients.
 pub mod server;
+mod spiffe;
 mod verify;
 
 use std::fmt;
@@ -49,6 +50,10 @@ pub enum TlsError {
     KeyMismatch,
     /// Peers are to be checked, but nobody is trusted.
     NoTrustedCa,
+    /// What this trust domain's authorities say cannot be used.
+    TrustDomain(String, Box<Self>),
+    /// Peers are known by their SPIFFE IDs, and only names of other kinds are accepted.
+    NoUriName,
     /// Not a name that TLS can send.
     ServerName(String),
     /// What the TLS library says.
@@ -63,6 +68,8 @@ impl fmt::Display for TlsError {
             Self::Pem { field, problem } => write!(f, "{field}: {problem}"),
             Self::KeyMismatch => f.write_str("private_key: does not belong to the first certificate of certificate_chain"),
             Self::NoTrustedCa => f.write_str("trusted_ca: required, a peer cannot be checked without it"),
+            Self::TrustDomain(name, problem) => write!(f, "trust_domains {name:?}: {problem}"),
+            Self::NoUriName => f.write_str("match_typed_subject_alt_names: of trust domains, only names of type URI can be asked for"),
             Self::ServerName(name) => write!(f, "sni: {name:?} is not a host name"),
             Self::Library(problem) => f.write_str(problem),
         }

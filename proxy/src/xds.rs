@@ -67,6 +67,8 @@ pub mod tls;
 pub mod trace;
 /// What a server has sent, as operators see it.
 pub mod view;
+/// SPIFFE's Workload API.
+pub mod workload;
 
 #[cfg(test)]
 mod test_wire;

@@ -16,11 +16,15 @@ const RULES: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typ
 const TOKENS: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/1/typed_config";
 const AUTHZ: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters/2/typed_config";
 const KEYS: &str = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+const VALIDATOR: &str = "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
+const TRUST_DOMAIN: &str = "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain";
 const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
 /// Heading on the page, message, and where the whole bootstrap has one.
 fn places() -> Vec<(&'static str, &'static str, String)> {
     let server = "/static_resources/listeners/1/filter_chains/0/transport_socket/typed_config";
+    let validation = format!("{CLUSTER}/transport_socket/typed_config/common_tls_context/validation_context");
+    let validator = &format!("{validation}/custom_validator_config/typed_config");
     vec![
         ("Bootstrap", "envoy.config.bootstrap.v3.Bootstrap", String::new()),
         ("Listener", "envoy.config.listener.v3.Listener", "/static_resources/listeners/0".to_owned()),
@@ -96,6 +100,8 @@ fn places() -> Vec<(&'static str, &'static str, String)> {
             "envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext",
             format!("{server}/common_tls_context/validation_context"),
         ),
+        ("SPIFFECertValidatorConfig", VALIDATOR, validator.to_owned()),
+        ("SPIFFECertValidatorConfig.TrustDomain", TRUST_DOMAIN, format!("{validator}/trust_domains/0")),
     ]
 }
 
@@ -138,9 +144,10 @@ fn valid() -> Value {
         "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         json!({"common_tls_context": {"tls_certificates": [certificate], "validation_context": {"trusted_ca": {"inline_string": pem}}}}),
     );
+    let domains = typed(VALIDATOR, json!({"trust_domains": [{"name": "a", "trust_bundle": {"inline_string": pem}}]}));
     let client = typed(
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-        json!({"sni": "a.example", "common_tls_context": {"validation_context": {"trusted_ca": {"inline_string": pem}}}}),
+        json!({"sni": "a.example", "common_tls_context": {"validation_context": {"custom_validator_config": domains}}}),
     );
     let address = |port: u32| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     let manager = typed("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", manager);

@@ -36,6 +36,8 @@ mod soak;
 mod stolen;
 /// HTTP/1 that is HTTP/2 between sidecars.
 mod upgrade;
+/// Identities that somebody else gives.
+mod workload_api;
 
 const LISTENER: &str = "type.googleapis.com/envoy.config.listener.v3.Listener";
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";

@@ -85,7 +85,7 @@ impl Pki {
     }
 }
 
-fn typed(name: &str, mut config: Value) -> Value {
+pub fn typed(name: &str, mut config: Value) -> Value {
     config["@type"] = json!(format!("{TYPES}.{name}"));
     json!({"name": name, "typed_config": config})
 }

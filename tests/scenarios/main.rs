@@ -14,5 +14,9 @@ mod start;
 mod stop;
 /// Spans at a collector, trace fields upstream.
 mod telemetry;
+/// Whom to trust by trust domain.
+mod trust_domains;
+/// An identity that somebody on the machine gives.
+mod workload_api;
 /// A proxy, the service behind it, a client in front.
 mod world;

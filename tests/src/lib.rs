@@ -64,3 +64,5 @@ pub mod tally;
 pub mod upstream;
 /// HTTP/1 messages as they stand on the wire.
 pub mod wire;
+/// SPIFFE's Workload API.
+pub mod workload_api;

@@ -1,5 +1,5 @@
-//! The slice of xDS v3 that Ninon implements: wire types, their JSON form, and what lies outside of the slice. Beside it is Istio's
-//! certificate service, over which the same proxies get their identity.
+//! The slice of xDS v3 that Ninon implements: wire types, their JSON form, and what lies outside of the slice. Beside it are Istio's
+//! certificate service and SPIFFE's Workload API, over which the same proxies get their identity.
 //!
 //! The messages are generated from the `.proto` files in `proto/`, which keep the packages, names, numbers and types of
 //! Envoy's API: bytes and JSON made for Envoy are understood here, and the other way round. They hold only what Ninon
@@ -49,7 +49,7 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/modules.rs"));
 }
 
-pub use generated::{envoy, google, istio, xds};
+pub use generated::{envoy, google, istio, spiffe, xds};
 
 /// Builds the descriptors of the slice. Costs milliseconds and some megabytes: build it for a batch of work, drop it after.
 ///

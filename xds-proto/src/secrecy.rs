@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::envoy::config::core::v3::DataSource;
 use crate::envoy::config::core::v3::data_source::Specifier;
+use crate::spiffe::workload::X509svid;
 
 impl fmt::Debug for DataSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,9 +25,21 @@ impl fmt::Debug for Specifier {
     }
 }
 
+impl fmt::Debug for X509svid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("X509svid").field("spiffe_id", &self.spiffe_id).finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_of_the_workload_api_is_not_printed() {
+        let svid = X509svid { spiffe_id: "spiffe://a.test/b".to_owned(), x509_svid_key: "private".into(), ..X509svid::default() };
+        assert_eq!(format!("{svid:?}"), "X509svid { spiffe_id: \"spiffe://a.test/b\", .. }");
+    }
 
     #[test]
     fn a_key_is_not_printed() {

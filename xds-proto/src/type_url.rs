@@ -61,6 +61,8 @@ pub const PROXY_PROTOCOL: &str = "type.googleapis.com/envoy.extensions.filters.l
 // Transport sockets.
 /// [`UpstreamTlsContext`](crate::envoy::extensions::transport_sockets::tls::v3::UpstreamTlsContext).
 pub const UPSTREAM_TLS_CONTEXT: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+/// [`SPIFFECertValidatorConfig`](crate::envoy::extensions::transport_sockets::tls::v3::SpiffeCertValidatorConfig).
+pub const SPIFFE_VALIDATOR: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
 /// [`DownstreamTlsContext`](crate::envoy::extensions::transport_sockets::tls::v3::DownstreamTlsContext).
 pub const DOWNSTREAM_TLS_CONTEXT: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 /// [`RawBuffer`](crate::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer).

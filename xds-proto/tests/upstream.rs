@@ -11,7 +11,7 @@ use std::process::Command;
 
 use envoy_types as _;
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, MessageDescriptor, ServiceDescriptor, Value};
+use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, ServiceDescriptor, Value};
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
@@ -74,6 +74,35 @@ fn the_certificate_service_is_istios() {
     let of = |name: &str| format!("istio.v1.auth.{name}");
     let (request, response) = ("IstioCertificateRequest".to_owned(), "IstioCertificateResponse".to_owned());
     assert_eq!(methods, [(of("IstioCertificateService.CreateCertificate"), request, response, false, false)]);
+}
+
+/// SPIFFE's definitions are in no crate either, and have no package: names, numbers and types by hand.
+#[test]
+fn the_workload_api_is_spiffes() {
+    let pool = xds_proto::descriptor_pool().unwrap();
+    let all = pool.all_messages().filter(|message| message.package_name() == "spiffe.workload" && !message.is_map_entry());
+    let describe = |field: &FieldDescriptor| {
+        let kinds = [(Kind::String, "string"), (Kind::Bytes, "bytes")];
+        let scalar = kinds.into_iter().find(|(kind, _)| *kind == field.kind()).map(|(_, name)| name);
+        let kind = scalar.unwrap_or(if field.is_map() { "map" } else { "message" });
+        let many = if field.is_list() { "repeated " } else { "" };
+        format!("{}.{} = {many}{kind} {}", field.parent_message().name(), field.name(), field.number())
+    };
+    let mut fields: Vec<_> = all.flat_map(|message| message.fields().map(|field| describe(&field)).collect::<Vec<_>>()).collect();
+    fields.sort();
+    assert_eq!(
+        fields,
+        [
+            "X509SVID.bundle = bytes 4",
+            "X509SVID.hint = string 5",
+            "X509SVID.spiffe_id = string 1",
+            "X509SVID.x509_svid = bytes 2",
+            "X509SVID.x509_svid_key = bytes 3",
+            "X509SVIDResponse.crl = repeated bytes 2",
+            "X509SVIDResponse.federated_bundles = map 3",
+            "X509SVIDResponse.svids = repeated message 1",
+        ]
+    );
 }
 
 /// Changes every field of the slice and expects as many differences: a comparison that overlooks a field fails here.
@@ -216,7 +245,7 @@ fn source_of(package: &str) -> PathBuf {
 
 /// Whether a package is part of xDS.
 fn is_compared(package: &str) -> bool {
-    package != "google.protobuf" && !package.starts_with("istio.")
+    package != "google.protobuf" && !package.starts_with("istio.") && !package.starts_with("spiffe.")
 }
 
 fn ours(pool: &DescriptorPool) -> impl Iterator<Item = MessageDescriptor> {

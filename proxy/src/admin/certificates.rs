@@ -31,7 +31,13 @@ pub(super) fn json(views: &[TlsView], now: SystemTime) -> Value {
 
 fn trusted(trust: &Trust, now: SystemTime) -> Vec<Value> {
     let trust = trust.validation.load();
-    trust.trusted_ca.as_ref().map_or_else(Vec::new, |pem| of_pem(trust.trusted_ca_file.as_deref(), pem, now))
+    let mut all = trust.trusted_ca.as_ref().map_or_else(Vec::new, |pem| of_pem(trust.trusted_ca_file.as_deref(), pem, now));
+    for domain in &trust.trust_domains {
+        let file = domain.file.as_deref().unwrap_or(IN_PLACE);
+        // As Envoy: the trust domain, and where its bundle is from.
+        all.extend(of_pem(Some(&format!("{}: {file}", domain.name)), &domain.roots, now));
+    }
+    all
 }
 
 fn of_pem(file: Option<&str>, pem: &[u8], now: SystemTime) -> Vec<Value> {

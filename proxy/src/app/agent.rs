@@ -1,3 +1,4 @@
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::app::dial::connect;
 use crate::config::ClusterName;
-use crate::config::identity::{CONTROL_PLANE, ClientTls, Enrolment, SanKind, SanMatch, TlsVersion, Trust, Validation};
+use crate::config::identity::{CONTROL_PLANE, ClientTls, Enrolment, Joining, SanKind, SanMatch, TlsVersion, Trust, Validation};
 use crate::config::matcher::{StringMatch, StringPattern};
 use crate::connect::{TlsSource, TlsTarget};
 use crate::identity::{Identity, Key, Renewal, control_plane, token};
@@ -29,6 +30,7 @@ const LARGEST_FILE: u64 = 1 << 20;
 pub(super) struct Agent {
     shared: Arc<Shared>,
     enrolment: Enrolment,
+    joining: Joining,
     authorities: Vec<ClusterName>,
     next: usize,
     tls: TlsSource,
@@ -46,11 +48,12 @@ pub(super) struct Agent {
 
 impl Agent {
     /// `authorities` are clusters, tried one after the other.
-    pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, authorities: Vec<ClusterName>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, joining: Joining, authorities: Vec<ClusterName>) -> Self {
         let (shared, revoked) = (Arc::clone(shared), shared.revoked.subscribe());
         Self {
             shared,
             enrolment,
+            joining,
             authorities,
             next: 0,
             tls: tls_source(),
@@ -125,7 +128,7 @@ impl Agent {
                 self.next = self.next.wrapping_add(1);
                 let left = self.left(now);
                 let wait = self.renewal.failed(left, fastrand::f64());
-                self.tell(&error, left, wait);
+                tell_lost(&error, left, self.expires.is_some(), wait);
                 wait
             }
         }
@@ -136,20 +139,6 @@ impl Agent {
         self.expires?.duration_since(now).ok()
     }
 
-    fn tell(&self, error: &SignError, left: Option<Duration>, wait: Duration) {
-        let next_seconds = wait.as_secs_f64();
-        match (left, self.expires) {
-            (Some(left), _) if left > URGENT => {
-                tracing::warn!(%error, next_seconds, left_seconds = left.as_secs(), "the certificate could not be renewed; it holds on");
-            }
-            (Some(left), _) => {
-                tracing::error!(%error, next_seconds, left_seconds = left.as_secs(), "the certificate could not be renewed; it soon expires");
-            }
-            (None, Some(_)) => tracing::error!(%error, next_seconds, "the certificate has expired, and could not be renewed"),
-            (None, None) => tracing::warn!(%error, next_seconds, "no certificate yet; nothing is served before there is one"),
-        }
-    }
-
     async fn ask(&self, key: &Key) -> Result<Identity, SignError> {
         let failed = |error: String| SignError::Failed(error);
         let is_valid = self.left(SystemTime::now()).is_some_and(|left| !left.is_zero());
@@ -157,14 +146,14 @@ impl Agent {
         let (tls, token) = match is_valid && !self.refused {
             true => (Rc::clone(&self.tls), None),
             false => {
-                let token = token::read(&self.enrolment.token).map_err(|error| failed(format!("the token: {error}")))?;
+                let token = token::read(&self.joining.token).map_err(|error| failed(format!("the token: {error}")))?;
                 (self.as_stranger(&token).map_err(failed)?, Some(token))
             }
         };
         let count = self.authorities.len().max(1);
         let server = self.authorities.get(self.next % count).ok_or_else(|| failed("no authority is named".to_owned()))?;
         let way = connect(Arc::clone(&self.shared), server.clone(), tls).await.map_err(failed)?;
-        let answer = sign(way, server, Wish { csr, lifetime: self.enrolment.lifetime, token }).await?;
+        let answer = sign(way, server, Wish { csr, lifetime: self.joining.lifetime, token }).await?;
         Identity::read(key, &answer).map_err(|error| failed(error.to_string()))
     }
 
@@ -173,16 +162,10 @@ impl Agent {
         // Of which trust domain it is, is known by the first certificate.
         let first = || SanMatch { kind: SanKind::Uri, name: StringMatch::new(StringPattern::Suffix(CONTROL_PLANE.to_owned()), false) };
         let names = vec![self.control_plane.clone().unwrap_or_else(first)];
-        let config = match (&self.enrolment.trusted_ca, token::pin(token)) {
+        let config = match (&self.joining.trusted_ca, token::pin(token)) {
             (Some(path), _) => {
                 let pem = read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                let trusted = Validation {
-                    trusted_ca: Some(pem.into()),
-                    trusted_ca_file: None,
-                    subject_alt_names: names,
-                    crl: None,
-                    only_leaves: false,
-                };
+                let trusted = Validation { subject_alt_names: names, ..Validation::of_roots(pem) };
                 client::client_config(&stranger(Some(trusted)), &[])
             }
             (None, Some(pin)) => chain::pinned(pin, names),
@@ -199,6 +182,21 @@ impl Agent {
     }
 }
 
+/// Says what failed, and how much is left of the certificate's life; whether there has been one.
+pub(super) fn tell_lost(error: &dyn fmt::Display, left: Option<Duration>, had: bool, wait: Duration) {
+    let next_seconds = wait.as_secs_f64();
+    match left {
+        Some(left) if left > URGENT => {
+            tracing::warn!(%error, next_seconds, left_seconds = left.as_secs(), "the certificate could not be renewed; it holds on");
+        }
+        Some(left) => {
+            tracing::error!(%error, next_seconds, left_seconds = left.as_secs(), "the certificate could not be renewed; it soon expires");
+        }
+        None if had => tracing::error!(%error, next_seconds, "the certificate has expired, and could not be renewed"),
+        None => tracing::warn!(%error, next_seconds, "no certificate yet; nothing is served before there is one"),
+    }
+}
+
 fn stranger(trusted: Option<Validation>) -> ClientTls {
     ClientTls {
         certificate: None,
@@ -211,7 +209,7 @@ fn stranger(trusted: Option<Validation>) -> ClientTls {
     }
 }
 
-fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let file = std::fs::File::open(path)?;
     if !file.metadata()?.is_file() {
@@ -222,6 +220,6 @@ fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn seconds(time: SystemTime) -> u64 {
+pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -6,7 +6,9 @@ use crate::admin::Action;
 use crate::app::agent::Agent;
 use crate::app::signals::Signals;
 use crate::app::watch_names;
+use crate::app::workload::Follower;
 use crate::config::bootstrap::Bootstrap;
+use crate::config::identity::{Enrolment, Means};
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
 
@@ -27,18 +29,27 @@ pub(super) async fn enrol(
     signals: &mut Signals,
     actions: &mut mpsc::Receiver<Action>,
 ) -> Enrolled {
-    let server = bootstrap.dynamic.as_ref().and_then(|dynamic| dynamic.server.as_ref());
-    let (Some(enrolment), Some(server)) = (&bootstrap.enrolment, server) else { return Enrolled::Not };
+    let Some(enrolment) = bootstrap.enrolment.clone() else { return Enrolled::Not };
     let generation = shared.current.load_full();
     let watches = watch_names(&generation).await;
-    let agent = Agent::new(shared, enrolment.clone(), server.servers.clone());
     let enrolled = tokio::select! {
-        task = agent.start() => Enrolled::As(task),
+        task = start(bootstrap, shared, enrolment) => Enrolled::As(task),
         () = signals.until_stop(|| shared.logs.reopen()) => Enrolled::Ended,
         () = quit(actions) => Enrolled::Ended,
     };
     drop(watches);
     enrolled
+}
+
+async fn start(bootstrap: &Bootstrap, shared: &Arc<Shared>, enrolment: Enrolment) -> OwnedTask {
+    match enrolment.means.clone() {
+        Means::Token(joining) => {
+            let server = bootstrap.dynamic.as_ref().and_then(|dynamic| dynamic.server.as_ref());
+            let authorities = server.map(|server| server.servers.clone()).unwrap_or_default();
+            Agent::new(shared, enrolment, joining, authorities).start().await
+        }
+        Means::WorkloadApi(api) => Follower::new(shared, enrolment, api).start().await,
+    }
 }
 
 async fn quit(actions: &mut mpsc::Receiver<Action>) {

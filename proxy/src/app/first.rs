@@ -10,8 +10,9 @@ use crate::app::control;
 use crate::app::status::{Following, LinkStatus};
 use crate::config::bootstrap::{Bootstrap, Dynamic};
 use crate::config::cluster::Discovery;
+use crate::config::listener::Listener;
 use crate::config::snapshot::Snapshot;
-use crate::runtime::{ActiveListener, Generation};
+use crate::runtime::{ActiveListener, Generation, Shared};
 use crate::telemetry::metrics::Registry;
 use crate::upstream::ClusterState;
 use crate::xds::cascade::{Cascade, Scope};
@@ -58,12 +59,39 @@ pub(super) fn generation(snapshot: Snapshot, registry: &Registry) -> Result<Gene
         registry.cluster_manager.active_clusters.inc();
         clusters.insert(name.clone(), cluster);
     }
+    let listeners = active(&snapshot.listeners, registry)?;
+    Ok(Generation { snapshot, clusters, listeners })
+}
+
+/// What there is before the proxy has its identity, if it is to have one, and the listeners that wait for it: they may show it.
+pub(super) fn before_identity(
+    bootstrap: &Bootstrap,
+    mut snapshot: Snapshot,
+    registry: &Registry,
+) -> Result<(Generation, Vec<Arc<Listener>>), StartError> {
+    let waiting = if bootstrap.enrolment.is_some() { std::mem::take(&mut snapshot.listeners) } else { Vec::new() };
+    Ok((generation(snapshot, registry)?, waiting))
+}
+
+/// Adds what has waited.
+pub(super) fn serve_waiting(shared: &Shared, waiting: Vec<Arc<Listener>>) -> Result<(), StartError> {
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    let before = shared.current.load_full();
+    let listeners = active(&waiting, &shared.registry)?;
+    let snapshot = Snapshot { listeners: waiting, ..before.snapshot.clone() };
+    shared.current.store(Arc::new(Generation { snapshot, clusters: before.clusters.clone(), listeners }));
+    Ok(())
+}
+
+fn active(listeners: &[Arc<Listener>], registry: &Registry) -> Result<Vec<Arc<ActiveListener>>, StartError> {
     let mut active = Vec::new();
-    for config in &snapshot.listeners {
+    for config in listeners {
         let listener = ActiveListener::new(Arc::clone(config), registry);
         let listener = listener.map_err(|(chain, cause)| StartError::Tls { listener: config.name.to_string(), chain, cause })?;
         registry.listener_manager.listener_added.inc();
         active.push(Arc::new(listener));
     }
-    Ok(Generation { snapshot, clusters, listeners: active })
+    Ok(active)
 }

@@ -116,15 +116,11 @@ mod tests {
         }
     }
 
-    fn nobody() -> Validation {
-        Validation { trusted_ca: None, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None, only_leaves: false }
-    }
-
     fn target(certificate: bool, own: Option<Duration>, known: &Rc<Known>) -> TlsTarget {
         let pem = CertificatePem { chain: Vec::new(), key: Vec::new(), file: None };
         let settings = ClientTls {
             certificate: certificate.then(|| Current::new(pem)),
-            validation: Some(Trust::from(nobody())),
+            validation: Some(Trust::from(Validation::nobody())),
             sni: None,
             auto_host_sni: false,
             alpn: Vec::new(),
@@ -172,12 +168,12 @@ mod tests {
         assert!(bond.holds() && bond.holds());
         assert_eq!(known.1.get(), 0, "it was accepted in the handshake");
         let trust = target.settings.validation.as_ref().unwrap();
-        trust.validation.replace(Arc::new(nobody()));
+        trust.validation.replace(Arc::new(Validation::nobody()));
         assert!(bond.holds() && bond.holds());
         assert_eq!(known.1.get(), 1, "once for each change");
         known.0.set(false);
         assert!(bond.holds());
-        trust.validation.replace(Arc::new(nobody()));
+        trust.validation.replace(Arc::new(Validation::nobody()));
         assert!(!bond.holds() && !bond.holds());
     }
 

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::identity::{CONTROL_PLANE, CertificatePem, SanKind, SanMatch, Validation};
@@ -38,6 +37,12 @@ impl fmt::Display for AnswerError {
 
 impl std::error::Error for AnswerError {}
 
+impl AnswerError {
+    pub(super) fn new(problem: String) -> Self {
+        Self(problem)
+    }
+}
+
 impl Identity {
     /// Of what an authority answered when it was to sign `key`: PEM, the leaf first, the root last. Whom to trust it says by the
     /// roots among them, and what it answers must hold by its own roots.
@@ -49,13 +54,7 @@ impl Identity {
         let all = answer.concat();
         let (chain, roots) = chain::split(all.as_bytes()).map_err(AnswerError)?;
         let certificate = CertificatePem { chain, key: key.pem(), file: None };
-        let trust = Validation {
-            trusted_ca: Some(Arc::from(roots)),
-            trusted_ca_file: None,
-            subject_alt_names: Vec::new(),
-            crl: None,
-            only_leaves: false,
-        };
+        let trust = Validation::of_roots(roots);
         chain::holds(&certificate, &trust).map_err(|error| AnswerError(error.to_string()))?;
         let leaf = describe::certificates(&certificate.chain).into_iter().next().ok_or_else(|| wrong("it cannot be read"))?;
         let name = spiffe_id(&leaf).ok_or_else(|| wrong("it does not name one SPIFFE ID"))?.to_owned();

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use crate::config::bootstrap::Bootstrap;
+use crate::config::identity::Enrolment;
 use crate::xds::bootstrap;
 use crate::xds::invalid::{Faults, Invalid};
 
@@ -32,7 +33,15 @@ pub struct Loaded {
 /// # Errors
 /// All its faults.
 pub fn load_file(path: &Path, strict: bool) -> Result<Loaded, Faults> {
-    load(&read(path)?, strict)
+    load_file_as(path, strict, None)
+}
+
+/// Likewise, for a proxy that gets an identity of its own.
+///
+/// # Errors
+/// All its faults.
+pub fn load_file_as(path: &Path, strict: bool, enrolment: Option<Enrolment>) -> Result<Loaded, Faults> {
+    load_as(&read(path)?, strict, enrolment)
 }
 
 /// Reads a file of resources, YAML or JSON.
@@ -59,8 +68,12 @@ fn read(path: &Path) -> Result<String, Faults> {
 /// # Errors
 /// All its faults.
 pub fn load(text: &str, strict: bool) -> Result<Loaded, Faults> {
+    load_as(text, strict, None)
+}
+
+fn load_as(text: &str, strict: bool, enrolment: Option<Enrolment>) -> Result<Loaded, Faults> {
     let json = json(text)?;
-    let (bootstrap, warnings) = bootstrap::parse(&json, strict, None)?;
+    let (bootstrap, warnings) = bootstrap::parse(&json, strict, enrolment)?;
     Ok(Loaded { bootstrap, warnings })
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value as Json, json};
 
-use crate::config::identity::{Enrolment, OWN_CERTIFICATE, OWN_TRUST, Token};
+use crate::config::identity::{Enrolment, Joining, Means, OWN_CERTIFICATE, OWN_TRUST, Token, WorkloadApi};
 use crate::settings::mesh::{Pair, Place};
 
 /// What a workload's sidecar is told to join a mesh by.
@@ -25,7 +25,14 @@ pub struct Join {
     /// File with that token, read whenever it is needed
     #[arg(long, value_name = "FILE", env = "NINON_JOIN_TOKEN_FILE", requires = "mesh")]
     pub token_file: Option<PathBuf>,
-    /// Certificates, PEM, of those whom the control plane's first certificate may be from [default: the token tells]
+    /// SPIFFE's Workload API, unix:PATH or unix:///PATH, that gives the proxy its identity, instead of a token; with a bootstrap file, its
+    /// secrets `default`, `ROOTCA` and `ALL` [default: with --mesh and no token, what SPIFFE_ENDPOINT_SOCKET says]
+    #[arg(long, value_name = "ADDRESS", env = "NINON_WORKLOAD_API_ADDRESS", conflicts_with_all = ["token", "token_file", "certificate_ttl"])]
+    pub workload_api_address: Option<Socket>,
+    /// Where the Workload API is, as SPIFFE names it.
+    #[arg(long, hide = true, value_name = "ADDRESS", env = "SPIFFE_ENDPOINT_SOCKET")]
+    pub spiffe_endpoint_socket: Option<String>,
+    /// Certificates, PEM, of those whom the control plane's first certificate may be from [default: the token, or the Workload API, tells]
     #[arg(long, value_name = "FILE", env = "NINON_MESH_CA", requires = "mesh")]
     pub mesh_ca: Option<PathBuf>,
     /// How long the proxy's certificates are to be valid [default: the control plane decides]
@@ -70,6 +77,26 @@ impl FromStr for Secret {
     }
 }
 
+/// A Unix socket, as SPIFFE writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socket(pub PathBuf);
+
+impl FromStr for Socket {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let path = text.strip_prefix("unix:").map(|path| path.strip_prefix("//").unwrap_or(path));
+        let path = path.filter(|path| path.starts_with('/') && !path.contains(['?', '#']));
+        path.map(|path| Self(path.into())).ok_or_else(|| "not unix:PATH or unix:///PATH, with the whole path of a socket".to_owned())
+    }
+}
+
+impl Socket {
+    pub(super) fn means(self, trusted_ca: Option<PathBuf>) -> Means {
+        Means::WorkloadApi(WorkloadApi { socket: self.0, trusted_ca })
+    }
+}
+
 /// A port of a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Port {
@@ -101,31 +128,48 @@ impl Port {
     }
 }
 
-/// There has to be a token to join by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoToken;
+/// Why there is no way to an identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoIdentity {
+    /// There has to be something to join by.
+    NoToken,
+    /// What SPIFFE's variable says cannot be used; why.
+    Socket(String),
+}
 
-impl fmt::Display for NoToken {
+impl fmt::Display for NoIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("--mesh needs --token or --token-file: see `ninon token create`")
+        match self {
+            Self::NoToken => f.write_str("--mesh needs --token or --token-file (see `ninon token create`), or --workload-api-address"),
+            Self::Socket(problem) => write!(f, "SPIFFE_ENDPOINT_SOCKET: {problem}"),
+        }
     }
 }
 
 impl Join {
-    /// How the proxy gets its identity; `None` where it does not join a mesh.
+    /// How the proxy gets its identity; `None` where it has none of its own.
     ///
     /// # Errors
-    /// See [`NoToken`].
-    pub fn enrolment(&self) -> Result<Option<Enrolment>, NoToken> {
+    /// See [`NoIdentity`].
+    pub fn enrolment(&self) -> Result<Option<Enrolment>, NoIdentity> {
+        let by_api = |socket: Socket| socket.means(self.mesh_ca.clone());
+        if let Some(socket) = &self.workload_api_address {
+            return Ok(Some(Enrolment::new(by_api(socket.clone()))));
+        }
         if self.mesh.is_empty() {
             return Ok(None);
         }
-        let token = match (&self.token, &self.token_file) {
-            (Some(Secret(token)), _) => Token::Given(token.as_str().into()),
-            (None, Some(path)) => Token::File(path.clone()),
-            (None, None) => return Err(NoToken),
+        let token = match (&self.token, &self.token_file, self.spiffe_endpoint_socket.as_deref().unwrap_or_default()) {
+            (Some(Secret(token)), _, _) => Token::Given(token.as_str().into()),
+            (None, Some(path), _) => Token::File(path.clone()),
+            (None, None, "") => return Err(NoIdentity::NoToken),
+            (None, None, socket) => {
+                let socket: Socket = socket.parse().map_err(NoIdentity::Socket)?;
+                return Ok(Some(Enrolment::new(by_api(socket))));
+            }
         };
-        Ok(Some(Enrolment::new(token, self.mesh_ca.clone(), self.certificate_ttl)))
+        let joining = Joining { token, trusted_ca: self.mesh_ca.clone(), lifetime: self.certificate_ttl };
+        Ok(Some(Enrolment::new(Means::Token(joining))))
     }
 
     /// What the control plane is told of the workload.

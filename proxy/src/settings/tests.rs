@@ -3,6 +3,7 @@ use std::path::Path;
 use super::*;
 use crate::config::address::Address;
 use crate::config::bootstrap::Bootstrap;
+use crate::config::identity::Means;
 use crate::config::listener::ChainHandler;
 use crate::xds::invalid::Faults;
 
@@ -198,12 +199,12 @@ fn a_file_that_is_not_there_is_named() {
 fn validate_tells_every_fault_with_its_path() {
     let folder = Folder::new("validate");
     let config = folder.file("good.yaml", "node: {id: a}\nflags_path: /x\n");
-    let (report, good) = Validate { config: config.clone(), strict_xds: false }.report();
+    let (report, good) = Validate { config: config.clone(), strict_xds: false, workload_api_address: None }.report();
     let file = config.display();
     let expected = format!("warning: flags_path: ignored: there are no flag files\n{file}: good; listeners: 0, clusters: 0\n");
     assert_eq!((report, good), (expected, true));
     let config = folder.file("bad.yaml", "header_prefix: x\nadmin: {address: {}}\n");
-    let (report, good) = Validate { config: config.clone(), strict_xds: false }.report();
+    let (report, good) = Validate { config: config.clone(), strict_xds: false, workload_api_address: None }.report();
     let file = config.display();
     let expected =
         format!("header_prefix: not supported\nadmin.address: one of socket_address, pipe must be set\n{file}: refused; 2 faults\n");
@@ -215,7 +216,7 @@ fn what_is_spelled_wrong_is_told_though_the_file_is_refused() {
     let folder = Folder::new("misspelled");
     let report = |name: &str, text: &str| {
         let config = folder.file(name, text);
-        let (report, good) = Validate { config: config.clone(), strict_xds: false }.report();
+        let (report, good) = Validate { config: config.clone(), strict_xds: false, workload_api_address: None }.report();
         assert!(!good, "{report}");
         report.replace(&config.display().to_string(), "FILE")
     };
@@ -234,7 +235,7 @@ fn what_is_spelled_wrong_is_told_though_the_file_is_refused() {
     assert_eq!(rest, "static_resources.clusters[0].nam: ignored: no such field; did you mean name?\nFILE: refused; 1 fault\n");
     // Under --strict-xds it is a fault, and told once.
     let config = folder.file("strict.yaml", missing);
-    let (told, _) = Validate { config, strict_xds: true }.report();
+    let (told, _) = Validate { config, strict_xds: true, workload_api_address: None }.report();
     assert_eq!(told.matches("no such field").count(), 1, "{told}");
 }
 
@@ -303,13 +304,33 @@ fn a_workload_joins_a_mesh_by_flags() {
     let enrolment = enrolment.unwrap();
     enrolment.certificate.replace(std::sync::Arc::new(crate::config::identity::CertificatePem { chain: vec![1], key: vec![], file: None }));
     assert_eq!(tls.certificate.as_ref().unwrap().load().chain, [1], "the cluster shows the certificate that comes");
-    assert!(!format!("{:?}", enrolment.token).contains("ninon"), "a token is told to nobody");
+    let Means::Token(joining) = &enrolment.means else { panic!("{:?}", enrolment.means) };
+    assert!(!format!("{:?}", joining.token).contains("ninon"), "a token is told to nobody");
+}
+
+#[test]
+fn a_workload_joins_a_mesh_by_the_workload_api() {
+    for socket in ["unix:///run/spire/agent.sock", "unix:/run/spire/agent.sock"] {
+        let loaded = mesh(&["--mesh", "ninon.test:15012", "--workload-api-address", socket, "--mesh-ca", "ca.pem"]).unwrap();
+        let Means::WorkloadApi(api) = loaded.bootstrap.enrolment.unwrap().means else { panic!("no Workload API") };
+        assert_eq!(api.socket.to_str(), Some("/run/spire/agent.sock"));
+        assert_eq!(api.trusted_ca.unwrap().to_str(), Some("ca.pem"));
+    }
+    let standard = ["--mesh", "a:1", "--spiffe-endpoint-socket", "unix:///a"];
+    assert!(matches!(mesh(&standard).unwrap().bootstrap.enrolment.unwrap().means, Means::WorkloadApi(_)));
+    let with_token = [&standard[..], &["--token", "x"]].concat();
+    let means = mesh(&with_token).unwrap().bootstrap.enrolment.unwrap().means;
+    assert!(matches!(means, Means::Token(_)), "the variable may be the application's");
 }
 
 #[test]
 fn flags_of_a_mesh_that_do_not_fit_are_refused() {
     for (words, problem) in [
         (&["--mesh", "a:1"][..], "--mesh needs --token or --token-file"),
+        (&["--mesh", "a:1", "--workload-api-address", "unix:///a", "--token", "x"], "cannot be used with"),
+        (&["--mesh", "a:1", "--workload-api-address", "tcp://127.0.0.1:1"], "not unix:PATH or unix:///PATH"),
+        (&["--mesh", "a:1", "--workload-api-address", "unix:a"], "not unix:PATH or unix:///PATH"),
+        (&["--mesh", "a:1", "--spiffe-endpoint-socket", "tcp://127.0.0.1:1"], "SPIFFE_ENDPOINT_SOCKET: not unix:PATH"),
         (&["--mesh", "a:1", "--token", "x", "--token-file", "y"], "cannot be used with"),
         (&["--mesh", "a:1", "--xds-address", "a:1", "--token", "x"], "cannot be used with"),
         (&["--mesh", "a:1", "-c", "x.yaml", "--token", "x"], "cannot be used with"),

@@ -35,6 +35,47 @@ pub fn split(text: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
     }
 }
 
+/// Certificates of a chain or of a bundle: more is no chain, and no bundle in use.
+const MOST_CERTIFICATES: usize = 64;
+
+/// Certificates in DER, one after the other, as PEM.
+///
+/// # Errors
+/// In a plain sentence: it is not that.
+pub fn to_pems(mut der: &[u8]) -> Result<Vec<u8>, String> {
+    let mut text = String::new();
+    let mut count = 0;
+    while !der.is_empty() {
+        count += 1;
+        let (rest, _) = X509Certificate::from_der(der).map_err(|_| format!("certificate {} cannot be read", count - 1))?;
+        let length = der.len().saturating_sub(rest.len());
+        let (certificate, rest) = der.split_at_checked(length).ok_or("a certificate cannot be read")?;
+        text.push_str(&to_pem(&CertificateDer::from(certificate)));
+        der = rest;
+    }
+    match count {
+        0 => Err("it holds no certificate".to_owned()),
+        1..=MOST_CERTIFICATES => Ok(text.into_bytes()),
+        _ => Err(format!("it holds more than {MOST_CERTIFICATES} certificates")),
+    }
+}
+
+/// Roots in DER, one after the other, as PEM; all can be used.
+///
+/// # Errors
+/// In a plain sentence: they are not that.
+pub fn to_roots(der: &[u8]) -> Result<Vec<u8>, String> {
+    let text = to_pems(der)?;
+    let trust = Validation::of_roots(text.as_slice());
+    pem::roots(&trust).map_err(|error| error.to_string())?;
+    Ok(text)
+}
+
+/// A key in PKCS #8 as PEM. Whether it is one is seen when it is used.
+pub fn key_to_pem(der: &[u8]) -> Vec<u8> {
+    ::pem::encode(&::pem::Pem::new("PRIVATE KEY", der)).into_bytes()
+}
+
 /// A root issues itself.
 fn is_root(certificate: &CertificateDer<'_>) -> Option<bool> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
@@ -118,13 +159,7 @@ impl ServerCertVerifier for Pinned {
             return Err(Error::InvalidCertificate(names::refused(NotPinned)));
         }
         let text: String = roots.into_iter().map(to_pem).collect();
-        let trust = Validation {
-            trusted_ca: Some(Arc::from(text.into_bytes())),
-            trusted_ca_file: None,
-            subject_alt_names: self.names.clone(),
-            crl: None,
-            only_leaves: false,
-        };
+        let trust = Validation { subject_alt_names: self.names.clone(), ..Validation::of_roots(text.into_bytes()) };
         let known = verify::of_servers(&Trust::from(trust.clone()), &trust, &self.provider);
         let known = known.map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
         known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)

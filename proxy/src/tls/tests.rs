@@ -17,6 +17,7 @@ use crate::tls::{HandshakeError, HandshakeFailure, Peer, TlsError, client, serve
 
 mod chains;
 mod clients;
+mod domains;
 mod servers;
 mod settings;
 mod source;
@@ -84,8 +85,7 @@ impl Authority {
 
     /// Trusts this authority, and nothing more is asked.
     fn trust(&self) -> Validation {
-        let trusted_ca = Some(Arc::from(self.certificate.pem().into_bytes()));
-        Validation { trusted_ca, trusted_ca_file: None, subject_alt_names: Vec::new(), crl: None, only_leaves: false }
+        Validation::of_roots(self.certificate.pem().into_bytes())
     }
 
     fn trust_only(&self, kind: SanKind, pattern: StringPattern) -> Validation {

@@ -14,7 +14,7 @@ use crate::config::identity::{SanMatch, Trust, Validation};
 use crate::tls::accepted::{Accepted, Chain};
 use crate::tls::constraints::{self, Constraint};
 use crate::tls::names::Usage;
-use crate::tls::{TlsError, names, pem};
+use crate::tls::{TlsError, names, pem, spiffe};
 
 /// Checks clients: chain, life time, revocation (of the whole chain or of its leaf only, with lists that have not expired, as Envoy) and names.
 pub(super) fn of_clients(
@@ -23,6 +23,9 @@ pub(super) fn of_clients(
     required: bool,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    if !validation.trust_domains.is_empty() {
+        return spiffe::of_clients(trust, validation, provider);
+    }
     let (rules, lists) = rules(trust, validation, Usage::Client)?;
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
         .with_crls(lists)
@@ -39,6 +42,9 @@ pub(super) fn of_servers(
     validation: &Validation,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
+    if !validation.trust_domains.is_empty() {
+        return spiffe::of_servers(trust, validation, provider);
+    }
     let (rules, lists) = rules(trust, validation, Usage::Server)?;
     let builder = WebPkiServerVerifier::builder_with_provider(Arc::clone(&rules.roots), Arc::clone(provider))
         .with_crls(lists)

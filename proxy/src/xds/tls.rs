@@ -17,6 +17,7 @@ use crate::config::identity::{CertificateSource, ClientTls, ServerTls, TlsVersio
 use crate::xds::invalid::Parser;
 
 mod certificate;
+mod spiffe;
 
 pub use certificate::secret;
 

@@ -196,7 +196,7 @@ async fn tls_1_2_is_refused_and_a_name_that_is_asked_for_opens_nothing() {
 }
 
 /// An authority of files: its root has no constraint, so two control planes may have it.
-fn given(stranger: &Stranger) -> Vec<String> {
+pub(super) fn given(stranger: &Stranger) -> Vec<String> {
     let words = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -x509 -days 1 -keyout ca.key -out ca.pem -subj /CN=shared -addext \
                  keyUsage=critical,keyCertSign,cRLSign";
     stranger.openssl(words);

@@ -13,7 +13,11 @@ use tokio_rustls::client::TlsStream;
 use super::both;
 use super::world::{CLUSTER, LISTENER, ROUTES, SECRET, Services, Sidecar, ads, listener, routes, says, static_cluster};
 
-both!(a_listener_waits_for_its_certificate_and_takes_the_next, a_bad_certificate_leaves_the_last_good_one);
+both!(
+    a_listener_waits_for_its_certificate_and_takes_the_next,
+    a_bad_certificate_leaves_the_last_good_one,
+    a_trust_domain_that_is_gone_loses_its_connections,
+);
 
 /// A certificate for `localhost`, and the trust in it alone.
 struct Identity {
@@ -130,4 +134,100 @@ async fn a_bad_certificate_leaves_the_last_good_one(dialect: Dialect) {
     let nonce = control_plane.send(SECRET, "3", &[other.secret("identity")]);
     control_plane.accepted(&nonce).await;
     asks(&mut other.serves(sidecar.port).await, "served").await;
+}
+
+/// An authority of one trust domain.
+struct Domain {
+    name: &'static str,
+    root: String,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Domain {
+    fn new(name: &'static str) -> Self {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        Self { name, root: params.self_signed(&key).unwrap().pem(), issuer: rcgen::Issuer::new(params, key) }
+    }
+
+    /// A client of this trust domain, which trusts the certificate of `server`.
+    fn client(&self, server: &Identity) -> TlsConnector {
+        use rustls::pki_types::pem::PemObject as _;
+        let mut params = rcgen::CertificateParams::default();
+        let name = format!("spiffe://{}/client", self.name);
+        params.subject_alt_names = vec![rcgen::SanType::URI(name.as_str().try_into().unwrap())];
+        params.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+        let key = rcgen::KeyPair::generate().unwrap();
+        let chain = vec![params.signed_by(&key, &self.issuer).unwrap().der().clone()];
+        let mut roots = RootCertStore::empty();
+        roots.add(rustls::pki_types::CertificateDer::from_pem_slice(server.pem.as_bytes()).unwrap()).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+        let config = ClientConfig::builder().with_root_certificates(roots).with_client_auth_cert(chain, key).unwrap();
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+fn trust_domains(domains: &[&Domain]) -> Value {
+    let one = |domain: &&Domain| json!({ "name": domain.name, "trust_bundle": { "inline_string": domain.root } });
+    let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
+    let validator = json!({ "@type": kind, "trust_domains": domains.iter().map(one).collect::<Vec<_>>() });
+    let validator = json!({ "name": "envoy.tls.cert_validator.spiffe", "typed_config": validator });
+    json!({ "@type": SECRET, "name": "ALL", "validation_context": { "custom_validator_config": validator } })
+}
+
+/// Asks once on a connection of its own; `None` where the client is refused.
+async fn enters(client: &TlsConnector, port: u16) -> Option<TlsStream<TcpStream>> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    let mut stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.ok()?;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.ok()?;
+    let mut read = Vec::new();
+    while !read.ends_with(b"\r\n\r\nserved") {
+        stream.read_buf(&mut read).await.ok().filter(|count| *count > 0)?;
+    }
+    Some(stream)
+}
+
+async fn a_trust_domain_that_is_gone_loses_its_connections(dialect: Dialect) {
+    let control_plane = ControlPlane::new(dialect);
+    let sidecar = Sidecar::start(&control_plane);
+    let (a, b, server) = (Domain::new("a.test"), Domain::new("b.test"), Identity::new());
+    let mut listener = tls_listener(sidecar.port, "identity");
+    let context = &mut listener["filter_chains"][0]["transport_socket"]["typed_config"];
+    context["require_client_certificate"] = json!(true);
+    context["common_tls_context"]["validation_context_sds_secret_config"] = json!({ "name": "ALL", "sds_config": ads() });
+    control_plane.serve(ROUTES, &[says("table", "served")]);
+    control_plane.request_of(LISTENER).await;
+    control_plane.send(LISTENER, "1", &[listener]);
+    control_plane.request_of(SECRET).await;
+    let nonce = control_plane.send(SECRET, "1", &[server.secret("identity"), trust_domains(&[&a, &b])]);
+    control_plane.accepted(&nonce).await;
+    let (of_a, of_b) = (a.client(&server), b.client(&server));
+    let port = sidecar.port;
+    let mut kept = eventually(LIMIT, || enters(&of_a, port)).await.expect("a client of the first trust domain");
+    let mut lost = enters(&of_b, port).await.expect("a client of the second");
+
+    let nonce = control_plane.send(SECRET, "2", &[server.secret("identity"), trust_domains(&[&a])]);
+    control_plane.accepted(&nonce).await;
+    let ended = async { while lost.read_u8().await.is_ok() {} };
+    tokio::time::timeout(LIMIT, ended).await.expect("its connection is closed");
+    assert!(enters(&of_b, port).await.is_none(), "and no new one is taken");
+    asks(&mut kept, "served").await;
+
+    // A bundle that is none is refused, and the last good one goes on.
+    let mut broken = trust_domains(&[&a, &b]);
+    broken["validation_context"]["custom_validator_config"]["typed_config"]["trust_domains"][1]["trust_bundle"]["inline_string"] =
+        json!("x");
+    let nonce = control_plane.send(SECRET, "3", &[server.secret("identity"), broken]);
+    let error = control_plane.refused(&nonce).await;
+    assert!(error.contains("trust_domains[1].trust_bundle: holds no certificate in PEM"), "{error}");
+    assert!(enters(&of_b, port).await.is_none());
+    asks(&mut kept, "served").await;
+
+    let nonce = control_plane.send(SECRET, "4", &[server.secret("identity"), trust_domains(&[&b])]);
+    control_plane.accepted(&nonce).await;
+    assert!(eventually(LIMIT, || enters(&of_b, port)).await.is_some(), "it is back");
+    let ended = async { while kept.read_u8().await.is_ok() {} };
+    tokio::time::timeout(LIMIT, ended).await.expect("the other's is closed");
 }

@@ -19,6 +19,7 @@ use crate::config::current::Current;
 use crate::config::identity::{CertificatePem, CertificateSource, SanKind, SanMatch, Trust, Validation};
 use crate::xds::invalid::{Parser, StaticSecret};
 use crate::xds::resource::Kind;
+use crate::xds::tls::spiffe;
 use crate::xds::{config_source, data_source, matcher};
 
 /// A secret of the bootstrap file, by its name.
@@ -88,7 +89,7 @@ fn source(
 }
 
 /// Where the bytes come from, if from a file.
-fn file(source: Option<&DataSource>) -> Option<&str> {
+pub(super) fn file(source: Option<&DataSource>) -> Option<&str> {
     match source?.specifier.as_ref()? {
         Specifier::Filename(path) => Some(path),
         Specifier::InlineBytes(_) | Specifier::InlineString(_) | Specifier::EnvironmentVariable(_) => None,
@@ -106,7 +107,7 @@ fn certificates(pem: &[u8], parser: &mut Parser) -> Option<()> {
     if count == 0 { parser.refuse("holds no certificate in PEM") } else { Some(()) }
 }
 
-fn roots(pem: &[u8], parser: &mut Parser) -> Option<()> {
+pub(super) fn roots(pem: &[u8], parser: &mut Parser) -> Option<()> {
     certificates(pem, parser)?;
     for (index, certificate) in CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).enumerate() {
         if let Err(error) = RootCertStore::empty().add(certificate) {
@@ -117,7 +118,7 @@ fn roots(pem: &[u8], parser: &mut Parser) -> Option<()> {
 }
 
 /// Whoever checks peers finds out as well, but then the server that sent them has been told that they are good.
-fn usable(roots: &[u8], lists: &[u8], parser: &mut Parser) -> Option<()> {
+pub(super) fn usable(roots: &[u8], lists: &[u8], parser: &mut Parser) -> Option<()> {
     let mut trusted = RootCertStore::empty();
     trusted.add_parsable_certificates(CertificateDer::pem_slice_iter(roots).filter_map(Result::ok));
     let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(lists).filter_map(Result::ok).collect();
@@ -126,7 +127,7 @@ fn usable(roots: &[u8], lists: &[u8], parser: &mut Parser) -> Option<()> {
     parser.accept(checks).map(drop)
 }
 
-fn revocation_lists(pem: &[u8], parser: &mut Parser) -> Option<()> {
+pub(super) fn revocation_lists(pem: &[u8], parser: &mut Parser) -> Option<()> {
     let mut count = 0_usize;
     for list in CertificateRevocationListDer::pem_slice_iter(pem) {
         if let Err(error) = list {
@@ -140,6 +141,13 @@ fn revocation_lists(pem: &[u8], parser: &mut Parser) -> Option<()> {
 /// What a peer must show; `None` inside where the context checks nothing.
 pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &mut Parser) -> Option<Option<Validation>> {
     refuse_unsupported(context, parser);
+    let names = &context.match_typed_subject_alt_names;
+    if let Some(validator) = &context.custom_validator_config {
+        spiffe::beside(context, parser);
+        let subject_alt_names = parser.each("match_typed_subject_alt_names", names, subject_alt_name);
+        let trust_domains = parser.at("custom_validator_config", |parser| spiffe::trust_domains(validator, parser))?;
+        return Some(Some(Validation { subject_alt_names, trust_domains, ..Validation::nobody() }));
+    }
     let trusted_ca = match context.trusted_ca.as_ref() {
         None => Some(None),
         Some(_) => source("trusted_ca", context.trusted_ca.as_ref(), parser, roots).map(Some),
@@ -148,7 +156,6 @@ pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &
         None => Some(None),
         Some(_) => source("crl", context.crl.as_ref(), parser, revocation_lists).map(Some),
     };
-    let names = &context.match_typed_subject_alt_names;
     let subject_alt_names = parser.each("match_typed_subject_alt_names", names, subject_alt_name);
     let (trusted_ca, crl) = (trusted_ca?, crl?);
     if trusted_ca.is_none() {
@@ -171,6 +178,7 @@ pub(super) fn validation(context: &wire::CertificateValidationContext, parser: &
         subject_alt_names,
         crl: crl.map(Arc::from),
         only_leaves,
+        trust_domains: Vec::new(),
     }))
 }
 
@@ -248,6 +256,7 @@ pub(super) fn combined(combined: &CombinedCertificateValidationContext, parser: 
     let more_names = parser.at("default_validation_context", |parser| {
         parser.unsupported("trusted_ca", default.trusted_ca.is_some());
         parser.unsupported("crl", default.crl.is_some());
+        parser.unsupported("custom_validator_config", default.custom_validator_config.is_some());
         refuse_unsupported(default, parser);
         let names = &default.match_typed_subject_alt_names;
         parser.each("match_typed_subject_alt_names", names, subject_alt_name)

@@ -220,3 +220,121 @@ fn a_revocation_list_that_cannot_be_read_is_refused() {
     let error = down(&common("validation_context", trust)).unwrap_err();
     assert!(error.starts_with("typed_config.common_tls_context.validation_context.crl: "), "{error}");
 }
+
+fn by_domain(domains: &Value) -> Value {
+    let kind = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
+    json!({"name": "envoy.tls.cert_validator.spiffe", "typed_config": {"@type": kind, "trust_domains": domains}})
+}
+
+const VALIDATOR: &str = "typed_config.common_tls_context.validation_context.custom_validator_config.typed_config";
+
+#[test]
+fn each_trust_domain_has_its_roots() {
+    let (a, b) = (pem().0, pem().0);
+    let domains = json!([
+        {"name": "a.test", "trust_bundle": {"inline_string": a}},
+        {"name": "b.test", "trust_bundle": {"inline_string": format!("{b}{a}")}},
+    ]);
+    let names = json!([{"san_type": "URI", "matcher": {"prefix": "spiffe://a.test/"}}]);
+    let context = json!({"custom_validator_config": by_domain(&domains), "match_typed_subject_alt_names": names});
+    let mut context = common("validation_context", context);
+    context["require_client_certificate"] = json!(true);
+    let validation = down(&context).unwrap().validation.unwrap().validation.load();
+    let found: Vec<_> =
+        validation.trust_domains.iter().map(|domain| (domain.name.as_str(), domain.roots.len(), domain.crl.is_some())).collect();
+    assert_eq!(found, [("a.test", a.len(), false), ("b.test", a.len() + b.len(), false)]);
+    assert!(validation.trusted_ca.is_none());
+    assert_eq!(validation.subject_alt_names.len(), 1);
+    let secret_of = json!({"name": "ALL", "validation_context": {"custom_validator_config": by_domain(&domains)}});
+    assert!(matches!(parsed(|parser| secret(&message(&secret_of), parser)).unwrap().0.1, StaticSecret::Validation(_)));
+}
+
+#[test]
+fn a_trust_domain_that_cannot_be_used_is_refused() {
+    let bundle = json!({"inline_string": pem().0});
+    let domains = json!([
+        {"name": "spiffe://a.test", "trust_bundle": bundle},
+        {"name": "a.test"},
+        {"name": "a.test", "trust_bundle": {"inline_string": "none"}, "workload_trust_domain": "b.test"},
+    ]);
+    let fault = down(&common("validation_context", json!({"custom_validator_config": by_domain(&domains)}))).unwrap_err();
+    let rule = "is no trust domain: those are of a-z, 0-9, '.', '-' and '_', at most 255, and without \"spiffe://\"";
+    let expected = [
+        format!("{VALIDATOR}.trust_domains[0].name: \"spiffe://a.test\" {rule}"),
+        format!("{VALIDATOR}.trust_domains[1].trust_bundle: required"),
+        format!("{VALIDATOR}.trust_domains[2].workload_trust_domain: not supported"),
+        format!("{VALIDATOR}.trust_domains[2].trust_bundle: holds no certificate in PEM"),
+        format!("{VALIDATOR}.trust_domains[2].name: \"a.test\" is there already: a trust domain has one bundle"),
+    ];
+    assert_eq!(fault, expected.join("\n"));
+    let none = down(&common("validation_context", json!({"custom_validator_config": by_domain(&json!([]))}))).unwrap_err();
+    assert_eq!(none, format!("{VALIDATOR}.trust_domains: required"));
+}
+
+#[test]
+fn a_bundle_may_hold_revocation_lists() {
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    let key = rcgen::KeyPair::generate().unwrap();
+    let root = params.self_signed(&key).unwrap().pem();
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2020, 1, 1),
+        next_update: rcgen::date_time_ymd(4000, 1, 1),
+        crl_number: rcgen::SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&rcgen::Issuer::new(params, key)).unwrap().pem().unwrap();
+    let with = |bundle: String| {
+        let domains = json!([{"name": "a.test", "trust_bundle": {"inline_string": bundle}}]);
+        down(&common("validation_context", json!({"custom_validator_config": by_domain(&domains)})))
+    };
+    let validation = with(format!("{root}{list}")).unwrap().validation.unwrap().validation.load();
+    assert!(validation.trust_domains[0].crl.is_some());
+    let broken = with(format!("{root}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")).unwrap_err();
+    assert!(broken.starts_with(&format!("{VALIDATOR}.trust_domains[0].trust_bundle: ")), "{broken}");
+}
+
+#[test]
+fn nothing_decides_beside_trust_domains_but_uris() {
+    let domains = json!([{"name": "a.test", "trust_bundle": {"inline_string": pem().0}}]);
+    let context = json!({
+        "custom_validator_config": by_domain(&domains),
+        "crl": {"inline_string": "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n"},
+        "only_verify_leaf_cert_crl": true,
+        "max_verify_depth": 1,
+        "match_typed_subject_alt_names": [{"san_type": "URI", "matcher": {"exact": "a"}}, {"san_type": "DNS", "matcher": {"exact": "a"}}],
+    });
+    let at = "typed_config.common_tls_context.validation_context";
+    let expected = [
+        "max_verify_depth: not supported",
+        "crl: not with custom_validator_config: a trust domain's revocation lists are in its trust_bundle",
+        "only_verify_leaf_cert_crl: not with custom_validator_config: lists tell of the whole chain",
+        "match_typed_subject_alt_names[1].san_type: only URI with custom_validator_config: SPIFFE IDs are no other names",
+    ];
+    let expected: Vec<String> = expected.iter().map(|fault| format!("{at}.{fault}")).collect();
+    assert_eq!(down(&common("validation_context", context)).unwrap_err(), expected.join("\n"));
+    let with_roots = json!({"custom_validator_config": by_domain(&domains), "trusted_ca": {"inline_string": pem().0}});
+    let socket = socket("DownstreamTlsContext", &common("validation_context", with_roots));
+    let (tls, warnings) = parsed(|parser| server(&socket, parser)).unwrap();
+    let tls = tls.unwrap();
+    let trust = tls.validation.as_ref().unwrap().validation.load();
+    assert!(trust.trusted_ca.is_none(), "as Envoy: it lets nobody in");
+    let expected = format!("{at}.trusted_ca: ignored: each trust domain has roots of its own, in custom_validator_config");
+    assert_eq!(warnings, [expected]);
+}
+
+#[test]
+fn another_validator_is_refused() {
+    let other =
+        json!({"name": "x", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.TlsParameters"}});
+    let fault = down(&common("validation_context", json!({"custom_validator_config": other}))).unwrap_err();
+    assert!(fault.starts_with(&format!("{VALIDATOR}: certificate validator of type ")), "{fault}");
+    assert!(fault.ends_with("is not available; there are: SPIFFECertValidatorConfig"), "{fault}");
+    let mut map = by_domain(&json!([{"name": "a.test", "trust_bundle": {"inline_string": pem().0}}]));
+    map["typed_config"]["trust_bundles"] = json!({"inline_string": "{}"});
+    let fault = down(&common("validation_context", json!({"custom_validator_config": map}))).unwrap_err();
+    assert_eq!(fault, format!("{VALIDATOR}.trust_bundles: not supported"));
+}
