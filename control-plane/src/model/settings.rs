@@ -22,6 +22,8 @@ pub struct MeshSettings {
     pub load_reports: bool,
     /// What is made of paths before routes and policies are asked.
     pub paths: PathNormalization,
+    /// How often keys of tokens are fetched again.
+    pub keys_refresh: Duration,
 }
 
 /// What sidecars make of a path (RFC 3986, 6.2.2) before they choose a route, ask policies, and pass the request on.
@@ -57,6 +59,8 @@ impl Default for MeshSettings {
             retries: 2,
             load_reports: false,
             paths: PathNormalization::default(),
+            // Issuers show a key for hours before they sign with it; one that is not to be trusted any more is gone soon.
+            keys_refresh: Duration::from_secs(300),
         }
     }
 }

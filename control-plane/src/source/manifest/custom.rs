@@ -2,6 +2,8 @@
 
 /// `AuthorizationPolicy`.
 pub mod authorization;
+/// `RequestAuthentication`.
+pub mod token;
 
 use std::collections::BTreeMap;
 
@@ -314,6 +316,8 @@ pub struct MeshConfigSpec {
     pub load_reports: Option<bool>,
     /// What is made of paths before routes and policies are asked.
     pub path_normalization: Option<PathNormalization>,
+    /// How often sidecars fetch the keys of a RequestAuthentication's `jwksUri` again, from 1s to a day; 5m where nothing is said.
+    pub jwks_refresh_interval: Option<String>,
 }
 
 /// What is made of paths, in Istio's words.
