@@ -8,6 +8,7 @@ use ninon_tests::process::{Folder, Process};
 use ninon_tests::{ports, settings};
 use serde_json::{Value, json};
 
+use crate::objects::{service, workload};
 use crate::world::{LIMIT, Program, Sidecar, World};
 
 const ISSUER: &str = "https://issuer.example";
@@ -55,7 +56,7 @@ struct Shop {
 
 impl Shop {
     async fn start(program: Program, objects: &str) -> Self {
-        let (world, application, port) = (World::new("embedded"), Named::start("web").await, ports::free());
+        let (mut world, application, port) = (World::new("embedded"), Named::start("web").await, ports::free());
         world.write(
             "web.yaml",
             &format!(
@@ -67,7 +68,6 @@ impl Shop {
             ),
         );
         world.write("objects.yaml", objects);
-        let mut world = world;
         world.serve().await;
         let sidecar = Sidecar::start(&world, program, Dialect::Delta, "web").await;
         world.are_synced(1).await;
@@ -75,14 +75,13 @@ impl Shop {
     }
 
     async fn status(&self, path: &str, token: &str) -> u16 {
-        let token = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
-        let answer = named::get(self.port, path, &format!("host: web.shop\r\n{token}"), LIMIT).await;
-        answer.map(|(status, _)| status).unwrap_or_default()
+        self.asks(path, token, "").await
     }
 
-    #[track_caller]
-    fn written(&self, name: &str, text: &str) {
-        self.world.write(name, text);
+    async fn asks(&self, path: &str, token: &str, more: &str) -> u16 {
+        let token = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+        let answer = named::get(self.port, path, &format!("host: web.shop\r\n{token}{more}"), LIMIT).await;
+        answer.map(|(status, _)| status).unwrap_or_default()
     }
 
     async fn becomes(&self, path: &str, token: &str, wanted: u16) {
@@ -107,14 +106,18 @@ const OFTEN: &str = "apiVersion: ninon.dev/v1alpha1\nkind: MeshConfig\nmetadata:
 /// A good token passes, one that is not good does not, and policies go by what tokens say.
 async fn tokens_are_looked_at(program: Program) {
     let (issuer, forger) = (Issuer::start().await, Issuer::start().await);
-    let rule = format!("{{issuer: '{ISSUER}', audiences: [shop], jwksUri: 'http://127.0.0.1:{}/keys'}}", issuer.port);
+    let rule = format!(
+        "{{issuer: '{ISSUER}', audiences: [shop], jwksUri: 'http://127.0.0.1:{}/keys', outputClaimToHeaders: [{{header: x-user, claim: sub}}]}}",
+        issuer.port
+    );
     let shop = Shop::start(program, &[OFTEN, &authentication(&format!("{{jwtRules: [{rule}]}}"))].concat()).await;
     let ada = issuer.token(json!({})).await;
     shop.becomes("/", &ada, 200).await;
     assert_eq!(shop.status("/", "").await, 200, "nobody asks for a token yet");
     let forged = forger.token(json!({})).await;
     let unsigned = &ada[..=ada.rfind('.').unwrap()];
-    let altered = format!("{}.{}", &forged[..forged.rfind('.').unwrap()], &ada[ada.rfind('.').unwrap() + 1..]);
+    let bob = issuer.token(json!({"sub": "bob"})).await;
+    let altered = format!("{}{}", &bob[..bob.rfind('.').unwrap()], &ada[ada.rfind('.').unwrap()..]);
     let (expired, foreign) = (issuer.token(json!({"exp": 1_000_000_000})).await, issuer.token(json!({"iss": "https://other"})).await);
     for bad in [forged.as_str(), unsigned, &altered, &expired, &foreign, "x"] {
         assert_eq!(shop.status("/", bad).await, 401, "{bad}");
@@ -124,8 +127,10 @@ async fn tokens_are_looked_at(program: Program) {
 
     let anybody = policy("anybody", &format!("{{rules: [{{from: [{{source: {{requestPrincipals: ['{ISSUER}/*']}}}}]}}]}}"));
     let admin = "{action: DENY, rules: [{to: [{operation: {paths: [/admin*]}}], when: [{key: 'request.auth.claims[groups]', notValues: [admin]}]}]}";
-    let bob = policy("bob", &format!("{{action: DENY, rules: [{{from: [{{source: {{requestPrincipals: ['{ISSUER}/bob']}}}}]}}]}}"));
-    shop.written("policies.yaml", &[anybody, policy("admin", admin), bob].concat());
+    let told =
+        "{action: DENY, rules: [{to: [{operation: {paths: [/told]}}], when: [{key: 'request.headers[x-user]', values: [ada, mallory]}]}]}";
+    let not_bob = policy("bob", &format!("{{action: DENY, rules: [{{from: [{{source: {{requestPrincipals: ['{ISSUER}/bob']}}}}]}}]}}"));
+    shop.world.write("policies.yaml", &[anybody, policy("admin", admin), policy("told", told), not_bob].concat());
     shop.becomes("/", "", 403).await;
     let groups = |groups: Value| issuer.token(json!({"groups": groups}));
     let (of_admins, of_others) = (groups(json!(["staff", "admin"])).await, groups(json!("staff")).await);
@@ -134,12 +139,15 @@ async fn tokens_are_looked_at(program: Program) {
         ("/admin", &ada, 403),
         ("/admin", &of_others, 403),
         ("/admin", &of_admins, 200),
-        ("/", &issuer.token(json!({"sub": "bob"})).await, 403),
+        ("/", &bob, 403),
         ("/", &forged, 401),
         ("/", &for_bank, 403),
     ] {
         assert_eq!(shop.status(path, token).await, wanted, "{path} {token}");
     }
+    // The application is told who it is by the token, and by nobody else.
+    let carol = issuer.token(json!({"sub": "carol"})).await;
+    assert_eq!((shop.status("/told", &ada).await, shop.asks("/told", &carol, "x-user: mallory\r\n").await), (403, 200));
     let conditions = shop.world.does(&["get", "ra", "web", "-n", "shop", "-o", "yaml"]);
     assert!(conditions.contains("reason: Accepted") && conditions.contains("reason: Enforced"), "{conditions}");
     let table = shop.world.does(&["get", "requestauthentications", "-n", "shop"]);
@@ -177,9 +185,16 @@ async fn tokens_that_nobody_can_tell_let_nothing_pass() {
     let shown = shop.world.does(&["get", "ra", "web", "-n", "shop", "-o", "yaml"]);
     assert!(shown.contains("reason: Invalid"), "{shown}");
     // Keys of a server that is not there verify nothing.
-    shop.written("objects.yaml", &authentication("{jwtRules: [{issuer: i, jwksUri: 'http://127.0.0.1:1/keys'}]}"));
+    shop.world.write("objects.yaml", &authentication("{jwtRules: [{issuer: i, jwksUri: 'http://127.0.0.1:1/keys'}]}"));
     shop.becomes("/", "", 200).await;
     assert_eq!(shop.status("/", "a.b.c").await, 401);
     let issuer = Issuer::start().await;
-    assert_eq!(shop.status("/", &issuer.token(json!({"iss": "i"})).await).await, 401);
+    let token = issuer.token(json!({"iss": "i"})).await;
+    assert_eq!(shop.status("/", &token).await, 401);
+    // By the name of a service of the mesh, which no DNS knows.
+    let of_mesh = authentication("{jwtRules: [{issuer: i, jwksUri: 'http://issuer.shop.svc.cluster.local/keys'}]}");
+    shop.world.write("issuer.yaml", &[service("issuer", "http"), workload("issuer-1", "issuer", "http", issuer.port)].concat());
+    shop.world.write("objects.yaml", &of_mesh);
+    shop.becomes("/", &token, 200).await;
+    assert_eq!((shop.status("/", "a.b.c").await, shop.status("/", "").await), (401, 200));
 }

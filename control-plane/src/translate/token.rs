@@ -1,6 +1,7 @@
 //! Whose tokens a workload believes: a filter in front of those that ask what tokens say, and where keys are fetched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use xds_proto::envoy::config::cluster::v3::Cluster;
 use xds_proto::envoy::config::core::v3::data_source::Specifier;
@@ -72,7 +73,7 @@ fn service(mesh: &Mesh, workload: &Workload, server: &KeyServer) -> Option<Strin
 }
 
 fn provider(mesh: &Mesh, workload: &Workload, rule: &TokenRule) -> JwtProvider {
-    let texts = |texts: &std::collections::BTreeSet<std::sync::Arc<str>>| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let texts = |texts: &BTreeSet<Arc<str>>| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
     let header = |name: &str, claim: &str| JwtClaimToHeader { header_name: name.to_owned(), claim_name: claim.to_owned() };
     let told = rule.claim_headers.iter().map(|(name, claim)| header(name, claim));
     // Of what a proxy may write it takes away what clients wrote.

@@ -262,11 +262,11 @@ fn is(principal: &Principal, asked: &Asked<'_>) -> bool {
 
 fn says(matcher: &MetadataMatcher, claims: Option<&Value>) -> bool {
     assert_eq!((matcher.filter.as_str(), matcher.invert), ("envoy.filters.http.jwt_authn", false));
-    let names = matcher.path.iter().map(|segment| match segment.segment.as_ref().unwrap() {
+    let mut names = matcher.path.iter().map(|segment| match segment.segment.as_ref().unwrap() {
         path_segment::Segment::Key(key) => key.as_str(),
     });
     let kept = claims.map_or_else(|| json!({}), |claims| json!({ "payload": claims }));
-    let value = names.into_iter().try_fold(&kept, |value, name| value.get(name));
+    let value = names.try_fold(&kept, |value, name| value.get(name));
     value.is_some_and(|value| is_value(matcher.value.as_ref().unwrap(), value))
 }
 

@@ -221,7 +221,7 @@ fn claim(path: &str, reader: &mut Reader) -> Option<Vec<Arc<str>>> {
     let inner = path.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let names: Vec<Arc<str>> = inner.unwrap_or_default().split("][").map(Arc::from).collect();
     if names.iter().any(|name| name.is_empty() || name.contains(['[', ']'])) || names.len() > DEEPEST_CLAIM {
-        return reader.refuse(format_args!("claims are request.auth.claims[NAME] or, within another, request.auth.claims[NAME][NAME]"));
+        return reader.refuse("claims are request.auth.claims[NAME] or, within another, request.auth.claims[NAME][NAME]");
     }
     Some(names)
 }

@@ -1,5 +1,7 @@
 //! What is asked of tokens, as `jwt_authn` keeps what they say.
 
+use std::sync::Arc;
+
 use xds_proto::envoy::config::rbac::v3::principal::Identifier;
 use xds_proto::envoy::config::rbac::v3::{MetadataSource, Principal, SourcedMetadata};
 use xds_proto::envoy::r#type::matcher::v3::metadata_matcher::{PathSegment, path_segment};
@@ -12,6 +14,7 @@ use xds_proto::envoy::r#type::v3::DoubleRange;
 use crate::model::authorization::Pattern;
 use crate::translate::authorization::demand::{Clause as _, all, string};
 use crate::translate::token::{KEPT_BY, PAYLOAD};
+use crate::translate::wire;
 
 /// Whole numbers up to here are what they are written as.
 const EXACT: i64 = 1 << 53;
@@ -61,8 +64,8 @@ pub(super) fn principal(pattern: &Pattern) -> Principal {
 }
 
 /// A claim that is a text, or a list in which one is; `true` and whole numbers are what they are written as.
-pub(super) fn claim(path: &[std::sync::Arc<str>], pattern: &Pattern) -> Principal {
-    let matcher = string(pattern);
+pub(super) fn claim(path: &[Arc<str>], pattern: &Pattern) -> Principal {
+    let matcher = words(pattern);
     let mut ways = vec![as_text(matcher.clone()), value(MatchPattern::ListMatch(Box::new(one_of(as_text(matcher)))))];
     let number = |pattern| value(MatchPattern::DoubleMatch(DoubleMatcher { match_pattern: Some(pattern) }));
     let flag = |is: bool| value(MatchPattern::BoolMatch(is));
@@ -83,12 +86,17 @@ pub(super) fn claim(path: &[std::sync::Arc<str>], pattern: &Pattern) -> Principa
     found(&path, value(MatchPattern::OrMatch(OrMatcher { value_matchers: ways })))
 }
 
+/// Unlike a header, a claim may have more than one line.
+fn words(pattern: &Pattern) -> StringMatcher {
+    if *pattern == Pattern::Present { wire::fits("(?s).+") } else { string(pattern) }
+}
+
 fn one_of(entry: ValueMatcher) -> ListMatcher {
     ListMatcher { match_pattern: Some(list_matcher::MatchPattern::OneOf(Box::new(entry))) }
 }
 
 fn text(claim: &str, pattern: &Pattern) -> Principal {
-    found(&[claim], as_text(string(pattern)))
+    found(&[claim], as_text(words(pattern)))
 }
 
 const fn as_text(matcher: StringMatcher) -> ValueMatcher {
