@@ -34,5 +34,7 @@ pub mod service;
 pub mod settings;
 /// How far an object holds.
 pub mod status;
+/// Tokens of requests.
+pub mod token;
 /// Processes and pods.
 pub mod workload;

@@ -11,6 +11,8 @@ mod authorization;
 mod cluster;
 /// What gRPC clients ask for.
 mod grpc;
+/// Services by names of hosts.
+mod hosts;
 /// `HttpConnectionManager`.
 mod http;
 /// Mutual TLS.
@@ -25,6 +27,8 @@ pub mod names;
 mod route;
 /// `RouteConfiguration`.
 mod table;
+/// `JwtAuthentication`.
+mod token;
 /// Whom to trust.
 pub mod trust;
 /// Snapshots for proxies, made anew as far as something has changed.

@@ -6,6 +6,9 @@
 /// Filters that decide.
 #[path = "authorization/judge.rs"]
 mod judge;
+/// Rules of what tokens say.
+#[path = "authorization/tokens.rs"]
+mod tokens;
 
 use judge::{Caller, Judge, TCP, WEB};
 

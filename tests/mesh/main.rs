@@ -24,5 +24,7 @@ mod registration;
 mod replicas;
 /// Data planes beside workloads, which follow what operators write.
 mod sidecars;
+/// Whose tokens are believed, and what they allow.
+mod tokens;
 /// What all are in: a control plane, its files, its commands.
 mod world;

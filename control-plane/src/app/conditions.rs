@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::model::kind::Kind;
 use crate::model::mesh::Mesh;
-use crate::model::name::{Key, Name};
+use crate::model::name::Key;
 use crate::model::route::Parent;
 use crate::model::status::{self, Condition};
 
@@ -17,8 +17,8 @@ const CONTROLLER: &str = "ninon.dev/control-plane";
 pub(super) struct Conditions {
     wiring: Option<u64>,
     of: BTreeMap<Key, Vec<Said>>,
-    /// Of policies of who may do what, as somebody last asked: they depend on every workload.
-    authorizations: BTreeMap<Name, Vec<(Condition, SystemTime)>>,
+    /// Of policies of who may do what and of whose tokens are believed, as somebody last asked: they depend on every workload.
+    guards: BTreeMap<Key, Vec<(Condition, SystemTime)>>,
 }
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Conditions {
         if self.wiring.replace(wiring) == Some(wiring) {
             return;
         }
-        self.authorizations.retain(|name, _| mesh.authorization(name).is_some());
+        self.guards.retain(|key, _| mesh.has_guard(key));
         let mut before = std::mem::take(&mut self.of);
         for route in mesh.routes() {
             let key = Key { kind: route.kind, name: route.name.clone() };
@@ -54,7 +54,12 @@ impl Conditions {
     /// The `status` of an object.
     pub(super) fn status(&mut self, mesh: &Mesh, key: &Key, now: SystemTime) -> Option<Value> {
         if key.kind == Kind::AuthorizationPolicy {
-            return self.of_authorization(mesh, &key.name, now);
+            let policy = mesh.authorization(&key.name)?;
+            return Some(self.of_guard(key, status::of_authorization(mesh, policy), policy.generation, now));
+        }
+        if key.kind == Kind::RequestAuthentication {
+            let tokens = mesh.request_authentication(&key.name)?;
+            return Some(self.of_guard(key, status::of_tokens(mesh, tokens), tokens.generation, now));
         }
         let said = self.of.get(key)?;
         let generation = mesh.route(key).map(|route| route.generation).filter(|generation| *generation > 0);
@@ -73,18 +78,17 @@ impl Conditions {
         Some(json!({ "parents": parents }))
     }
 
-    fn of_authorization(&mut self, mesh: &Mesh, name: &Name, now: SystemTime) -> Option<Value> {
-        let policy = mesh.authorization(name)?;
-        let generation = Some(policy.generation).filter(|generation| *generation > 0);
-        let known = self.authorizations.remove(name).unwrap_or_default();
-        let said = status::of_authorization(mesh, policy).into_iter().map(|condition| {
+    fn of_guard(&mut self, key: &Key, said: Vec<Condition>, generation: u64, now: SystemTime) -> Value {
+        let generation = Some(generation).filter(|generation| *generation > 0);
+        let known = self.guards.remove(key).unwrap_or_default();
+        let said = said.into_iter().map(|condition| {
             let same = known.iter().find(|(known, _)| known.kind == condition.kind && known.holds == condition.holds);
             (condition, same.map_or(now, |(_, since)| *since))
         });
         let said: Vec<_> = said.collect();
         let conditions: Vec<Value> = said.iter().map(|(condition, since)| shown(condition, *since, generation)).collect();
-        self.authorizations.insert(name.clone(), said);
-        Some(json!({ "conditions": conditions }))
+        self.guards.insert(key.clone(), said);
+        json!({ "conditions": conditions })
     }
 }
 

@@ -194,6 +194,7 @@ fn columns(kind: Kind) -> &'static [(&'static str, Column)] {
             ("PORTS", |object| each(object, "/spec/ports", "port")),
             ("SOURCE", source),
         ],
+        Kind::RequestAuthentication => &[("ISSUERS", |object| each(object, "/spec/jwtRules", "issuer"))],
         Kind::AuthorizationPolicy => &[("ACTION", |object| match text(object, "/spec/action") {
             action if action.is_empty() => "ALLOW".to_owned(),
             action => action,

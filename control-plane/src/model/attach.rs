@@ -103,6 +103,7 @@ pub const fn can_be(kind: Kind, port: &Port) -> bool {
         | Kind::Workload
         | Kind::TrafficPolicy
         | Kind::PeerAuthentication
+        | Kind::RequestAuthentication
         | Kind::AuthorizationPolicy
         | Kind::ExternalService
         | Kind::MeshConfig => false,

@@ -56,6 +56,10 @@ pub enum Who {
     Account(Test<Name>),
     /// Where the connection comes from.
     Ip(Test<Range>),
+    /// Issuer and subject of the request's token, with a slash between them.
+    TokenPrincipal(Test<Pattern>),
+    /// A claim of the request's token, by the names that lead to it.
+    Claim(Vec<Arc<str>>, Test<Pattern>),
 }
 
 /// Something about what is done.
@@ -128,7 +132,15 @@ impl AuthorizationPolicy {
 impl Rule {
     /// Whether it asks for something that only requests have.
     pub fn is_of_requests(&self) -> bool {
-        self.to.iter().flatten().any(What::is_of_requests)
+        self.from.iter().flatten().any(Who::is_of_requests) || self.to.iter().flatten().any(What::is_of_requests)
+    }
+
+    /// Whether there is somebody whom it fits only if he has a token.
+    pub fn asks_for_token(&self) -> bool {
+        self.from.iter().flatten().any(|one| match one {
+            Who::TokenPrincipal(test) | Who::Claim(_, test) => !test.one_of.is_empty(),
+            Who::Principal(_) | Who::Namespace(_) | Who::Account(_) | Who::Ip(_) => false,
+        })
     }
 
     /// Whether there is somebody whom it fits only if he shows who he is.
@@ -136,8 +148,18 @@ impl Rule {
         self.from.iter().flatten().any(|one| match one {
             Who::Principal(test) | Who::Namespace(test) => !test.one_of.is_empty(),
             Who::Account(test) => !test.one_of.is_empty(),
-            Who::Ip(_) => false,
+            Who::Ip(_) | Who::TokenPrincipal(_) | Who::Claim(..) => false,
         })
+    }
+}
+
+impl Who {
+    /// Whether only requests have it.
+    pub const fn is_of_requests(&self) -> bool {
+        match self {
+            Self::TokenPrincipal(_) | Self::Claim(..) => true,
+            Self::Principal(_) | Self::Namespace(_) | Self::Account(_) | Self::Ip(_) => false,
+        }
     }
 }
 

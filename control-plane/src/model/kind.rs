@@ -27,6 +27,8 @@ pub enum Kind {
     ExternalService,
     /// Ninon `PeerAuthentication`.
     PeerAuthentication,
+    /// Ninon `RequestAuthentication`.
+    RequestAuthentication,
     /// Ninon `AuthorizationPolicy`.
     AuthorizationPolicy,
     /// Ninon `MeshConfig`; there is one, and it has no namespace.
@@ -48,12 +50,12 @@ struct Words {
 
 const GATEWAY: &str = "gateway.networking.k8s.io";
 const NINON: &str = "ninon.dev";
-/// Whose words two of our kinds have: what is written for it is read as it is.
+/// Whose words three of our kinds have: what is written for it is read as it is.
 const ISTIO: (&str, [&str; 2]) = ("security.istio.io", ["v1", "v1beta1"]);
 
 impl Kind {
     /// Every one.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Service,
         Self::EndpointSlice,
         Self::HttpRoute,
@@ -65,6 +67,7 @@ impl Kind {
         Self::TrafficPolicy,
         Self::ExternalService,
         Self::PeerAuthentication,
+        Self::RequestAuthentication,
         Self::AuthorizationPolicy,
         Self::MeshConfig,
     ];
@@ -85,6 +88,9 @@ impl Kind {
             Self::ExternalService => words(NINON, &["v1alpha1"], "ExternalService", "externalservice", "externalservices", &["es"]),
             Self::PeerAuthentication => {
                 words(NINON, &["v1alpha1"], "PeerAuthentication", "peerauthentication", "peerauthentications", &["pa"])
+            }
+            Self::RequestAuthentication => {
+                words(NINON, &["v1alpha1"], "RequestAuthentication", "requestauthentication", "requestauthentications", &["ra"])
             }
             Self::AuthorizationPolicy => {
                 words(NINON, &["v1alpha1"], "AuthorizationPolicy", "authorizationpolicy", "authorizationpolicies", &["ap"])
@@ -131,8 +137,9 @@ impl Kind {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         Self::ALL.into_iter().find(|known| {
             let words = known.words();
-            let is_istios =
-                matches!(known, Self::PeerAuthentication | Self::AuthorizationPolicy) && group == ISTIO.0 && ISTIO.1.contains(&version);
+            let is_istios = matches!(known, Self::PeerAuthentication | Self::RequestAuthentication | Self::AuthorizationPolicy)
+                && group == ISTIO.0
+                && ISTIO.1.contains(&version);
             words.kind == kind && (is_istios || (words.group == group && words.versions.contains(&version)))
         })
     }
@@ -173,7 +180,8 @@ mod tests {
         assert_eq!(Kind::of_document("serving.knative.dev/v1", "Service"), None);
         assert_eq!(Kind::of_document("security.istio.io/v1", "AuthorizationPolicy"), Some(Kind::AuthorizationPolicy));
         assert_eq!(Kind::of_document("security.istio.io/v1beta1", "PeerAuthentication"), Some(Kind::PeerAuthentication));
-        assert_eq!(Kind::of_document("security.istio.io/v1", "RequestAuthentication"), None);
+        assert_eq!(Kind::of_document("security.istio.io/v1", "RequestAuthentication"), Some(Kind::RequestAuthentication));
+        assert_eq!(Kind::of_document("security.istio.io/v1", "Sidecar"), None);
         assert_eq!(Kind::of_document("security.istio.io/v1", "Workload"), None);
         for kind in Kind::ALL {
             assert_eq!(Kind::of_document(&kind.api_version(), kind.as_str()), Some(kind));

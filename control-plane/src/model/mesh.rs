@@ -1,11 +1,14 @@
 //! All objects together, what they mean for one another, and what has changed.
 
+/// Objects that say who may reach whom.
+mod guards;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::model::authentication::{self, Mode, PeerAuthentication, ROOT_NAMESPACE};
+use crate::model::authentication::PeerAuthentication;
 use crate::model::authorization::AuthorizationPolicy;
 use crate::model::endpoints::{Condition, EndpointSlice};
 use crate::model::external::ExternalService;
@@ -16,6 +19,7 @@ use crate::model::policy::TrafficPolicy;
 use crate::model::route::Route;
 use crate::model::service::{Port, Service, Target, selects};
 use crate::model::settings::MeshSettings;
+use crate::model::token::RequestAuthentication;
 use crate::model::workload::{Locality, Workload};
 
 /// An object.
@@ -37,6 +41,8 @@ pub enum Object {
     ExternalService(ExternalService),
     /// `PeerAuthentication`.
     PeerAuthentication(PeerAuthentication),
+    /// `RequestAuthentication`.
+    RequestAuthentication(RequestAuthentication),
     /// `AuthorizationPolicy`.
     AuthorizationPolicy(AuthorizationPolicy),
     /// `MeshConfig`.
@@ -57,6 +63,7 @@ pub struct Mesh {
     externals: BTreeMap<Name, Arc<ExternalService>>,
     grants: BTreeMap<Name, Arc<ReferenceGrant>>,
     authentications: BTreeMap<Name, Arc<PeerAuthentication>>,
+    tokens: BTreeMap<Name, Arc<RequestAuthentication>>,
     authorizations: BTreeMap<Name, Arc<AuthorizationPolicy>>,
     changes: Changes,
 }
@@ -116,13 +123,7 @@ impl Mesh {
             }
             (Kind::TrafficPolicy, object) => self.set_policy(name, object),
             (Kind::PeerAuthentication, object) => self.set_authentication(name, object),
-            (Kind::AuthorizationPolicy, object) => {
-                match object {
-                    Some(Object::AuthorizationPolicy(policy)) => drop(self.authorizations.insert(name.clone(), Arc::new(policy))),
-                    _ => drop(self.authorizations.remove(name)),
-                }
-                self.changes.wiring = self.changes.count;
-            }
+            (Kind::RequestAuthentication | Kind::AuthorizationPolicy, object) => self.set_guard(key, object),
             (Kind::ExternalService, object) => {
                 match object {
                     Some(Object::ExternalService(external)) => drop(self.externals.insert(name.clone(), Arc::new(external))),
@@ -207,19 +208,6 @@ impl Mesh {
         self.changes.wiring = self.changes.count;
     }
 
-    fn set_authentication(&mut self, name: &Name, object: Option<Object>) {
-        match object {
-            Some(Object::PeerAuthentication(policy)) => drop(self.authentications.insert(name.clone(), Arc::new(policy))),
-            _ => drop(self.authentications.remove(name)),
-        }
-        let everywhere = *name.namespace == *ROOT_NAMESPACE;
-        let concerned = self.services.keys().filter(|service| everywhere || service.namespace == name.namespace);
-        for service in concerned.cloned().collect::<Vec<_>>() {
-            self.touch(&service);
-        }
-        self.changes.wiring = self.changes.count;
-    }
-
     fn touch(&mut self, service: &Name) {
         self.changes.services.insert(service.clone(), self.changes.count);
     }
@@ -237,6 +225,7 @@ impl Mesh {
             .chain(of(Kind::ExternalService, &self.externals))
             .chain(of(Kind::ReferenceGrant, &self.grants))
             .chain(of(Kind::PeerAuthentication, &self.authentications))
+            .chain(of(Kind::RequestAuthentication, &self.tokens))
             .chain(of(Kind::AuthorizationPolicy, &self.authorizations))
             .collect()
     }
@@ -296,39 +285,6 @@ impl Mesh {
         let of_service = in_namespace(&self.policies, &service.namespace).map(|(_, policy)| policy);
         let fitting = of_service.filter(|policy| policy.service == service.name && policy.port.is_none_or(|named| named == port));
         fitting.min_by_key(|policy| policy.port.is_none())
-    }
-
-    /// How a workload's port may be reached; `None` stands for ports that it does not name.
-    pub fn mode(&self, workload: &Workload, port: Option<u16>) -> Mode {
-        authentication::mode(self.authentications.values(), workload, port)
-    }
-
-    /// Ports of a workload of which a `PeerAuthentication` speaks.
-    pub fn ports_with_mode(&self, workload: &Workload) -> BTreeSet<u16> {
-        authentication::ports(self.authentications.values(), workload)
-    }
-
-    /// All policies of who may do what.
-    pub fn authorizations(&self) -> impl Iterator<Item = &Arc<AuthorizationPolicy>> {
-        self.authorizations.values()
-    }
-
-    /// One of them.
-    pub fn authorization(&self, name: &Name) -> Option<&Arc<AuthorizationPolicy>> {
-        self.authorizations.get(name)
-    }
-
-    /// Those for a workload.
-    pub fn authorizations_of(&self, workload: &Workload) -> impl Iterator<Item = &Arc<AuthorizationPolicy>> {
-        let namespaces = BTreeSet::from([ROOT_NAMESPACE, &*workload.name.namespace]);
-        let near = namespaces.into_iter().flat_map(|namespace| in_namespace(&self.authorizations, namespace));
-        near.map(|(_, policy)| policy).filter(|policy| policy.concerns(workload))
-    }
-
-    /// Who a workload shows that it is at a port, where it is reached there by mutual TLS.
-    fn identity(&self, workload: &Workload, port: u16) -> Option<Arc<str>> {
-        let is_mutual = workload.sidecar.mutual_tls && self.mode(workload, Some(port)) != Mode::Disable;
-        is_mutual.then(|| format!("ns/{}/sa/{}", workload.name.namespace, workload.service_account).into())
     }
 
     /// Whether an object may refer to one of another namespace.

@@ -24,6 +24,8 @@ pub struct MeshSettings {
     pub paths: PathNormalization,
     /// What becomes of HTTP/1 between sidecars, where no policy says otherwise.
     pub h2_upgrade: H2Upgrade,
+    /// How often keys of tokens are fetched again.
+    pub keys_refresh: Duration,
 }
 
 /// What becomes of HTTP/1 between sidecars with mutual TLS.
@@ -70,6 +72,8 @@ impl Default for MeshSettings {
             load_reports: false,
             paths: PathNormalization::default(),
             h2_upgrade: H2Upgrade::default(),
+            // Issuers show a key for hours before they sign with it; one that is not to be trusted any more is gone soon.
+            keys_refresh: Duration::from_secs(300),
         }
     }
 }

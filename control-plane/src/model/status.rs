@@ -1,9 +1,11 @@
 //! How far an object holds, in the words of the specification: conditions of routes (Gateway API v1.6, `RouteParentStatus`), and of
-//! policies of who may do what.
+//! policies of who may do what and whose tokens are believed.
 
 mod authorization;
+mod token;
 
 pub use authorization::of_authorization;
+pub use token::of_tokens;
 
 use crate::model::attach::{self, Unresolved};
 use crate::model::kind::Kind;

@@ -22,6 +22,8 @@ mod route;
 mod security;
 /// Texts with rules.
 mod text;
+/// `RequestAuthentication`.
+mod token;
 
 use gateway_api::apis::experimental::grpcroutes::GrpcRoute;
 use gateway_api::apis::experimental::httproutes::HttpRoute;
@@ -40,6 +42,7 @@ use crate::model::mesh::Object;
 use crate::model::name::{Key, Name};
 
 use custom::authorization::AuthorizationPolicy;
+use custom::token::RequestAuthentication;
 use custom::{ExternalService, MeshConfig, PeerAuthentication, TrafficPolicy, Workload};
 use reader::Reader;
 
@@ -73,6 +76,7 @@ pub fn read(value: &Value) -> Result<(Key, Object), Vec<Fault>> {
         Kind::TrafficPolicy => ninon::traffic_policy(&key.name, value, &mut reader).map(Object::TrafficPolicy),
         Kind::ExternalService => ninon::external_service(&key.name, value, &mut reader).map(Object::ExternalService),
         Kind::PeerAuthentication => security::peer_authentication(&key.name, value, &mut reader).map(Object::PeerAuthentication),
+        Kind::RequestAuthentication => token::request_authentication(&key.name, value, &mut reader).map(Object::RequestAuthentication),
         Kind::AuthorizationPolicy => authorization::policy(&key.name, value, &mut reader).map(Object::AuthorizationPolicy),
         Kind::MeshConfig => ninon::mesh_config(value, &mut reader).map(Object::MeshConfig),
     };
@@ -82,7 +86,7 @@ pub fn read(value: &Value) -> Result<(Key, Object), Vec<Fault>> {
 /// Whether it is of a kind that says who may do what, if its name cannot be told.
 pub fn says_who(value: &Value) -> bool {
     let kind = value.get("kind").and_then(Value::as_str);
-    [Kind::AuthorizationPolicy, Kind::PeerAuthentication].iter().any(|policy| kind == Some(policy.as_str()))
+    [Kind::AuthorizationPolicy, Kind::PeerAuthentication, Kind::RequestAuthentication].iter().any(|policy| kind == Some(policy.as_str()))
 }
 
 /// What an object is that is there and cannot be read. Nothing, but for one that says who may do what: to leave that out would let in
@@ -92,6 +96,7 @@ pub fn stand_in(value: &Value) -> Option<(Key, Object)> {
     let object = match key.kind {
         Kind::AuthorizationPolicy => Object::AuthorizationPolicy(authorization::stand_in(&key.name, value)),
         Kind::PeerAuthentication => Object::PeerAuthentication(security::stand_in(&key.name, value)),
+        Kind::RequestAuthentication => Object::RequestAuthentication(token::stand_in(&key.name, value)),
         Kind::Service
         | Kind::EndpointSlice
         | Kind::HttpRoute
@@ -121,6 +126,7 @@ pub fn schema(kind: Kind) -> Value {
         Kind::TrafficPolicy => schema_of::<TrafficPolicy>(),
         Kind::ExternalService => schema_of::<ExternalService>(),
         Kind::PeerAuthentication => schema_of::<PeerAuthentication>(),
+        Kind::RequestAuthentication => schema_of::<RequestAuthentication>(),
         Kind::AuthorizationPolicy => schema_of::<AuthorizationPolicy>(),
         Kind::MeshConfig => schema_of::<MeshConfig>(),
     }
@@ -181,6 +187,7 @@ fn check(kind: Kind, value: &Value) -> Result<(), Vec<Fault>> {
         Kind::TrafficPolicy => fits::<TrafficPolicy>(value),
         Kind::ExternalService => fits::<ExternalService>(value),
         Kind::PeerAuthentication => fits::<PeerAuthentication>(value),
+        Kind::RequestAuthentication => fits::<RequestAuthentication>(value),
         Kind::AuthorizationPolicy => fits::<AuthorizationPolicy>(value),
         Kind::MeshConfig => fits::<MeshConfig>(value),
     }

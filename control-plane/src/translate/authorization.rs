@@ -2,6 +2,8 @@
 
 /// One demand after the other.
 mod demand;
+/// Demands of tokens.
+mod token;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,8 +14,9 @@ use xds_proto::envoy::extensions::filters::http::rbac::v3 as http_filter;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpFilter, http_filter as http_config};
 use xds_proto::envoy::extensions::filters::network::rbac::v3 as network_filter;
 
-use crate::model::authorization::{Action, AuthorizationPolicy, Rule, What};
+use crate::model::authorization::{Action, AuthorizationPolicy, Rule, What, Who};
 use crate::model::mesh::Mesh;
+use crate::model::name::Name;
 use crate::model::workload::Workload;
 use crate::translate::authorization::demand::{Clause as _, all, who};
 use crate::translate::wire;
@@ -30,6 +33,8 @@ enum Scope {
 pub(super) struct Guard<'a> {
     trust_domain: &'a str,
     policies: Vec<&'a Arc<AuthorizationPolicy>>,
+    /// What was to say whose tokens are believed, and cannot be read.
+    unknown_tokens: Vec<&'a Name>,
 }
 
 /// In the order in which they decide. What is only counted and logged is so whatever becomes of it.
@@ -38,7 +43,11 @@ const ORDER: [(Action, &str); 3] = [(Action::Audit, "audit"), (Action::Deny, "de
 impl<'a> Guard<'a> {
     /// Those of a mesh.
     pub(super) fn of(mesh: &'a Mesh, workload: &Workload) -> Self {
-        Self { trust_domain: &mesh.settings().trust_domain, policies: mesh.authorizations_of(workload).collect() }
+        Self {
+            trust_domain: &mesh.settings().trust_domain,
+            policies: mesh.authorizations_of(workload).collect(),
+            unknown_tokens: mesh.believed(workload).broken,
+        }
     }
 
     /// Whether TLS has to be looked into for the name that a client asks for.
@@ -88,10 +97,11 @@ impl<'a> Guard<'a> {
     fn decisions(&self, scope: Scope) -> impl Iterator<Item = (&'static str, Option<Rbac>, Option<Rbac>)> {
         ORDER.into_iter().filter_map(move |(action, part)| {
             let policies: Vec<_> = self.policies.iter().filter(|policy| policy.action == action).collect();
+            let rules: BTreeMap<_, _> =
+                policies.iter().flat_map(|policy| self.rules(policy, scope)).chain(self.nobody(action, scope)).collect();
             // Where something is allowed, all else is denied; other policies without rules say nothing.
-            let is_said = if action == Action::Allow { !policies.is_empty() } else { policies.iter().any(|one| !one.rules.is_empty()) };
+            let is_said = if action == Action::Allow { !policies.is_empty() } else { !rules.is_empty() };
             is_said.then(|| {
-                let rules = policies.iter().flat_map(|policy| self.rules(policy, scope)).collect();
                 let decides = |action: rbac::Action| Rbac { action: i32::from(action), policies: rules, audit_logging_options: None };
                 match action {
                     Action::Audit => (part, None, Some(decides(rbac::Action::Allow))),
@@ -100,6 +110,13 @@ impl<'a> Guard<'a> {
                 }
             })
         })
+    }
+
+    /// Requests that might have tokens which nobody can tell.
+    fn nobody(&self, action: Action, scope: Scope) -> impl Iterator<Item = (String, Policy)> {
+        let names = self.unknown_tokens.iter().filter(move |_| action == Action::Deny && scope == Scope::Request);
+        let all = Policy { permissions: vec![Permission::any()], principals: vec![Principal::any()] };
+        names.map(move |name| (format!("ns[{}]-request-authentication[{}]", name.namespace, name.name), all.clone()))
     }
 
     /// By the names that Istio gives them.
@@ -118,9 +135,10 @@ impl<'a> Guard<'a> {
         if scope == Scope::Connection && action == Action::Allow && rule.is_of_requests() {
             return None;
         }
-        let can_be_asked = |what: &&What| scope == Scope::Request || !what.is_of_requests();
-        let permission = |to: &Vec<What>| all(to.iter().filter(can_be_asked).flat_map(demand::what).collect());
-        let principal = |from: &Vec<_>| all(from.iter().flat_map(|one| who(one, action, self.trust_domain)).collect());
+        let of_what = |what: &&What| scope == Scope::Request || !what.is_of_requests();
+        let of_who = |who: &&Who| scope == Scope::Request || !who.is_of_requests();
+        let permission = |to: &Vec<What>| all(to.iter().filter(of_what).flat_map(demand::what).collect());
+        let principal = |from: &Vec<Who>| all(from.iter().filter(of_who).flat_map(|one| who(one, action, self.trust_domain)).collect());
         let mut permissions: Vec<Permission> = rule.to.iter().map(permission).collect();
         let mut principals: Vec<Principal> = rule.from.iter().map(principal).collect();
         if permissions.is_empty() {

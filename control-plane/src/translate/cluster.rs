@@ -30,6 +30,7 @@ use crate::model::mesh::{Endpoint, Mesh};
 use crate::model::policy::{Balancing, Ejection, Limits, Retries, TrafficPolicy};
 use crate::model::service::{Port, Protocol, Service};
 use crate::model::settings::H2Upgrade;
+use crate::model::token::KeyServer;
 use crate::translate::view::Form;
 use crate::translate::{assignment, identity, names, wire};
 
@@ -91,6 +92,18 @@ pub(super) fn of_external(mesh: &Mesh, external: &ExternalService, port: &Extern
         load_assignment: Some(assignment),
         transport_socket: port.tls.as_deref().map(tls),
         ..with_policy(base(name, kind, mesh), None, (port.protocol, false), form)
+    }
+}
+
+/// The cluster of a server that has keys of tokens, outside of the mesh.
+pub(super) fn of_key_server(mesh: &Mesh, server: &KeyServer, form: Form) -> Cluster {
+    let name = names::key_server(server);
+    let kind = if server.host.parse::<IpAddr>().is_ok() { DiscoveryType::Static } else { DiscoveryType::StrictDns };
+    let assignment = assignment::of_addresses(&name, vec![wire::host(server.host.to_string(), server.port)]);
+    Cluster {
+        load_assignment: Some(assignment),
+        transport_socket: server.tls.then(|| tls(&server.host)),
+        ..with_policy(base(name, kind, mesh), None, (Protocol::Http, false), form)
     }
 }
 

@@ -9,6 +9,7 @@ use xds_proto::envoy::config::route::v3::route::Action;
 use xds_proto::envoy::config::route::v3::route_action::ClusterSpecifier;
 use xds_proto::envoy::config::route::v3::route_match::PathSpecifier;
 use xds_proto::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost};
+use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
 
 use crate::model::authentication::Mode;
 use crate::model::mesh::Mesh;
@@ -18,7 +19,7 @@ use crate::translate::authorization::Guard;
 use crate::translate::http::{self, Routes};
 use crate::translate::listener::{original_destination, port_match, server_name, tcp_filter};
 use crate::translate::view::Form;
-use crate::translate::{identity, names, wire};
+use crate::translate::{identity, names, token, wire};
 
 /// Where redirected connections come in, unless the workload says otherwise.
 const INBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15006);
@@ -32,12 +33,14 @@ struct Inbound<'a> {
     workload: &'a Workload,
     form: Form,
     guard: &'a Guard<'a>,
+    tokens: Option<&'a HttpFilter>,
 }
 
 /// Listeners for what comes to the application.
 pub(super) fn listeners(mesh: &Mesh, workload: &Workload, form: Form) -> Vec<Listener> {
     let guard = Guard::of(mesh, workload);
-    let inbound = Inbound { mesh, workload, form, guard: &guard };
+    let tokens = token::filter(mesh, workload);
+    let inbound = Inbound { mesh, workload, form, guard: &guard, tokens: tokens.as_ref() };
     let (own, redirected): (Vec<_>, Vec<_>) = workload.ports.iter().partition(|port| port.application.is_some());
     let mut listeners: Vec<Listener> = own.into_iter().filter_map(|port| inbound.own_port(port)).collect();
     if !redirected.is_empty() {
@@ -178,7 +181,8 @@ impl Inbound<'_> {
         let host = VirtualHost { name: prefix.clone(), domains: vec!["*".to_owned()], routes: vec![route], ..VirtualHost::default() };
         let routes = RouteConfiguration { name: prefix.clone(), virtual_hosts: vec![host], ..RouteConfiguration::default() };
         let mut manager = http::manager(&prefix, Routes::Inline(Box::new(routes)), self.mesh.settings());
-        manager.http_filters.splice(..0, self.guard.http());
+        // What tokens say is known before it is asked for.
+        manager.http_filters.splice(..0, self.tokens.cloned().into_iter().chain(self.guard.http()));
         vec![http::filter(&manager)]
     }
 

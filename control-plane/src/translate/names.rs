@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::model::attach::Target;
 use crate::model::name::Name;
+use crate::model::token::KeyServer;
 
 /// The listener that takes what the application sends.
 pub(crate) const OUTBOUND: &str = "outbound";
@@ -37,6 +38,12 @@ pub(crate) fn target(target: &Target) -> String {
 /// The application's own port.
 pub(crate) fn inbound(port: u16) -> String {
     format!("{INBOUND}:{port}")
+}
+
+/// A server that has keys of tokens.
+pub(crate) fn key_server(server: &KeyServer) -> String {
+    let scheme = if server.tls { "https" } else { "http" };
+    format!("keys:{scheme}://{}:{}", server.host, server.port)
 }
 
 /// A listener that leads to one service.

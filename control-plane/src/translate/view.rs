@@ -17,7 +17,7 @@ use crate::snapshot::resource::Resource;
 use crate::snapshot::set::Set;
 use crate::snapshot::{Layer, Snapshot};
 use crate::translate::route::Asking;
-use crate::translate::{assignment, cluster, grpc, inbound, listener, names, table, trust};
+use crate::translate::{assignment, cluster, grpc, inbound, listener, names, table, token, trust};
 
 /// Which dialect of xDS a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -187,6 +187,8 @@ impl Translator {
             let binds = workload.sidecar.binds.iter().filter(|bind| addresses.insert(bind.address));
             listeners.extend(binds.filter_map(|bind| listener::bind(mesh, &view.namespace, bind)));
             clusters = inbound_clusters(workload);
+            let of_keys = token::clusters(mesh, workload, view.form);
+            clusters.extend(of_keys.iter().map(|cluster| encoded(&cluster.name, cluster)));
         }
         all.extend(listeners.iter().map(|listener| encoded(&listener.name, listener)));
         let before = self.own.get(view).map(|(_, layer)| layer);

@@ -7,21 +7,24 @@ use ninon_control_plane::translate::view::{Form, Translator, View};
 use prost::Message as _;
 use prost_types::Any;
 use regex::Regex;
+use serde_json::{Value, json};
 use xds_proto::any;
 use xds_proto::envoy::config::core::v3::CidrRange;
 use xds_proto::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
 use xds_proto::envoy::config::rbac::v3::permission::Rule;
 use xds_proto::envoy::config::rbac::v3::principal::Identifier;
 use xds_proto::envoy::config::rbac::v3::rbac::Action;
-use xds_proto::envoy::config::rbac::v3::{Permission, Policy, Principal, Rbac};
+use xds_proto::envoy::config::rbac::v3::{MetadataSource, Permission, Policy, Principal, Rbac};
 use xds_proto::envoy::config::route::v3::HeaderMatcher;
 use xds_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
 use xds_proto::envoy::extensions::filters::http::rbac::v3::Rbac as HttpRbac;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, http_filter};
 use xds_proto::envoy::extensions::filters::network::rbac::v3::Rbac as NetworkRbac;
 use xds_proto::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
+use xds_proto::envoy::r#type::matcher::v3::metadata_matcher::path_segment;
 use xds_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
-use xds_proto::envoy::r#type::matcher::v3::{StringMatcher, path_matcher};
+use xds_proto::envoy::r#type::matcher::v3::value_matcher::MatchPattern as ValuePattern;
+use xds_proto::envoy::r#type::matcher::v3::{MetadataMatcher, StringMatcher, ValueMatcher, double_matcher, list_matcher, path_matcher};
 
 /// The listener of the port where HTTP is spoken.
 pub(crate) const WEB: &str = "inbound:8080";
@@ -50,13 +53,24 @@ pub(crate) struct Caller {
     pub(crate) host: &'static str,
     pub(crate) headers: Vec<(&'static str, &'static str)>,
     pub(crate) sni: &'static str,
+    /// What its token says, if it has a good one.
+    pub(crate) claims: Option<Value>,
 }
 
 impl Default for Caller {
     fn default() -> Self {
         let ip = "10.9.9.9".parse().unwrap();
-        Self { principal: None, ip, method: "GET", path: "/", host: "cart.shop", headers: Vec::new(), sni: "" }
+        Self { principal: None, ip, method: "GET", path: "/", host: "cart.shop", headers: Vec::new(), sni: "", claims: None }
     }
+}
+
+fn mesh(text: &str) -> Mesh {
+    let mut mesh = Mesh::default();
+    for document in yaml::documents(text) {
+        let (key, object) = manifest::read(&document.unwrap().value).unwrap_or_else(|faults| panic!("{text}: {faults:?}"));
+        mesh.apply(&key, Some(object));
+    }
+    mesh
 }
 
 /// The listeners of a workload under policies.
@@ -76,13 +90,24 @@ impl Judge {
     }
 
     fn with(workload: &str, policies: &str) -> Self {
-        let mut mesh = Mesh::default();
-        for document in yaml::documents(&format!("{workload}{policies}")) {
-            let (key, object) = manifest::read(&document.unwrap().value).unwrap_or_else(|faults| panic!("{policies}: {faults:?}"));
+        Self::seen(&mesh(&format!("{workload}{policies}")))
+    }
+
+    /// Beside something that was there when the control plane started, and that it cannot read.
+    pub(crate) fn with_broken(broken: &str, policies: &str) -> Self {
+        let mut mesh = mesh(&format!("{CART}{policies}"));
+        for document in yaml::documents(broken) {
+            let value = document.unwrap().value;
+            assert!(manifest::read(&value).is_err(), "{broken}");
+            let (key, object) = manifest::stand_in(&value).unwrap();
             mesh.apply(&key, Some(object));
         }
+        Self::seen(&mesh)
+    }
+
+    fn seen(mesh: &Mesh) -> Self {
         let view = View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()), account: Some("cart".into()) };
-        let snapshot = Translator::default().snapshot(&mesh, &view);
+        let snapshot = Translator::default().snapshot(mesh, &view);
         let listeners = snapshot.of(Kind::Listener).flat_map(|set| set.iter());
         let listeners = listeners.filter(|resource| resource.name.starts_with("inbound"));
         let listeners = listeners.map(|resource| any::unpack(&Any::decode(resource.any.clone()).unwrap()).unwrap());
@@ -226,6 +251,38 @@ fn is(principal: &Principal, asked: &Asked<'_>) -> bool {
             asked.caller.principal.is_some_and(|principal| who.principal_name.as_ref().is_none_or(|name| matches(name, principal)))
         }
         Identifier::DirectRemoteIp(range) => within(range, asked.caller.ip),
+        Identifier::SourcedMetadata(found) => {
+            assert!(asked.is_request, "a connection is asked for what only requests have: {found:?}");
+            assert_eq!(found.metadata_source(), MetadataSource::Dynamic);
+            says(found.metadata_matcher.as_ref().unwrap(), asked.caller.claims.as_ref())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn says(matcher: &MetadataMatcher, claims: Option<&Value>) -> bool {
+    assert_eq!((matcher.filter.as_str(), matcher.invert), ("envoy.filters.http.jwt_authn", false));
+    let mut names = matcher.path.iter().map(|segment| match segment.segment.as_ref().unwrap() {
+        path_segment::Segment::Key(key) => key.as_str(),
+    });
+    let kept = claims.map_or_else(|| json!({}), |claims| json!({ "payload": claims }));
+    let value = names.try_fold(&kept, |value, name| value.get(name));
+    value.is_some_and(|value| is_value(matcher.value.as_ref().unwrap(), value))
+}
+
+fn is_value(matcher: &ValueMatcher, value: &Value) -> bool {
+    match matcher.match_pattern.as_ref().unwrap() {
+        ValuePattern::StringMatch(text) => value.as_str().is_some_and(|value| matches(text, value)),
+        ValuePattern::BoolMatch(wanted) => value.as_bool() == Some(*wanted),
+        ValuePattern::DoubleMatch(number) => value.as_f64().is_some_and(|value| match number.match_pattern.as_ref().unwrap() {
+            double_matcher::MatchPattern::Exact(exact) => value.total_cmp(exact).is_eq(),
+            double_matcher::MatchPattern::Range(range) => range.start <= value && value < range.end,
+        }),
+        ValuePattern::OrMatch(or) => or.value_matchers.iter().any(|one| is_value(one, value)),
+        ValuePattern::ListMatch(list) => {
+            let Some(list_matcher::MatchPattern::OneOf(one)) = &list.match_pattern else { panic!("{list:?}") };
+            value.as_array().is_some_and(|list| list.iter().any(|value| is_value(one, value)))
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -23,6 +23,12 @@ fn enforced(mesh: &Mesh, policy: &AuthorizationPolicy) -> Condition {
     if selected.peek().is_none() {
         return Condition::bad("Enforced", "NoWorkloads", "there is no workload that it is for".to_owned());
     }
+    let of_tokens = policy.rules.iter().position(Rule::asks_for_token).filter(|_| policy.action != Action::Allow);
+    let without = mesh.workloads().filter(|workload| policy.concerns(workload)).find(|workload| mesh.believed(workload).rules.is_empty());
+    if let (Some(at), Some(workload)) = (of_tokens, without) {
+        let message = format!("rules[{at}] is about tokens, and no RequestAuthentication is for {}: it fits nobody there", workload.name);
+        return Condition::bad("Enforced", "NoTokens", message);
+    }
     let about_whom = policy.rules.iter().position(Rule::asks_who).filter(|_| policy.action != Action::Allow);
     let plain = about_whom.and_then(|at| selected.find_map(|workload| Some((at, workload, plain(mesh, workload)?))));
     match plain {

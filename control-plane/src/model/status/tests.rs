@@ -125,6 +125,51 @@ fn a_policy_that_passes_by_whoever_shows_no_certificate_says_so() {
 }
 
 #[test]
+fn a_policy_about_tokens_that_nobody_has_says_so() {
+    let port = "[{name: http, port: 8080, applicationPort: 9080}]";
+    let deny = "{action: DENY, rules: [{}, {from: [{source: {requestPrincipals: [a/b]}}]}]}";
+    let told = enforced(deny, "STRICT", port);
+    assert_eq!(told, "false NoTokens rules[1] is about tokens, and no RequestAuthentication is for shop/cart-1: it fits nobody there");
+    for spec in [
+        "{rules: [{from: [{source: {requestPrincipals: [a/b]}}]}]}",
+        "{action: DENY, rules: [{from: [{source: {notRequestPrincipals: ['*']}}]}]}",
+    ] {
+        assert_eq!(enforced(spec, "STRICT", port).trim_end(), "true Enforced", "{spec}: it denies whoever has none");
+    }
+}
+
+#[test]
+fn whose_keys_count_is_told() {
+    let rule = |name: &str, uri: &str| {
+        format!(
+            "{{apiVersion: ninon.dev/v1alpha1, kind: RequestAuthentication, metadata: {{name: {name}, namespace: shop}}, spec: {{jwtRules: [{{issuer: i, jwksUri: '{uri}'}}]}}}}
+---
+"
+        )
+    };
+    let workload =
+        "{apiVersion: ninon.dev/v1alpha1, kind: Workload, metadata: {name: cart-1, namespace: shop}, spec: {addresses: [10.0.0.1]}}";
+    let told = |objects: &[String]| {
+        let mut mesh = Mesh::default();
+        for document in yaml::documents(&objects.concat()) {
+            let (key, object) = manifest::read(&document.unwrap().value).unwrap();
+            mesh.apply(&key, Some(object));
+        }
+        let of = |name: &str| {
+            let conditions = of_tokens(&mesh, mesh.request_authentication(&Name::new("shop", name)).unwrap());
+            assert_eq!((conditions[0].kind, conditions[0].holds, conditions[1].kind), ("Accepted", true, "Enforced"));
+            conditions[1].reason
+        };
+        (of("a"), of("b"))
+    };
+    let (same, other) = (rule("b", "http://a.example/keys"), rule("b", "http://b.example/keys"));
+    let first = rule("a", "http://a.example/keys");
+    assert_eq!(told(&[first.clone(), same.clone(), workload.to_owned()]), ("Enforced", "Enforced"));
+    assert_eq!(told(&[first.clone(), other, workload.to_owned()]), ("Enforced", "Conflicted"));
+    assert_eq!(told(&[first, same]), ("NoWorkloads", "NoWorkloads"));
+}
+
+#[test]
 fn a_policy_for_nobody_says_so() {
     let told = enforced("{selector: {matchLabels: {app: web}}}", "STRICT", "[]");
     assert_eq!(told, "false NoWorkloads there is no workload that it is for");

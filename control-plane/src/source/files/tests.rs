@@ -150,11 +150,14 @@ fn a_policy_that_is_wrong_from_the_beginning_is_not_passed_over() {
     folder.write("a.yaml", &policy("a", "{action: DENY, rule: []}"));
     folder.write("rates.yaml", "{apiVersion: ninon.dev/v1alpha1, kind: TrafficPolicy, metadata: {name: a}, spec: {mtl: {}}}\n");
     folder.write("peers.yaml", "{apiVersion: ninon.dev/v1alpha1, kind: PeerAuthentication, metadata: {name: a}, spec: {mtl: {}}}\n");
+    folder.write("tokens.yaml", "{apiVersion: ninon.dev/v1alpha1, kind: RequestAuthentication, metadata: {name: a}, spec: {jwt: []}}\n");
     let mut files = folder.files();
     let found = files.look();
-    assert_eq!(changed(&found), ["+PeerAuthentication default/a", "+AuthorizationPolicy shop/a"], "and nothing instead of other kinds");
+    let kinds = ["+PeerAuthentication default/a", "+RequestAuthentication default/a", "+AuthorizationPolicy shop/a"];
+    assert_eq!(changed(&found), kinds, "and nothing instead of other kinds");
     assert!(matches!(&found.changes[0].1.as_ref().unwrap().object, Object::PeerAuthentication(all) if all.mode == Some(Mode::Strict)));
-    assert!(matches!(&found.changes[1].1.as_ref().unwrap().object, Object::AuthorizationPolicy(policy) if policy.is_broken));
+    assert!(matches!(&found.changes[1].1.as_ref().unwrap().object, Object::RequestAuthentication(tokens) if tokens.is_broken));
+    assert!(matches!(&found.changes[2].1.as_ref().unwrap().object, Object::AuthorizationPolicy(policy) if policy.is_broken));
     assert_eq!(folder.told(&found.news)[0], "a.yaml:1: AuthorizationPolicy shop/a: spec.rule: there is no such field");
     folder.write("b.yaml", &policy("b", "{action: DENY, rule: []}"));
     assert_eq!(changed(&files.look()), ["+AuthorizationPolicy shop/b"], "nor one that comes later and was never good");

@@ -16,8 +16,6 @@ use crate::source::manifest::custom::authorization as written;
 use crate::source::manifest::reader::Reader;
 use crate::source::manifest::{security, text};
 
-/// Why nothing of a token can be asked for.
-const NO_TOKENS: &str = "not supported: no filter looks at tokens of requests";
 /// Why nothing of where a request first came from can be asked for.
 const NO_REMOTE: &str = "not supported: no header that says where a request came from is trusted; ipBlocks are of the connection";
 /// Istio's way to try a policy out.
@@ -136,13 +134,14 @@ fn source(source: &written::AuthorizationSource, namespace: &Arc<str>, reader: &
     if *source == written::AuthorizationSource::default() {
         return reader.refuse("it is empty: leave out from if it does not matter");
     }
-    refuse_if("requestPrincipals", source.request_principals.is_some(), NO_TOKENS, reader);
-    refuse_if("notRequestPrincipals", source.not_request_principals.is_some(), NO_TOKENS, reader);
     refuse_if("remoteIpBlocks", source.remote_ip_blocks.is_some(), NO_REMOTE, reader);
     refuse_if("notRemoteIpBlocks", source.not_remote_ip_blocks.is_some(), NO_REMOTE, reader);
     let mut who = Vec::new();
     let principals = Two::new(["principals", "notPrincipals"], &source.principals, &source.not_principals);
     who.extend(principals.read(reader, pattern::principal).map(Who::Principal));
+    let fields = ["requestPrincipals", "notRequestPrincipals"];
+    let tokens = Two::new(fields, &source.request_principals, &source.not_request_principals);
+    who.extend(tokens.read(reader, pattern::token).map(Who::TokenPrincipal));
     let namespaces = Two::new(["namespaces", "notNamespaces"], &source.namespaces, &source.not_namespaces);
     who.extend(namespaces.read(reader, pattern::namespace).map(Who::Namespace));
     let accounts = Two::new(["serviceAccounts", "notServiceAccounts"], &source.service_accounts, &source.not_service_accounts);
@@ -184,6 +183,12 @@ fn condition(condition: &written::AuthorizationCondition, namespace: &Arc<str>, 
         let name = reader.at("key", |reader| header_name(header, reader))?;
         return values.read(reader, pattern::text).map(|test| Demand::What(What::Header(name, test)));
     }
+    if let Some(path) = key.strip_prefix("request.auth.claims") {
+        let path = reader.at("key", |reader| claim(path, reader))?;
+        return values.read(reader, pattern::text).map(|test| Demand::Who(Who::Claim(path, test)));
+    }
+    let of_token =
+        |name: &str, reader: &mut Reader| values.read(reader, pattern::text).map(|test| Demand::Who(Who::Claim(vec![name.into()], test)));
     match key {
         "source.ip" => values.read(reader, pattern::range).map(Who::Ip).map(Demand::Who),
         "source.namespace" => values.read(reader, pattern::namespace).map(Who::Namespace).map(Demand::Who),
@@ -196,14 +201,30 @@ fn condition(condition: &written::AuthorizationCondition, namespace: &Arc<str>, 
         "destination.port" => values.read(reader, pattern::port).map(What::Port).map(Demand::What),
         "connection.sni" => values.read(reader, pattern::text).map(What::ServerName).map(Demand::What),
         "remote.ip" => reader.refuse_at("key", NO_REMOTE),
-        key if key.starts_with("request.auth.") => reader.refuse_at("key", NO_TOKENS),
+        "request.auth.principal" => values.read(reader, pattern::token).map(Who::TokenPrincipal).map(Demand::Who),
+        "request.auth.audiences" => of_token("aud", reader),
+        "request.auth.presenter" => of_token("azp", reader),
         key => reader.refuse_at("key", format_args!("there is no {key:?}: {KEYS}")),
     }
 }
 
 /// What can be asked for.
-const KEYS: &str = "there are request.headers[NAME], source.ip, source.namespace, source.principal, source.serviceAccount, \
-    destination.ip, destination.port, connection.sni";
+const KEYS: &str = "there are request.headers[NAME], request.auth.principal, request.auth.audiences, request.auth.presenter, \
+    request.auth.claims[NAME], source.ip, source.namespace, source.principal, source.serviceAccount, destination.ip, destination.port, \
+    connection.sni";
+
+/// Names of claims nested in one another are no more.
+const DEEPEST_CLAIM: usize = 8;
+
+/// `[NAME]`, or `[NAME][NAME]` for a claim within another.
+fn claim(path: &str, reader: &mut Reader) -> Option<Vec<Arc<str>>> {
+    let inner = path.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let names: Vec<Arc<str>> = inner.unwrap_or_default().split("][").map(Arc::from).collect();
+    if names.iter().any(|name| name.is_empty() || name.contains(['[', ']'])) || names.len() > DEEPEST_CLAIM {
+        return reader.refuse("claims are request.auth.claims[NAME] or, within another, request.auth.claims[NAME][NAME]");
+    }
+    Some(names)
+}
 
 /// What a proxy keeps elsewhere than among headers would never be found there.
 fn header_name(name: &str, reader: &mut Reader) -> Option<Arc<str>> {

@@ -2,6 +2,8 @@
 
 /// `AuthorizationPolicy`.
 pub mod authorization;
+/// `RequestAuthentication`.
+pub mod token;
 
 use std::collections::BTreeMap;
 
@@ -330,6 +332,8 @@ pub struct MeshConfigSpec {
     pub path_normalization: Option<PathNormalization>,
     /// Whether HTTP/1 between sidecars with mutual TLS is HTTP/2 on the wire; DO_NOT_UPGRADE where nothing is said.
     pub h2_upgrade_policy: Option<Upgrade>,
+    /// How often sidecars fetch the keys of a RequestAuthentication's `jwksUri` again, from 1s to a day; 5m where nothing is said.
+    pub jwks_refresh_interval: Option<String>,
 }
 
 /// Whether HTTP/1 is upgraded to HTTP/2, in Istio's words.

@@ -238,6 +238,15 @@ fn paths(written: written::Normalization) -> PathNormalization {
     }
 }
 
+/// Often enough to be of use, and not so often that the issuer's server notices.
+fn keys_refresh(text: Option<&String>, default: Duration, reader: &mut Reader) -> Option<Duration> {
+    let interval = duration("jwksRefreshInterval", text, reader)?.unwrap_or(default);
+    if interval < Duration::from_secs(1) || interval > Duration::from_secs(86_400) {
+        return reader.refuse_at("jwksRefreshInterval", "from 1s to 24h");
+    }
+    Some(interval)
+}
+
 /// The `MeshConfig`.
 pub(super) fn mesh_config(value: &Value, reader: &mut Reader) -> Option<MeshSettings> {
     let named = value.pointer("/metadata/name").and_then(Value::as_str);
@@ -280,6 +289,7 @@ pub(super) fn mesh_config(value: &Value, reader: &mut Reader) -> Option<MeshSett
                 Some(written::Upgrade::DoNotUpgrade) => H2Upgrade::DoNotUpgrade,
                 Some(written::Upgrade::Upgrade) => H2Upgrade::Upgrade,
             },
+            keys_refresh: keys_refresh(spec.jwks_refresh_interval.as_ref(), default.keys_refresh, reader)?,
         })
     })
 }

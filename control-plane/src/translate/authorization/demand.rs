@@ -9,6 +9,7 @@ use xds_proto::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use xds_proto::envoy::r#type::matcher::v3::{PathMatcher, StringMatcher, path_matcher};
 
 use crate::model::authorization::{Action, Path, Pattern, Range, Test, What, Who};
+use crate::translate::authorization::token;
 use crate::translate::wire;
 
 /// What can be put together.
@@ -102,10 +103,12 @@ pub(super) fn what(what: &What) -> Vec<Permission> {
     }
 }
 
-/// Who it is. A client that shows no certificate is nobody: it is none of those that are not meant, and is not allowed for that.
+/// Who it is. A client that shows no certificate, or no token, is nobody: it is none of those that are not meant, and is not allowed for
+/// that.
 pub(super) fn who(who: &Who, action: Action, trust_domain: &str) -> Vec<Principal> {
     let identity = format!("spiffe://{trust_domain}/");
     let somebody = |is_needed: bool| (is_needed && action == Action::Allow).then(|| authenticated(prefix(&identity)));
+    let with_token = |is_needed: bool| (is_needed && action == Action::Allow).then(token::present);
     match who {
         Who::Principal(names) => {
             let shown = somebody(names.one_of.is_empty());
@@ -121,6 +124,11 @@ pub(super) fn who(who: &Who, action: Action, trust_domain: &str) -> Vec<Principa
             shown.into_iter().chain(test(names, |name| authenticated(exactly(&name.namespace, &name.name)))).collect()
         }
         Who::Ip(ranges) => test(ranges, |one| who_if(Identifier::DirectRemoteIp(range(one)))),
+        Who::TokenPrincipal(names) => with_token(names.one_of.is_empty()).into_iter().chain(test(names, token::principal)).collect(),
+        Who::Claim(path, values) => {
+            let shown = with_token(values.one_of.is_empty());
+            shown.into_iter().chain(test(values, |pattern| token::claim(path, pattern))).collect()
+        }
     }
 }
 
@@ -236,7 +244,7 @@ fn value(pattern: &Pattern) -> HeaderMatchSpecifier {
     }
 }
 
-fn string(pattern: &Pattern) -> StringMatcher {
+pub(super) fn string(pattern: &Pattern) -> StringMatcher {
     match pattern {
         Pattern::Present => wire::fits(".+"),
         Pattern::Exact(text) => wire::exactly(text),

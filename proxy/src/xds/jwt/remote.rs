@@ -20,10 +20,7 @@ pub(super) fn parse(wire: &wire::RemoteJwks, parser: &mut Parser) -> Option<Remo
     let cache = parser.duration("cache_duration", wire.cache_duration.as_ref());
     let ahead = wire.async_fetch.as_ref();
     let pause = ahead.and_then(|wire| {
-        parser.at("async_fetch", |parser| {
-            parser.ignored("fast_listener", wire.fast_listener, "listeners never wait for keys, requests do");
-            parser.limit("failed_refetch_duration", wire.failed_refetch_duration.as_ref(), None)
-        })
+        parser.at("async_fetch", |parser| parser.limit("failed_refetch_duration", wire.failed_refetch_duration.as_ref(), None))
     });
     let (address, server) = server?;
     let ((scheme, authority, path), (cluster, timeout)) = (address?, server?);

@@ -8,6 +8,9 @@ use crate::source::manifest::text as texts;
 
 /// As in Envoy.
 const LONGEST_TEMPLATE: usize = 256;
+/// Each slash may be the one between issuer and subject, and is tried as such.
+const MOST_SLASHES: usize = 32;
+const LONGEST_TOKEN_PRINCIPAL: usize = 2048;
 /// Methods that are written in capitals; others may be written in any way.
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 /// What RFC 3986 lets a path have as it is or escaped.
@@ -44,6 +47,21 @@ pub(super) fn principal(text: &str, reader: &mut Reader) -> Option<Pattern> {
         if !is_whole {
             return reader.refuse(format_args!("{text:?} is not of the form TRUST-DOMAIN/ns/NAMESPACE/sa/ACCOUNT"));
         }
+    }
+    Some(pattern)
+}
+
+/// `ISSUER/SUBJECT` of a token.
+pub(super) fn token(text: &str, reader: &mut Reader) -> Option<Pattern> {
+    if text.len() > LONGEST_TOKEN_PRINCIPAL || text.matches('/').count() > MOST_SLASHES {
+        let rule = format_args!("it has more than {LONGEST_TOKEN_PRINCIPAL} bytes or {MOST_SLASHES} slashes");
+        return reader.refuse(rule);
+    }
+    let pattern = self::text(text, reader)?;
+    if let Pattern::Exact(exact) = &pattern
+        && (!exact.contains('/') || exact.starts_with('/') || exact.ends_with('/'))
+    {
+        return reader.refuse(format_args!("{text:?} is not of the form ISSUER/SUBJECT"));
     }
     Some(pattern)
 }

@@ -63,6 +63,10 @@ fn every_field_that_can_be_held_to_is_read() {
         ("ipBlocks", "10.0.0.0/8"),
         ("ipBlocks", "fd00::/8"),
         ("notIpBlocks", "10.1.2.3"),
+        ("requestPrincipals", "https://issuer.example/ada"),
+        ("requestPrincipals", "https://issuer.example/*"),
+        ("notRequestPrincipals", "*/ada"),
+        ("notRequestPrincipals", "*"),
     ] {
         let policy = read(&source(field, &json!([value]))).unwrap_or_else(|faults| panic!("{field}: {faults:?}"));
         assert_eq!(policy.rules[0].from[0].len(), 1, "{field}");
@@ -93,6 +97,11 @@ fn every_field_that_can_be_held_to_is_read() {
         ("destination.ip", "10.0.0.1"),
         ("destination.port", "8080"),
         ("connection.sni", "*.example"),
+        ("request.auth.principal", "issuer/ada"),
+        ("request.auth.audiences", "shop"),
+        ("request.auth.presenter", "web*"),
+        ("request.auth.claims[groups]", "admin"),
+        ("request.auth.claims[https://example/realm][roles]", "*"),
     ] {
         let rule = &read(&when(key, &json!([value]))).unwrap_or_else(|faults| panic!("{key}: {faults:?}")).rules[0];
         assert_eq!(rule.from.len() + rule.to.len(), 1, "{key}");
@@ -132,12 +141,17 @@ fn what_cannot_be_held_to_is_refused_with_its_field() {
         (json!({"provider": {"name": "a"}}), "spec.provider: only with the action CUSTOM"),
         (json!({"targetRefs": [{"kind": "Gateway", "name": "a"}]}), "spec.targetRefs: not supported: it is for gateways"),
         (json!({"targetRef": {"kind": "Gateway", "name": "a"}}), "spec.targetRef: not supported: it is for gateways"),
-        (source("requestPrincipals", &json!(["*"])), "spec.rules[0].from[0].source.requestPrincipals: not supported: no filter looks at"),
-        (source("notRequestPrincipals", &json!(["*"])), "spec.rules[0].from[0].source.notRequestPrincipals: not supported"),
+        (
+            source("requestPrincipals", &json!(["ada"])),
+            "spec.rules[0].from[0].source.requestPrincipals[0]: \"ada\" is not of the form ISSUER/SUBJECT",
+        ),
         (source("remoteIpBlocks", &json!(["::/0"])), "spec.rules[0].from[0].source.remoteIpBlocks: not supported: no header"),
         (source("notRemoteIpBlocks", &json!(["::/0"])), "spec.rules[0].from[0].source.notRemoteIpBlocks: not supported"),
         (when("remote.ip", &json!(["::/0"])), "spec.rules[0].when[0].key: not supported: no header"),
-        (when("request.auth.claims[iss]", &json!(["a"])), "spec.rules[0].when[0].key: not supported: no filter looks at"),
+        (when("request.auth.claims", &json!(["a"])), "spec.rules[0].when[0].key: claims are request.auth.claims[NAME]"),
+        (when("request.auth.claims[a][]", &json!(["a"])), "spec.rules[0].when[0].key: claims are request.auth.claims[NAME]"),
+        (when("request.auth.claims[a]b", &json!(["a"])), "spec.rules[0].when[0].key: claims are request.auth.claims[NAME]"),
+        (when("request.auth.claim[a]", &json!(["a"])), "spec.rules[0].when[0].key: there is no \"request.auth.claim[a]\""),
         (when("experimental.envoy.filters.a[b]", &json!(["a"])), "spec.rules[0].when[0].key: there is no \"experimental"),
         (when("request.headers", &json!(["a"])), "spec.rules[0].when[0].key: there is no \"request.headers\""),
         (when("request.headers[:path]", &json!(["a"])), "spec.rules[0].when[0].key: \":path\" is no header here"),
@@ -178,6 +192,10 @@ fn what_never_fits_is_refused() {
         ("principals", "cluster.local/ns/shop/sa/"),
         ("namespaces", "Shop"),
         ("serviceAccounts", "a/b/c"),
+        ("requestPrincipals", "/ada"),
+        ("requestPrincipals", "https://issuer/"),
+        ("requestPrincipals", "i*/ada"),
+        ("requestPrincipals", &"/a".repeat(33)),
         ("ipBlocks", "10.0.0.0/33"),
         ("ipBlocks", "10.0.0.0/"),
         ("ipBlocks", "10.0.0.0/+8"),

@@ -94,9 +94,9 @@ pub struct AuthorizationSource {
     pub principals: Option<Vec<String>>,
     /// None of these.
     pub not_principals: Option<Vec<String>>,
-    /// Not supported: tokens of requests are not looked at.
+    /// With a token of one of these: `ISSUER/SUBJECT`, with `*` as above. Whose tokens are believed says a RequestAuthentication.
     pub request_principals: Option<Vec<String>>,
-    /// Not supported: tokens of requests are not looked at.
+    /// With a token of none of these.
     pub not_request_principals: Option<Vec<String>>,
     /// Of one of these, with `*` as above.
     pub namespaces: Option<Vec<String>>,
@@ -124,8 +124,8 @@ pub struct AuthorizationTo {
     pub operation: AuthorizationOperation,
 }
 
-/// What: all that is said has to be so, with `*` as for a source. All but ports is of requests: at ports where HTTP is not spoken, an
-/// `ALLOW` rule that asks for it fits nothing, and the rest of a `DENY` rule decides.
+/// What: all that is said has to be so, with `*` as for a source. All but ports is of requests, as tokens are: at ports where HTTP is not
+/// spoken, an `ALLOW` rule that asks for it fits nothing, and the rest of a `DENY` rule decides.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizationOperation {
@@ -152,7 +152,9 @@ pub struct AuthorizationOperation {
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizationCondition {
     /// What is looked at: `request.headers[NAME]`, `source.ip`, `source.namespace`, `source.principal`, `source.serviceAccount`,
-    /// `destination.ip`, `destination.port` or `connection.sni`.
+    /// `destination.ip`, `destination.port` or `connection.sni`; and of the request's token `request.auth.principal`,
+    /// `request.auth.audiences`, `request.auth.presenter`, `request.auth.claims[NAME]` or, within another,
+    /// `request.auth.claims[NAME][NAME]`.
     pub key: String,
     /// It is one of these, with `*` as for a source.
     pub values: Option<Vec<String>>,

@@ -102,6 +102,7 @@ fn every_field_is_read_or_known_to_have_no_effect() {
             | Kind::TrafficPolicy
             | Kind::ExternalService
             | Kind::PeerAuthentication
+            | Kind::RequestAuthentication
             | Kind::AuthorizationPolicy
             | Kind::MeshConfig => continue,
         };
