@@ -64,7 +64,7 @@ pub enum ServeError {
     /// A folder.
     Folder(PathBuf, io::Error),
     /// A file that may say who may do what.
-    Unreadable(FileFault),
+    Unreadable(Box<FileFault>),
     /// The store.
     Store(StoreError),
     /// The authority.
@@ -149,7 +149,9 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     rotation::tell(&world, &authority);
     let registrar = registrar(settings, &store, &world);
     let (folders, trust_domain) = (settings.config_dir.clone(), Arc::clone(&authority.trust_domain));
-    let objects = Objects::load(Arc::clone(&world), store.clone(), folders, trust_domain).await.map_err(ServeError::Unreadable)?;
+    let objects = Objects::load(Arc::clone(&world), store.clone(), folders, trust_domain)
+        .await
+        .map_err(|fault| ServeError::Unreadable(Box::new(fault)))?;
     let proxies = Proxies::new(settings.max_proxies);
     let (stop, stopped) = watch::channel(false);
     let viewer = Viewer::new(Arc::clone(&world), Arc::clone(&registrar));
