@@ -20,6 +20,7 @@ use xds_proto::envoy::config::cluster::v3::Cluster;
 use xds_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use xds_proto::envoy::config::listener::v3::Listener;
 use xds_proto::envoy::config::route::v3::RouteConfiguration;
+use xds_proto::istio::networking::nds::v1::NameTable;
 use xds_proto::json::Secrets;
 use xds_proto::{DescriptorPool, any};
 
@@ -165,6 +166,7 @@ fn decoded(kind: Kind, bytes: &[u8], pool: &DescriptorPool) -> Value {
         Kind::Listener => json::<Listener>(&packed, pool),
         Kind::Route => json::<RouteConfiguration>(&packed, pool),
         Kind::Secret => panic!("there are none yet"),
+        Kind::Names => json::<NameTable>(&packed, pool),
     }
 }
 

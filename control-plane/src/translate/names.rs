@@ -26,6 +26,16 @@ pub(crate) fn external(name: &Name, port: u16) -> String {
     format!("{}.{}.external:{port}", name.name, name.namespace)
 }
 
+/// Hosts of a service, whatever its ports.
+pub(crate) fn hosts_of_service(name: &Name) -> String {
+    format!("{}.{}", name.name, name.namespace)
+}
+
+/// Hosts of an external service.
+pub(crate) fn hosts_of_external(name: &Name) -> String {
+    format!("{}.{}.external", name.name, name.namespace)
+}
+
 /// What a backend leads to.
 pub(crate) fn target(target: &Target) -> String {
     match target {

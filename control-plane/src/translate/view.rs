@@ -17,7 +17,7 @@ use crate::snapshot::resource::Resource;
 use crate::snapshot::set::Set;
 use crate::snapshot::{Layer, Snapshot};
 use crate::translate::route::Asking;
-use crate::translate::{assignment, cluster, grpc, inbound, listener, names, table, trust};
+use crate::translate::{assignment, cluster, dns, grpc, inbound, listener, names, table, trust};
 
 /// Which dialect of xDS a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +87,7 @@ struct Made {
     exports: Exports,
     clusters: Vec<Arc<Resource>>,
     endpoints: Vec<Arc<Resource>>,
+    names: Option<Arc<Resource>>,
 }
 
 impl Translator {
@@ -231,7 +232,9 @@ impl Shared {
                 let ports = external.ports.iter().filter(|_| form.is_sidecar());
                 let clusters = ports.map(|port| cluster::of_external(mesh, external, port, form));
                 let clusters = clusters.map(|cluster| encoded(&cluster.name, &cluster)).collect();
-                Made { exports: external.exports.clone(), clusters, endpoints: Vec::new() }
+                let names = dns::of_external(external).filter(|_| form.is_sidecar());
+                let names = names.map(|made| encoded(&names::hosts_of_external(name), &made));
+                Made { exports: external.exports.clone(), clusters, endpoints: Vec::new(), names }
             });
             touched.replace(&mut self.externals, name, made);
         }
@@ -241,8 +244,8 @@ impl Shared {
         for namespace in touched.namespaces {
             let reach = |exports: &Exports| *exports != Exports::All && exports.reach(&namespace);
             let layer = self.layer(self.private.get(&namespace), mesh, form, reach);
-            if layer.of(Kind::Cluster).is_empty() || !self.services.values().chain(self.externals.values()).any(|made| reach(&made.exports))
-            {
+            let is_empty = Kind::ALL.into_iter().all(|kind| layer.of(kind).is_empty());
+            if is_empty || !self.services.values().chain(self.externals.values()).any(|made| reach(&made.exports)) {
                 self.private.remove(&namespace);
             } else {
                 self.private.insert(namespace, layer);
@@ -261,7 +264,8 @@ impl Shared {
                     .map(|cluster| encoded(&cluster.name, &cluster)),
             );
         }
-        renewed(before, [(Kind::Cluster, clusters), (Kind::Endpoint, endpoints)])
+        let names = made.iter().filter_map(|made| made.names.clone()).collect();
+        renewed(before, [(Kind::Cluster, clusters), (Kind::Endpoint, endpoints), (Kind::Names, names)])
     }
 }
 
@@ -294,7 +298,8 @@ fn of_service(mesh: &Mesh, service: &Service, form: Form) -> Made {
         clusters.push(encoded(&name, &cluster::of_service(mesh, service, port, &found, form)));
         endpoints.push(encoded(&name, &assignment::assignment(&name, &found, form)));
     }
-    Made { exports: service.exports.clone(), clusters, endpoints }
+    let named = form.is_sidecar().then(|| encoded(&names::hosts_of_service(&service.name), &dns::of_service(mesh, service)));
+    Made { exports: service.exports.clone(), clusters, endpoints, names: named }
 }
 
 fn encoded<M: Message + ProstName + 'static>(name: &str, message: &M) -> Arc<Resource> {

@@ -11,6 +11,7 @@ use crate::config::ClusterName;
 use crate::config::identity::{CONTROL_PLANE, ClientTls, Enrolment, SanKind, SanMatch, TlsVersion, Trust, Validation};
 use crate::config::matcher::{StringMatch, StringPattern};
 use crate::connect::{TlsSource, TlsTarget};
+use crate::dns::Book;
 use crate::identity::{Identity, Key, Renewal, control_plane, token};
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
@@ -42,11 +43,13 @@ pub(super) struct Agent {
     refused: bool,
     /// The control plane says that the certificate was revoked.
     revoked: watch::Receiver<u64>,
+    /// Who knows services of the proxy's namespace by short names.
+    book: Option<Rc<Book>>,
 }
 
 impl Agent {
     /// `authorities` are clusters, tried one after the other.
-    pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, authorities: Vec<ClusterName>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, authorities: Vec<ClusterName>, book: Option<Rc<Book>>) -> Self {
         let (shared, revoked) = (Arc::clone(shared), shared.revoked.subscribe());
         Self {
             shared,
@@ -60,6 +63,7 @@ impl Agent {
             pending: None,
             refused: false,
             revoked,
+            book,
         }
     }
 
@@ -113,6 +117,9 @@ impl Agent {
                 // What was said was said of the one before.
                 self.revoked.mark_unchanged();
                 self.control_plane = Some(control_plane(&identity.name));
+                if let (Some(book), Some(namespace)) = (&self.book, namespace(&identity.name)) {
+                    book.move_to(namespace);
+                }
                 // First whom to trust: who is shown the new certificate may show one of a new authority.
                 self.enrolment.trust.replace(Arc::new(identity.trust));
                 self.enrolment.certificate.replace(Arc::new(identity.certificate));
@@ -197,6 +204,11 @@ impl Agent {
         let target = TlsTarget { config, server_name, settings, expires: None, trusted: None, certificates: Rc::new(Shown) };
         Ok(Rc::new(move |_, _, _| Ok(target.clone())))
     }
+}
+
+/// Of a SPIFFE ID: `spiffe://<domain>/ns/<namespace>/sa/<account>`.
+fn namespace(identity: &str) -> Option<&str> {
+    identity.split_once("/ns/")?.1.split('/').next()
 }
 
 fn stranger(trusted: Option<Validation>) -> ClientTls {

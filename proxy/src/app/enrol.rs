@@ -1,3 +1,4 @@
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -7,6 +8,7 @@ use crate::app::agent::Agent;
 use crate::app::signals::Signals;
 use crate::app::watch_names;
 use crate::config::bootstrap::Bootstrap;
+use crate::dns::Book;
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
 
@@ -24,6 +26,7 @@ pub(super) enum Enrolled {
 pub(super) async fn enrol(
     bootstrap: &Bootstrap,
     shared: &Arc<Shared>,
+    book: Option<Rc<Book>>,
     signals: &mut Signals,
     actions: &mut mpsc::Receiver<Action>,
 ) -> Enrolled {
@@ -31,7 +34,7 @@ pub(super) async fn enrol(
     let (Some(enrolment), Some(server)) = (&bootstrap.enrolment, server) else { return Enrolled::Not };
     let generation = shared.current.load_full();
     let watches = watch_names(&generation).await;
-    let agent = Agent::new(shared, enrolment.clone(), server.servers.clone());
+    let agent = Agent::new(shared, enrolment.clone(), server.servers.clone(), book);
     let enrolled = tokio::select! {
         task = agent.start() => Enrolled::As(task),
         () = signals.until_stop(|| shared.logs.reopen()) => Enrolled::Ended,

@@ -22,7 +22,7 @@ struct Mesh {
 
 impl Mesh {
     fn new() -> Self {
-        let scope = Scope { clusters: true, listeners: true };
+        let scope = Scope { clusters: true, listeners: true, names: false };
         Self { inventory: Inventory::new(with_server()), cascade: Cascade::new(scope, Snapshot::default()) }
     }
 
