@@ -133,7 +133,8 @@ fn asked(case: &Path) -> (View, Vec<String>) {
     let show = value["show"].as_array().unwrap_or_else(|| panic!("{}: show", case.display()));
     let show = show.iter().map(|one| one.as_str().unwrap().to_owned()).collect();
     let [workload, account] = ["workload", "account"].map(|field| word(field).map(Into::into));
-    (View { form, namespace: word("namespace").unwrap_or("default").into(), workload, account }, show)
+    let transparent = value.get("transparent").and_then(Value::as_bool).unwrap_or_default();
+    (View { form, namespace: word("namespace").unwrap_or("default").into(), workload, account, transparent }, show)
 }
 
 fn actual(case: &Path, pool: &DescriptorPool) -> String {

@@ -30,8 +30,13 @@ async fn resolver(host: &Host) -> Process {
 
 /// What dig says in short, as a user of the host.
 fn dig(host: &Host, server: IpAddr, name: &str, words: &[&str]) -> Result<String, String> {
+    dig_whole(host, server, name, &[&["+short"], words].concat())
+}
+
+/// All that dig says.
+fn dig_whole(host: &Host, server: IpAddr, name: &str, words: &[&str]) -> Result<String, String> {
     let mut command = host.command_as(1000, "dig");
-    command.arg(format!("@{server}")).args(["+short", "+tries=1", "+time=15", name]).args(words);
+    command.arg(format!("@{server}")).args(["+tries=1", "+time=15", name]).args(words);
     said(command.output().unwrap())
 }
 
@@ -68,11 +73,11 @@ async fn programs_find_the_mesh_by_name_and_all_else_as_before() {
             assert_eq!(dig(&client, to, "elsewhere.test", &["AAAA", way, "+noedns"]), Ok("2001:db8::7".to_owned()));
             assert_eq!(dig(&client, to, "shop.shop", &["TXT", way]), Ok(String::new()));
         }
-        let whole = dig(&client, to, "nobody.test", &["A", "+noshort"]).unwrap();
+        let whole = dig_whole(&client, to, "nobody.test", &["A"]).unwrap();
         assert!(whole.contains("status: NXDOMAIN"), "{whole}");
         // First cut off, then by TCP.
         assert!(dig(&client, to, "long.test", &["TXT"]).unwrap().len() > LONG);
-        let cut = dig(&client, to, "long.test", &["TXT", "+noshort", "+ignore"]).unwrap();
+        let cut = dig_whole(&client, to, "long.test", &["TXT", "+ignore"]).unwrap();
         assert!(cut.contains(" tc "), "{cut}");
     }
     // The resolver never heard of the mesh's names; and the proxy's user asks it directly.
@@ -80,7 +85,7 @@ async fn programs_find_the_mesh_by_name_and_all_else_as_before() {
     assert!(asked.contains("nobody.test") && !asked.contains("shop"), "{asked}");
     let passed_on = sidecar.counter("dns.passed_on");
     let mut command = client.command_as(PROXY, "dig");
-    command.args([&format!("@{}", elsewhere.v4), "+short", "+tries=1", "+time=15", "shop.shop"]);
+    command.arg(format!("@{}", elsewhere.v4)).args(["+short", "+tries=1", "+time=15", "shop.shop"]);
     assert_eq!(said(command.output().unwrap()), Ok(String::new()));
     assert_eq!(sidecar.counter("dns.passed_on"), passed_on);
 
@@ -139,7 +144,7 @@ async fn a_circle_of_resolvers_ends() {
     command.args(words.split(' '));
     let _local = Process::start(command, Folder::new()).unwrap();
     let ended = || async {
-        let answer = dig(&client, "192.0.2.1".parse().unwrap(), "round.test", &["+noshort"]);
+        let answer = dig_whole(&client, "192.0.2.1".parse().unwrap(), "round.test", &[]);
         answer.ok().filter(|answer| answer.contains("status: SERVFAIL") || answer.contains("status: REFUSED"))
     };
     assert!(eventually(LIMIT, ended).await.is_some(), "{}", sidecar.said());

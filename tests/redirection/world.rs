@@ -72,6 +72,14 @@ impl<'a> Sidecar<'a> {
         Self::ready(host, command, Folder::new()).await
     }
 
+    /// One that shows the application its clients' addresses.
+    pub async fn follow_transparently(host: &'a Host, control_plane: &str, workload: &str) -> Self {
+        let mut command = host.command_with_net_admin(PROXY, program());
+        command.args(["run", "--workers", "2", "--xds-address", control_plane, "--node-id", workload, "--inbound-mode", "tproxy"]);
+        command.args(["--node-metadata", &format!("NAMESPACE=shop,WORKLOAD_NAME={workload}")]);
+        Self::ready(host, command, Folder::new()).await
+    }
+
     /// One that joins a mesh by a token, beside a workload.
     pub async fn join(host: &'a Host, control_plane: &str, token: &str, workload: &str, more: &[&str]) -> Self {
         let mut command = host.command_as(PROXY, program());

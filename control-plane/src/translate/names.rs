@@ -13,6 +13,8 @@ pub(crate) const INBOUND: &str = "inbound";
 pub(crate) const PASSTHROUGH: &str = "passthrough";
 /// The cluster of redirected connections to ports of the workload that it does not name.
 pub(crate) const INBOUND_PASSTHROUGH: &str = "inbound_passthrough";
+/// The same where the application sees its clients' addresses.
+pub(crate) const INBOUND_TRANSPARENT: &str = "inbound_transparent";
 /// The cluster without endpoints.
 pub(crate) const BLACKHOLE: &str = "blackhole";
 
@@ -47,6 +49,11 @@ pub(crate) fn target(target: &Target) -> String {
 /// The application's own port.
 pub(crate) fn inbound(port: u16) -> String {
     format!("{INBOUND}:{port}")
+}
+
+/// The application's own port, where it sees its clients' addresses.
+pub(crate) fn inbound_transparent(port: u16) -> String {
+    format!("{INBOUND}:{port}/transparent")
 }
 
 /// A listener that leads to one service.

@@ -48,6 +48,8 @@ pub struct View {
     pub workload: Option<Arc<str>>,
     /// Of whom its certificate is, if it has one: a workload of another account is none of its.
     pub account: Option<Arc<str>>,
+    /// Connections to its workload come to it with both addresses as they are (TPROXY).
+    pub transparent: bool,
 }
 
 /// Makes snapshots.
@@ -176,11 +178,11 @@ impl Translator {
         let mut all = vec![self.outbound(mesh, &view.namespace, listener::outbound_addresses(workload))];
         let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
         if let Some(workload) = workload {
-            listeners.extend(inbound::listeners(mesh, workload, view.form));
+            listeners.extend(inbound::listeners(mesh, workload, view.form, view.transparent));
             let mut addresses: BTreeSet<SocketAddr> = BTreeSet::new();
             let binds = workload.sidecar.binds.iter().filter(|bind| addresses.insert(bind.address));
             listeners.extend(binds.filter_map(|bind| listener::bind(mesh, &view.namespace, bind)));
-            clusters = inbound_clusters(workload);
+            clusters = inbound_clusters(mesh, workload, view.transparent);
         }
         all.extend(listeners.iter().map(|listener| encoded(&listener.name, listener)));
         let before = self.own.get(view).map(|(_, layer)| layer);
@@ -204,11 +206,19 @@ impl Translator {
 }
 
 /// Two ports may lead to the same port of the application.
-fn inbound_clusters(workload: &Workload) -> Vec<Arc<Resource>> {
+fn inbound_clusters(mesh: &Mesh, workload: &Workload, transparent: bool) -> Vec<Arc<Resource>> {
     let mut seen = BTreeSet::new();
-    let ports = workload.ports.iter().map(|port| (port.application.unwrap_or(port.number), port.protocol));
-    let clusters = ports.filter(|(number, _)| seen.insert(*number)).map(|(number, protocol)| cluster::inbound(number, protocol));
-    clusters.map(|cluster| encoded(&cluster.name, &cluster)).collect()
+    let ports = workload.ports.iter().map(|port| {
+        let transparent = transparent && port.application.is_none();
+        (port.application.unwrap_or(port.number), transparent, port.protocol)
+    });
+    let clusters = ports.filter(|(number, transparent, _)| seen.insert((*number, *transparent)));
+    let clusters = clusters.map(|(number, transparent, protocol)| match transparent {
+        true => cluster::inbound_transparent(number, protocol),
+        false => cluster::inbound(number, protocol),
+    });
+    let unnamed = transparent.then(|| cluster::unnamed_transparent(mesh));
+    clusters.chain(unnamed).map(|cluster| encoded(&cluster.name, &cluster)).collect()
 }
 
 impl Shared {

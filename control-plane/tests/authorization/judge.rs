@@ -81,7 +81,13 @@ impl Judge {
             let (key, object) = manifest::read(&document.unwrap().value).unwrap_or_else(|faults| panic!("{policies}: {faults:?}"));
             mesh.apply(&key, Some(object));
         }
-        let view = View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()), account: Some("cart".into()) };
+        let view = View {
+            form: Form::Identified,
+            namespace: "shop".into(),
+            workload: Some("cart-1".into()),
+            account: Some("cart".into()),
+            transparent: false,
+        };
         let snapshot = Translator::default().snapshot(&mesh, &view);
         let listeners = snapshot.of(Kind::Listener).flat_map(|set| set.iter());
         let listeners = listeners.filter(|resource| resource.name.starts_with("inbound"));

@@ -205,8 +205,8 @@ mod tests {
     #[test]
     fn a_service_is_not_taken_by_what_is_outside() {
         let service = ("web.shop.svc.cluster.local", ["10.0.0.1"].as_slice(), Some(("web", "shop")));
-        let outside = |address| ("web.shop.svc.cluster.local", address, None);
-        for order in [[service, outside(&["6.6.6.6"])], [outside(&["6.6.6.6"]), service]] {
+        let outside = ("web.shop.svc.cluster.local", ["6.6.6.6"].as_slice(), None);
+        for order in [[service, outside], [outside, service]] {
             let book = book(&[("one", names(&[order[0]])), ("two", names(&[order[1]]))]);
             assert_eq!(v4(&book, "web"), Some(vec!["10.0.0.1".to_owned()]));
         }

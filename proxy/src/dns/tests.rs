@@ -218,8 +218,8 @@ fn a_question_that_comes_back_goes_no_further() {
         let running = run(&[address]).await;
         running.tell();
         to.set(Some(running.serving.addresses[0]));
-        let asking = running.by_udp(&question("example.com.", 1));
-        let mut asking = std::pin::pin!(asking);
+        let asked = question("example.com.", 1);
+        let mut asking = std::pin::pin!(running.by_udp(&asked));
         while running.stats.came_back.value() == 0 {
             tokio::select! {
                 biased;

@@ -107,7 +107,8 @@ fn an_answer_has_edns_where_the_question_has_it() {
     let edns = reply.edns.unwrap();
     assert_eq!((edns.version(), edns.max_payload(), edns.flags().dnssec_ok), (0, OUR_LIMIT, true));
     let (reply, _) = answered(&with_edns(query("web.shop.", RecordType::A), 1, 1400), &host(1, 0), Way::Udp);
-    assert_eq!((reply.metadata.response_code, reply.answers.len()), (ResponseCode::BADVERS, 0));
+    // By number: two codes share it.
+    assert_eq!((u16::from(reply.metadata.response_code), reply.answers.len()), (16, 0));
 }
 
 #[test]
