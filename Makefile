@@ -27,10 +27,10 @@ test: $(VENV)/bin/envoy $(CLIENTS)/installed-4 $(API_CLIENT)/bin/schemathesis $(
 	cargo test -p ninon-tests --test push --test mesh
 	$(MAKE) test-redirection
 
-# Hosts made of network namespaces: as root. What is missing of nftables and iproute2 is installed (Debian's packages).
+# Hosts made of network namespaces: as root. What is missing of the programs they use is installed (Debian's packages).
 test-redirection:
 	@if [ "$$(id -u)" = 0 ]; then \
-	  { command -v nft && command -v ip && command -v setpriv && command -v curl; } >/dev/null || { apt-get update && apt-get install --yes nftables iproute2 util-linux curl; }; \
+	  { command -v nft && command -v ip && command -v setpriv && command -v curl && command -v dig && command -v dnsmasq; } >/dev/null || { apt-get update && apt-get install --yes nftables iproute2 util-linux curl bind9-dnsutils dnsmasq-base; }; \
 	elif [ -n "$$CI" ]; then echo "test-redirection: makes network namespaces, which takes root" >&2; exit 1; fi
 	@if [ "$$(id -u)" = 0 ]; then cargo build --workspace && cargo test -p ninon-tests --test redirection; else \
 	  echo "test-redirection: NOT TESTED: it makes network namespaces, which takes root: sudo make test-redirection"; fi

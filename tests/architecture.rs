@@ -28,6 +28,8 @@ const PROXY: &[(&str, &[&str])] = &[
     // What workers share of clusters, and who keeps it current.
     ("upstream", &["config", "task", "telemetry"]),
     ("resolve", &["config", "task", "upstream"]),
+    // Answers what programs of the machine ask.
+    ("dns", &["config", "task", "telemetry"]),
     // The stages. They share data and do not know each other: `normalize` reads what a codec noted of a target, `connect` speaks
     // through a codec to an endpoint that `balance` chose, `forward` wraps bodies for a codec.
     ("accept", STAGE),

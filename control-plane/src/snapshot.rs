@@ -39,13 +39,14 @@ impl Layer {
 
     /// Those of one type.
     pub fn of(&self, kind: Kind) -> &Arc<Set> {
-        let [clusters, endpoints, listeners, routes, secrets] = &self.0;
+        let [clusters, endpoints, listeners, routes, secrets, names] = &self.0;
         match kind {
             Kind::Cluster => clusters,
             Kind::Endpoint => endpoints,
             Kind::Listener => listeners,
             Kind::Route => routes,
             Kind::Secret => secrets,
+            Kind::Names => names,
         }
     }
 }

@@ -9,6 +9,8 @@ mod assignment;
 mod authorization;
 /// `Cluster`.
 mod cluster;
+/// `NameTable`.
+mod dns;
 /// What gRPC clients ask for.
 mod grpc;
 /// Services by names of hosts.

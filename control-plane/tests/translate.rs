@@ -20,6 +20,7 @@ use xds_proto::envoy::config::cluster::v3::Cluster;
 use xds_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use xds_proto::envoy::config::listener::v3::Listener;
 use xds_proto::envoy::config::route::v3::RouteConfiguration;
+use xds_proto::istio::networking::nds::v1::NameTable;
 use xds_proto::json::Secrets;
 use xds_proto::{DescriptorPool, any};
 
@@ -133,7 +134,8 @@ fn asked(case: &Path) -> (View, Vec<String>) {
     let show = value["show"].as_array().unwrap_or_else(|| panic!("{}: show", case.display()));
     let show = show.iter().map(|one| one.as_str().unwrap().to_owned()).collect();
     let [workload, account] = ["workload", "account"].map(|field| word(field).map(Into::into));
-    (View { form, namespace: word("namespace").unwrap_or("default").into(), workload, account }, show)
+    let transparent = value.get("transparent").and_then(Value::as_bool).unwrap_or_default();
+    (View { form, namespace: word("namespace").unwrap_or("default").into(), workload, account, transparent }, show)
 }
 
 fn actual(case: &Path, pool: &DescriptorPool) -> String {
@@ -166,6 +168,7 @@ fn decoded(kind: Kind, bytes: &[u8], pool: &DescriptorPool) -> Value {
         Kind::Listener => json::<Listener>(&packed, pool),
         Kind::Route => json::<RouteConfiguration>(&packed, pool),
         Kind::Secret => panic!("there are none yet"),
+        Kind::Names => json::<NameTable>(&packed, pool),
     }
 }
 

@@ -10,6 +10,8 @@ mod channels;
 mod control;
 /// Connections to control planes.
 mod dial;
+/// Questions for names.
+mod dns;
 /// What waits for the proxy's own certificate.
 mod enrol;
 /// Files of resources, watched.
@@ -51,6 +53,8 @@ use crate::accept::spread::Spread;
 use crate::admin::{Action, ServerState};
 use crate::config::bootstrap::Bootstrap;
 use crate::config::cluster::Cluster;
+use crate::config::names::NameService;
+use crate::dns::OpenError;
 use crate::drain::{self, Announcer, DRAIN_POLL, Phase, Watcher};
 use crate::own::OwnAddresses;
 use crate::resolve::{Resolvers, Watch, all_warm};
@@ -98,6 +102,8 @@ pub struct Options {
     pub warnings: Vec<String>,
     /// Where the last good configuration of a control plane is kept; `None`: nowhere.
     pub state_dir: Option<PathBuf>,
+    /// How questions for names are answered; `None`: not at all.
+    pub dns: Option<NameService>,
 }
 
 /// What a worker has not done yet; whoever tells it more waits.
@@ -119,6 +125,8 @@ pub enum StartError {
     Bind(BindError),
     /// The admin page cannot be opened.
     Pages(PagesError),
+    /// The DNS cannot be opened.
+    Dns(OpenError),
     /// A chain's certificates do not fit.
     Tls {
         /// The listener.
@@ -151,6 +159,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Bind(error) => error.fmt(f),
             Self::Pages(error) => error.fmt(f),
+            Self::Dns(error) => error.fmt(f),
             Self::Tls { listener, chain, cause } => write!(f, "listener \"{listener}\", filter chain \"{chain}\": {cause}"),
             Self::Resources(faults) => faults.fmt(f),
             Self::State { folder, cause } => write!(f, "--state-dir {}: {cause}", folder.display()),
@@ -188,7 +197,8 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     let shared = Arc::new(shared(current, (registry, &logs, spans), bootstrap.max_connections, options));
     let (state, seen) = watch::channel(ServerState::PreInitializing);
     let (wishes, mut actions) = mpsc::channel(4);
-    let following = bootstrap.dynamic.as_ref().map(|dynamic| follow(&bootstrap, dynamic, &serving, started));
+    let book = dns::book(options.dns.as_ref(), &bootstrap);
+    let following = bootstrap.dynamic.as_ref().map(|dynamic| follow(&bootstrap, dynamic, serving, started, book.clone()));
     let following = following.transpose().map_err(StartError::Resources)?;
     let told = Told {
         node: bootstrap.node.clone(),
@@ -200,8 +210,9 @@ async fn control(bootstrap: Bootstrap, options: &Options) -> Result<(), StartErr
     };
     heap::give_back();
     let _pages = Pages::open(bootstrap.admin.as_ref(), options, told, &shared).await?;
+    let _names = dns::serve(options.dns.as_ref(), book.as_ref(), &bootstrap, &shared).await?;
     let spans = Spans::start(export, &shared);
-    let agent = match enrol(&bootstrap, &shared, &mut signals, &mut actions).await {
+    let agent = match enrol(&bootstrap, &shared, book, &mut signals, &mut actions).await {
         Enrolled::Not => None,
         Enrolled::As(agent) => Some(agent),
         Enrolled::Ended => {

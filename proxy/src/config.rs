@@ -34,6 +34,8 @@ pub mod jwt;
 pub mod listener;
 /// String, header and number matchers.
 pub mod matcher;
+/// Hosts of the mesh and their addresses.
+pub mod names;
 /// Which clusters and route tables a configuration names.
 pub mod references;
 /// Virtual hosts, routes, actions, retry and timeout policy.

@@ -18,6 +18,8 @@ pub mod connect;
 pub mod connection;
 /// 2. Which protocol is it.
 pub mod detect;
+/// Questions for names.
+pub mod dns;
 /// Graceful stop.
 pub mod drain;
 /// What is known of one request or connection.

@@ -52,6 +52,7 @@ fn run(settings: &Settings) -> ExitCode {
         drain_time: settings.drain_time,
         health_address: settings.health_address,
         state_dir: settings.state_dir.clone(),
+        dns: settings.dns.service(),
         log,
         warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
     };

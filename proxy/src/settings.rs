@@ -3,6 +3,8 @@
 //! Every setting is a flag with an environment variable, and `--help` shows both with default and unit. Names follow Envoy's
 //! flags where there is one, so that a start script for Envoy needs few changes.
 
+/// Flags of the proxy's DNS.
+pub mod dns;
 /// The bootstrap file.
 pub mod file;
 /// Flags of a proxy that joins a mesh.
@@ -25,6 +27,7 @@ use crate::config::identity::Enrolment;
 use crate::xds::bootstrap;
 use crate::xds::invalid::{Faults, Invalid};
 
+use dns::Dns;
 pub use file::{Loaded, load, load_file};
 use join::{Join, Socket};
 use mesh::Mesh;
@@ -73,6 +76,9 @@ pub struct Settings {
     /// How it joins a mesh, instead.
     #[command(flatten)]
     pub join: Join,
+    /// Questions for names.
+    #[command(flatten)]
+    pub dns: Dns,
     /// Threads that carry traffic, 1 to 1024 [default: one for each CPU that the process may use, at most 2]
     #[arg(long, alias = "concurrency", value_name = "N", env = "NINON_WORKERS", default_value_t = default_workers(), hide_default_value = true, value_parser = workers)]
     pub workers: NonZeroUsize,

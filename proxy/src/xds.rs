@@ -45,6 +45,8 @@ pub mod jwt;
 pub mod listener;
 /// Matchers of strings, headers and shares.
 pub mod matcher;
+/// Hosts and their addresses.
+pub mod names;
 /// Fields outside of the slice.
 pub mod outside;
 /// Types of resources.

@@ -56,8 +56,15 @@ fn snapshots() -> BTreeMap<String, Arc<Snapshot>> {
             let (key, object) = manifest::read(&document.unwrap().value).unwrap();
             mesh.apply(&key, Some(object));
         }
+        // Not transparent: that takes a privilege.
         let workload = asks.get("workload").and_then(Value::as_str).map(Arc::from);
-        let view = View { form: Form::Sidecar, namespace: asks["namespace"].as_str().unwrap().into(), workload, account: None };
+        let view = View {
+            form: Form::Sidecar,
+            namespace: asks["namespace"].as_str().unwrap().into(),
+            workload,
+            account: None,
+            transparent: false,
+        };
         let snapshot = Translator::default().snapshot(&mesh, &view);
         let layers = snapshot.layers.iter().map(|layer| Arc::new(Layer::new(|kind| moved(kind, layer.of(kind)))));
         let name = case.file_name().unwrap().display().to_string();

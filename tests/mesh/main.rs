@@ -2,6 +2,8 @@
 
 /// What the golden cases show is taken by real data planes.
 mod accepted;
+/// Names of hosts.
+mod dns;
 /// Files that are watched.
 mod files;
 /// gRPC clients without a sidecar.

@@ -131,7 +131,7 @@ async fn it_follows(program: Program, dialect: Dialect) {
     until(port, "first").await;
     server.taken(&Kind::ALL[..4]).await;
     if dialect == Dialect::Delta {
-        assert_eq!(Kind::ALL.map(|kind| server.sent(kind)), [0, 1, 0, 0, 0]);
+        assert_eq!(Kind::ALL.map(|kind| server.sent(kind)), [0, 1, 0, 0, 0, 0]);
     }
     load.stop().await;
     world.remove(Kind::Listener, "l").put(Kind::Listener, listener("n", other, "r"));

@@ -37,7 +37,7 @@ impl World {
             Kind::Endpoint => Resource::new(name.as_str(), &parse::<ClusterLoadAssignment>(content)),
             Kind::Listener => Resource::new(name.as_str(), &parse::<Listener>(content)),
             Kind::Route => Resource::new(name.as_str(), &parse::<RouteConfiguration>(content)),
-            Kind::Secret => panic!("no test has secrets"),
+            Kind::Secret | Kind::Names => panic!("no test has {kind}"),
         };
         self.0.insert((kind.index(), name), Arc::new(resource));
         self

@@ -7,6 +7,8 @@ mod attacker;
 mod capture;
 /// The command itself: check, replace, remove.
 mod command;
+/// Names of the mesh, and all others.
+mod dns;
 /// What clients open.
 mod inbound;
 /// Sidecars that a control plane tells what to do.

@@ -1,7 +1,8 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ninon_tests::network::Network;
 
+use crate::mesh::control_plane;
 use crate::world::{Application, MAIL, OTHER, Plan, Sidecar, WEB, curl, mail, redirected};
 
 #[tokio::test]
@@ -47,4 +48,34 @@ async fn a_direct_dial_is_refused() {
         assert!(curl(&attacker, to, 15001).is_err() && curl(&attacker, to, 15000).is_err());
     }
     sidecar.says("it was not redirected here: the client dialled the proxy itself").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_planes_sidecar_shows_the_clients_address_too() {
+    let network = Network::new();
+    let [client, server, control] = [("client", 1), ("server", 2), ("control", 1)].map(|(name, node)| network.host(name, node));
+    let objects = include_str!("mesh/shop.yaml")
+        .replace("CLIENT", &format!("{}, \"{}\"", client.v4, client.v6))
+        .replace("SERVER", &format!("{}, \"{}\"", server.v4, server.v6));
+    let _control_plane = control_plane(&control, &objects).await;
+    let _application = Application::start(&server, "shop");
+    redirected(&client, &[]);
+    redirected(&server, &["--inbound-mode", "tproxy"]);
+    let at = format!("{}:15010", control.v4);
+    let _out = Sidecar::follow(&client, &at, "client-1").await;
+    let into = Sidecar::follow_transparently(&server, &at, "server-1").await;
+    for (from, to) in client.addresses().into_iter().zip(server.addresses()) {
+        // Twice: connections to the application are kept.
+        for _ in 0..2 {
+            let seen = curl(&client, to, WEB).unwrap_or_else(|error| panic!("{error}\n{}", into.said()));
+            assert!(seen.starts_with(&format!("shop to {from}: get")), "{seen}");
+        }
+        // One that the workload names, and one that it does not.
+        for port in [MAIL, OTHER] {
+            assert_eq!(mail(&client, to, port).unwrap(), format!("220 shop to {from}\n250 hello\n"));
+        }
+        let service = if to.is_ipv4() { "10.96.0.10" } else { "fd96::10" };
+        assert!(curl(&client, service.parse::<IpAddr>().unwrap(), 80).unwrap().starts_with(&format!("shop to {from}: get")));
+    }
+    assert!(!into.said().contains("WARN"), "{}", into.said());
 }

@@ -61,8 +61,21 @@ impl<'a> Sidecar<'a> {
 
     /// One that a control plane tells what to do, beside a workload of the namespace `shop`.
     pub async fn follow(host: &'a Host, control_plane: &str, workload: &str) -> Self {
+        Self::follow_with(host, control_plane, workload, &[]).await
+    }
+
+    /// With more flags.
+    pub async fn follow_with(host: &'a Host, control_plane: &str, workload: &str, more: &[&str]) -> Self {
         let mut command = host.command_as(PROXY, program());
         command.args(["run", "--workers", "2", "--xds-address", control_plane, "--node-id", workload]);
+        command.args(["--node-metadata", &format!("NAMESPACE=shop,WORKLOAD_NAME={workload}")]).args(more);
+        Self::ready(host, command, Folder::new()).await
+    }
+
+    /// One that shows the application its clients' addresses.
+    pub async fn follow_transparently(host: &'a Host, control_plane: &str, workload: &str) -> Self {
+        let mut command = host.command_with_net_admin(PROXY, program());
+        command.args(["run", "--workers", "2", "--xds-address", control_plane, "--node-id", workload, "--inbound-mode", "tproxy"]);
         command.args(["--node-metadata", &format!("NAMESPACE=shop,WORKLOAD_NAME={workload}")]);
         Self::ready(host, command, Folder::new()).await
     }

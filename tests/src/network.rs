@@ -183,6 +183,15 @@ impl Host {
         self.command(words[0]).args(&words[1..]).stdin(Stdio::null()).output().expect("ip netns exec starts it")
     }
 
+    /// Whom programs here ask for names, from now on.
+    pub fn resolvers(&self, addresses: &[IpAddr]) {
+        let folder = PathBuf::from("/etc/netns").join(&self.namespace);
+        fs::create_dir_all(&folder).expect("root may make it");
+        let text: String = addresses.iter().map(|address| format!("nameserver {address}\n")).collect();
+        // `ip netns exec` shows this file in the place of the machine's: it stays the same one.
+        fs::write(folder.join("resolv.conf"), text).expect("root may write it");
+    }
+
     /// Does something on a thread of this host: sockets that it opens are the host's, wherever they are used.
     pub fn inside<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
@@ -203,6 +212,7 @@ impl Drop for Host {
     fn drop(&mut self) {
         // What is still in it keeps it without a name, and ends with its own owner.
         let _ = Command::new("ip").args(["netns", "del", &self.namespace]).stderr(Stdio::null()).status();
+        let _ = fs::remove_dir_all(PathBuf::from("/etc/netns").join(&self.namespace));
     }
 }
 

@@ -1,5 +1,5 @@
 //! The slice of xDS v3 that Ninon implements: wire types, their JSON form, and what lies outside of the slice. Beside it are Istio's
-//! certificate service and SPIFFE's Workload API, over which the same proxies get their identity.
+//! certificate service and SPIFFE's Workload API, over which the same proxies get their identity, and Istio's table of names for their DNS.
 //!
 //! The messages are generated from the `.proto` files in `proto/`, which keep the packages, names, numbers and types of
 //! Envoy's API: bytes and JSON made for Envoy are understood here, and the other way round. They hold only what Ninon

@@ -22,6 +22,8 @@ pub const LB_ENDPOINT: &str = "type.googleapis.com/envoy.config.endpoint.v3.LbEn
 pub const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 /// [`Bootstrap`](crate::envoy::config::bootstrap::v3::Bootstrap).
 pub const BOOTSTRAP: &str = "type.googleapis.com/envoy.config.bootstrap.v3.Bootstrap";
+/// [`NameTable`](crate::istio::networking::nds::v1::NameTable), which is Istio's.
+pub const NAME_TABLE: &str = "type.googleapis.com/istio.networking.nds.v1.NameTable";
 /// [`TypedExtensionConfig`](crate::envoy::config::core::v3::TypedExtensionConfig).
 pub const EXTENSION_CONFIG: &str = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig";
 
@@ -162,6 +164,7 @@ mod tests {
             LB_ENDPOINT,
             SECRET,
             BOOTSTRAP,
+            NAME_TABLE,
             EXTENSION_CONFIG,
             HTTP_CONNECTION_MANAGER,
             TCP_PROXY,

@@ -41,11 +41,13 @@ fn redacted_fields_are_those_that_upstream_marks() {
 
 /// Istio's definitions are in no crate: packages, names, numbers and types by hand.
 #[test]
-fn the_certificate_service_is_istios() {
+fn what_is_istios_is_as_there() {
     let pool = xds_proto::descriptor_pool().unwrap();
     let all: Vec<_> = pool.all_messages().filter(|message| message.package_name().starts_with("istio.")).collect();
     let names: Vec<_> = all.iter().map(|message| message.full_name().to_owned()).collect();
-    assert_eq!(names, ["istio.v1.auth.IstioCertificateRequest", "istio.v1.auth.IstioCertificateResponse"]);
+    let table = "istio.networking.nds.v1.NameTable";
+    let [info, entry] = ["NameInfo", "TableEntry"].map(|nested| format!("{table}.{nested}"));
+    assert_eq!(names, [table, &info, &entry, "istio.v1.auth.IstioCertificateRequest", "istio.v1.auth.IstioCertificateResponse"]);
     let fields: Vec<_> =
         all.iter().flat_map(|message| message.fields().map(|field| format!("{} {}", field.name(), shape(&field)))).collect();
     let singular = |name: &str, kind: &str, number: u32, json: &str, presence: bool| {
@@ -54,6 +56,14 @@ fn the_certificate_service_is_istios() {
     assert_eq!(
         fields,
         [
+            format!("table Repeated {entry} = 1 (json table, oneof None, presence false, packed false, group false)"),
+            singular("name_info", &info, 2, "nameInfo", true),
+            "ips Repeated string = 1 (json ips, oneof None, presence false, packed false, group false)".to_owned(),
+            singular("registry", "string", 2, "registry", false),
+            singular("shortname", "string", 3, "shortname", false),
+            singular("namespace", "string", 4, "namespace", false),
+            singular("key", "string", 1, "key", false),
+            singular("value", &info, 2, "value", true),
             singular("csr", "string", 1, "csr", false),
             singular("validity_duration", "int64", 3, "validityDuration", false),
             singular("metadata", "google.protobuf.Struct", 4, "metadata", true),

@@ -48,7 +48,7 @@ pub struct ProxyChange {
 /// What would become of a resource.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ResourceChange {
-    /// `clusters`, `endpoints`, `listeners`, `routes` or `secrets`.
+    /// `clusters`, `endpoints`, `listeners`, `routes`, `secrets` or `names`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its name.

@@ -56,7 +56,7 @@ pub struct Proxy {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxyType {
-    /// `clusters`, `endpoints`, `listeners`, `routes` or `secrets`.
+    /// `clusters`, `endpoints`, `listeners`, `routes`, `secrets` or `names`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it asks for all that there are for it.
@@ -154,7 +154,7 @@ pub(super) async fn get(State(api): State<Arc<Api>>, Path(id): Path<String>) -> 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Resource {
-    /// `clusters`, `endpoints`, `listeners`, `routes` or `secrets`.
+    /// `clusters`, `endpoints`, `listeners`, `routes`, `secrets` or `names`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its name.

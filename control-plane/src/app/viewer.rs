@@ -105,7 +105,7 @@ pub(super) fn view(node: &Node) -> Result<View, Refusal> {
         None => namespace.into(),
     };
     if node.is_grpc() {
-        return Ok(View { form: Form::Grpc, namespace, workload: None, account: None });
+        return Ok(View { form: Form::Grpc, namespace, workload: None, account: None, transparent: false });
     }
     let workload = node.text("WORKLOAD_NAME").unwrap_or(&node.id);
     let only = node.identity.as_ref().and_then(|verified| verified.workload.as_deref());
@@ -119,7 +119,9 @@ pub(super) fn view(node: &Node) -> Result<View, Refusal> {
         Some(_) => Form::Identified,
     };
     let account = node.identity.as_ref().map(|verified| Arc::clone(&verified.identity.account));
-    Ok(View { form, namespace, workload, account })
+    // As Istio names it.
+    let transparent = node.text("INTERCEPTION_MODE").is_some_and(|mode| mode.eq_ignore_ascii_case("TPROXY"));
+    Ok(View { form, namespace, workload, account, transparent })
 }
 
 /// Refuses what a node says of itself and its certificate does not.
@@ -151,10 +153,14 @@ mod tests {
         let told = json!({"NAMESPACE": "shop", "WORKLOAD_NAME": "cart-1"});
         assert_eq!(
             of(&told, "x", "envoy"),
-            Ok(View { form: Form::Sidecar, namespace: "shop".into(), workload: Some("cart-1".into()), account: None })
+            Ok(View { form: Form::Sidecar, namespace: "shop".into(), workload: Some("cart-1".into()), account: None, transparent: false })
         );
-        let by_id = Ok(View { form: Form::Sidecar, namespace: "default".into(), workload: Some("cart-1".into()), account: None });
-        assert_eq!(of(&json!({}), "cart-1", "ninon"), by_id);
+        let by_id =
+            View { form: Form::Sidecar, namespace: "default".into(), workload: Some("cart-1".into()), account: None, transparent: false };
+        let transparent = json!({"INTERCEPTION_MODE": "TPROXY"});
+        assert_eq!(of(&transparent, "cart-1", "ninon"), Ok(View { transparent: true, ..by_id.clone() }));
+        assert_eq!(of(&json!({"INTERCEPTION_MODE": "REDIRECT"}), "cart-1", "ninon"), Ok(by_id.clone()));
+        assert_eq!(of(&json!({}), "cart-1", "ninon"), Ok(by_id));
         assert!(of(&json!({"NAMESPACE": ""}), "x", "envoy").is_err());
     }
 
@@ -173,8 +179,13 @@ mod tests {
             let metadata = metadata.as_object().cloned().unwrap_or_default();
             view(&Node { id: "cart-1".to_owned(), metadata, identity: Some(Arc::new(verified)), ..Node::default() })
         };
-        let shop =
-            Ok(View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()), account: Some("cart".into()) });
+        let shop = Ok(View {
+            form: Form::Identified,
+            namespace: "shop".into(),
+            workload: Some("cart-1".into()),
+            account: Some("cart".into()),
+            transparent: false,
+        });
         for agrees in [json!({}), json!({"NAMESPACE": "shop"}), json!({"NAMESPACE": "shop", "SERVICE_ACCOUNT": "cart"})] {
             assert_eq!(of(&agrees, None), shop);
             assert_eq!(of(&agrees, Some("cart-1")), shop);
@@ -190,7 +201,7 @@ mod tests {
         let told = json!({"NAMESPACE": "shop", "WORKLOAD_NAME": "cart-1"});
         assert_eq!(
             of(&told, "x", "gRPC C-core linux"),
-            Ok(View { form: Form::Grpc, namespace: "shop".into(), workload: None, account: None })
+            Ok(View { form: Form::Grpc, namespace: "shop".into(), workload: None, account: None, transparent: false })
         );
     }
 }

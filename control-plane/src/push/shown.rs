@@ -7,6 +7,7 @@ use xds_proto::envoy::config::cluster::v3::Cluster;
 use xds_proto::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use xds_proto::envoy::config::listener::v3::Listener;
 use xds_proto::envoy::config::route::v3::RouteConfiguration;
+use xds_proto::istio::networking::nds::v1::NameTable;
 use xds_proto::json::{Secrets, to_json};
 use xds_proto::{DescriptorPool, any};
 
@@ -50,6 +51,7 @@ fn content(kind: Kind, packed: &Any, pool: &DescriptorPool) -> Option<Value> {
         Kind::Listener => of::<Listener>(packed, pool),
         Kind::Route => of::<RouteConfiguration>(packed, pool),
         Kind::Secret => None,
+        Kind::Names => of::<NameTable>(packed, pool),
     }
 }
 

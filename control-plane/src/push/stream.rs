@@ -3,7 +3,7 @@
 //! An answer is made when it can be written, from the newest snapshot: snapshots that came in between are never sent. Per type there
 //! is one pass at a time, and the next begins when the client has replied to all of the last. Order, within what the client asked
 //! for: clusters and endpoints; listeners and routes when the client has taken its clusters (Envoy says so when they are warm);
-//! secrets at any time, since both wait for them; what is gone last, when all else is taken. A client that does not reply holds
+//! secrets and names at any time, since both wait for the former and nobody for the latter; what is gone last, when all else is taken. A client that does not reply holds
 //! the rest up for a moment only.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::snapshot::kind::Kind;
 use crate::snapshot::resource::Version;
 
 /// What goes last, in this order: what refers to others before them.
-const LEAVING: [Kind; 5] = [Kind::Listener, Kind::Route, Kind::Cluster, Kind::Endpoint, Kind::Secret];
+const LEAVING: [Kind; 6] = [Kind::Names, Kind::Listener, Kind::Route, Kind::Cluster, Kind::Endpoint, Kind::Secret];
 /// How much is in an incremental answer.
 const PIECE: usize = 64 * 1024;
 /// A client that asks for what it was sent waits so long for the same again.

@@ -16,11 +16,13 @@ pub enum Kind {
     Route,
     /// `Secret` (SDS).
     Secret,
+    /// `NameTable` (Istio's NDS).
+    Names,
 }
 
 impl Kind {
     /// Every one, in order.
-    pub const ALL: [Self; 5] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route, Self::Secret];
+    pub const ALL: [Self; 6] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::Route, Self::Secret, Self::Names];
 
     /// As it is named on the wire.
     pub const fn type_url(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Kind {
             Self::Listener => type_url::LISTENER,
             Self::Route => type_url::ROUTE_CONFIGURATION,
             Self::Secret => type_url::SECRET,
+            Self::Names => type_url::NAME_TABLE,
         }
     }
 
@@ -41,12 +44,13 @@ impl Kind {
             Self::Listener => 2,
             Self::Route => 3,
             Self::Secret => 4,
+            Self::Names => 5,
         }
     }
 
     /// Whether a state-of-the-world answer lists everything that was asked for, so that what is not in it does not exist.
     pub const fn is_listed_whole(self) -> bool {
-        matches!(self, Self::Cluster | Self::Listener)
+        matches!(self, Self::Cluster | Self::Listener | Self::Names)
     }
 
     /// The type of this name, whatever its domain.
@@ -64,6 +68,7 @@ impl fmt::Display for Kind {
             Self::Listener => "listeners",
             Self::Route => "routes",
             Self::Secret => "secrets",
+            Self::Names => "names",
         })
     }
 }

@@ -121,6 +121,23 @@ pub(super) fn inbound(port: u16, protocol: Protocol) -> Cluster {
     }
 }
 
+/// The same where the application sees its clients' addresses: it is reached at its own address, since from a loopback address no answer
+/// could be routed to theirs.
+pub(super) fn inbound_transparent(port: u16, protocol: Protocol) -> Cluster {
+    Cluster {
+        name: names::inbound_transparent(port),
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(i32::from(DiscoveryType::OriginalDst))),
+        lb_policy: i32::from(LbPolicy::ClusterProvided),
+        load_assignment: None,
+        ..inbound(port, protocol)
+    }
+}
+
+/// The same of ports that the workload does not name.
+pub(super) fn unnamed_transparent(mesh: &Mesh) -> Cluster {
+    Cluster { name: names::INBOUND_TRANSPARENT.to_owned(), ..passthrough(mesh) }
+}
+
 /// The cluster of connections that go where they were meant to go.
 pub(super) fn passthrough(mesh: &Mesh) -> Cluster {
     Cluster { lb_policy: i32::from(LbPolicy::ClusterProvided), ..base(names::PASSTHROUGH.to_owned(), DiscoveryType::OriginalDst, mesh) }

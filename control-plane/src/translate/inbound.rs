@@ -17,7 +17,7 @@ use crate::model::service::Protocol;
 use crate::model::workload::{Workload, WorkloadPort};
 use crate::translate::authorization::Guard;
 use crate::translate::http::{self, Routes};
-use crate::translate::listener::{original_destination, port_match, server_name, tcp_filter};
+use crate::translate::listener::{original_destination, original_source, port_match, server_name, tcp_filter};
 use crate::translate::view::Form;
 use crate::translate::{identity, names, token, wire};
 
@@ -34,13 +34,15 @@ struct Inbound<'a> {
     form: Form,
     guard: &'a Guard<'a>,
     tokens: Option<&'a HttpFilter>,
+    /// The application sees its clients' addresses.
+    transparent: bool,
 }
 
 /// Listeners for what comes to the application.
-pub(super) fn listeners(mesh: &Mesh, workload: &Workload, form: Form) -> Vec<Listener> {
+pub(super) fn listeners(mesh: &Mesh, workload: &Workload, form: Form, transparent: bool) -> Vec<Listener> {
     let guard = Guard::of(mesh, workload);
     let tokens = token::filter(mesh, workload);
-    let inbound = Inbound { mesh, workload, form, guard: &guard, tokens: tokens.as_ref() };
+    let inbound = Inbound { mesh, workload, form, guard: &guard, transparent, tokens: tokens.as_ref() };
     let (own, redirected): (Vec<_>, Vec<_>) = workload.ports.iter().partition(|port| port.application.is_some());
     let mut listeners: Vec<Listener> = own.into_iter().filter_map(|port| inbound.own_port(port)).collect();
     if !redirected.is_empty() {
@@ -109,7 +111,8 @@ impl Inbound<'_> {
         });
         // What is said of all ports holds for those that the workload does not name, unless something is said of one of them.
         let way = self.way(None);
-        let onward = self.bytes_to("inbound_passthrough", names::INBOUND_PASSTHROUGH.to_owned());
+        let cluster = if self.transparent { names::INBOUND_TRANSPARENT } else { names::INBOUND_PASSTHROUGH };
+        let onward = self.bytes_to("inbound_passthrough", cluster.to_owned());
         let named: Vec<u16> = self.workload.ports.iter().map(|port| port.number).chain([address.port()]).collect();
         for port in self.mesh.ports_with_mode(self.workload).into_iter().filter(|port| !named.contains(port)) {
             let way = self.way(Some(port));
@@ -127,7 +130,11 @@ impl Inbound<'_> {
             additional_addresses: as_well.filter(|_| has_v6).into_iter().map(wire::further).collect(),
             filter_chains: chains,
             default_filter_chain,
-            listener_filters: std::iter::once(original_destination()).chain(apart.listener_filters).collect(),
+            transparent: self.transparent.then_some(true),
+            listener_filters: std::iter::once(original_destination())
+                .chain(self.transparent.then(original_source))
+                .chain(apart.listener_filters)
+                .collect(),
             traffic_direction: i32::from(TrafficDirection::Inbound),
             ..Listener { listener_filters: Vec::new(), ..apart }
         }
@@ -163,7 +170,10 @@ impl Inbound<'_> {
     }
 
     fn to_application(self, port: &WorkloadPort) -> Vec<Filter> {
-        let cluster = names::inbound(port.application.unwrap_or(port.number));
+        let cluster = match port.application {
+            None if self.transparent => names::inbound_transparent(port.number),
+            application => names::inbound(application.unwrap_or(port.number)),
+        };
         let prefix = names::inbound(port.number);
         if !port.protocol.is_http() {
             return self.bytes_to(&prefix, cluster);

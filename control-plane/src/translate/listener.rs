@@ -7,6 +7,7 @@ use xds_proto::envoy::config::core::v3::TrafficDirection;
 use xds_proto::envoy::config::listener::v3::filter_chain_match::ConnectionSourceType;
 use xds_proto::envoy::config::listener::v3::{Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, filter, listener_filter};
 use xds_proto::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
+use xds_proto::envoy::extensions::filters::listener::original_src::v3::OriginalSrc;
 use xds_proto::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use xds_proto::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 use xds_proto::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{self, weighted_cluster};
@@ -23,6 +24,9 @@ use crate::translate::{names, table, wire};
 
 /// Where applications send what is to go out, unless the workload says otherwise.
 const OUTBOUND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15001);
+
+/// By which the kernel brings the application's answers back to the sidecar (`ninon-proxy redirect --tproxy-mark`; Istio's, too).
+const TPROXY_MARK: u32 = 1337;
 
 /// Where a workload sends what is to go out: a redirected connection of IPv6 arrives at another loopback address.
 pub(super) fn outbound_addresses(workload: Option<&Workload>) -> Vec<SocketAddr> {
@@ -191,6 +195,18 @@ pub(super) fn original_destination() -> ListenerFilter {
     ListenerFilter {
         name: "envoy.filters.listener.original_dst".to_owned(),
         config_type: Some(listener_filter::ConfigType::TypedConfig(wire::pack(&OriginalDst::default()))),
+        ..ListenerFilter::default()
+    }
+}
+
+/// Connections to the application have the client's address.
+pub(super) fn original_source() -> ListenerFilter {
+    ListenerFilter {
+        name: "envoy.filters.listener.original_src".to_owned(),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(wire::pack(&OriginalSrc {
+            mark: TPROXY_MARK,
+            ..OriginalSrc::default()
+        }))),
         ..ListenerFilter::default()
     }
 }

@@ -14,6 +14,8 @@ pub(crate) const INBOUND: &str = "inbound";
 pub(crate) const PASSTHROUGH: &str = "passthrough";
 /// The cluster of redirected connections to ports of the workload that it does not name.
 pub(crate) const INBOUND_PASSTHROUGH: &str = "inbound_passthrough";
+/// The same where the application sees its clients' addresses.
+pub(crate) const INBOUND_TRANSPARENT: &str = "inbound_transparent";
 /// The cluster without endpoints.
 pub(crate) const BLACKHOLE: &str = "blackhole";
 
@@ -25,6 +27,16 @@ pub(crate) fn service(name: &Name, port: u16) -> String {
 /// An external service's port.
 pub(crate) fn external(name: &Name, port: u16) -> String {
     format!("{}.{}.external:{port}", name.name, name.namespace)
+}
+
+/// Hosts of a service, whatever its ports.
+pub(crate) fn hosts_of_service(name: &Name) -> String {
+    format!("{}.{}", name.name, name.namespace)
+}
+
+/// Hosts of an external service.
+pub(crate) fn hosts_of_external(name: &Name) -> String {
+    format!("{}.{}.external", name.name, name.namespace)
 }
 
 /// What a backend leads to.
@@ -44,6 +56,11 @@ pub(crate) fn inbound(port: u16) -> String {
 pub(crate) fn key_server(server: &KeyServer) -> String {
     let scheme = if server.tls { "https" } else { "http" };
     format!("keys:{scheme}://{}:{}", server.host, server.port)
+}
+
+/// The application's own port, where it sees its clients' addresses.
+pub(crate) fn inbound_transparent(port: u16) -> String {
+    format!("{INBOUND}:{port}/transparent")
 }
 
 /// A listener that leads to one service.

@@ -44,7 +44,7 @@ mod tests {
     fn everybody_is_told_whom_to_trust_and_when_that_changes() {
         let (mut translator, mesh) = (Translator::default(), Mesh::default());
         let (one, other) = (bundle("one", None, false), bundle("one", Some("list"), false));
-        let view = |form| View { form, namespace: "shop".into(), workload: None, account: None };
+        let view = |form| View { form, namespace: "shop".into(), workload: None, account: None, transparent: false };
         translator.trust(&one);
         for form in [Form::Sidecar, Form::Grpc] {
             assert!(is_in(&translator.snapshot(&mesh, &view(form)), &one));

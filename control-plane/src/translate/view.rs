@@ -17,7 +17,7 @@ use crate::snapshot::resource::Resource;
 use crate::snapshot::set::Set;
 use crate::snapshot::{Layer, Snapshot};
 use crate::translate::route::Asking;
-use crate::translate::{assignment, cluster, grpc, inbound, listener, names, table, token, trust};
+use crate::translate::{assignment, cluster, dns, grpc, inbound, listener, names, table, token, trust};
 
 /// Which dialect of xDS a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,6 +55,8 @@ pub struct View {
     pub workload: Option<Arc<str>>,
     /// Of whom its certificate is, if it has one: a workload of another account is none of its.
     pub account: Option<Arc<str>>,
+    /// Connections to its workload come to it with both addresses as they are (TPROXY).
+    pub transparent: bool,
 }
 
 /// Makes snapshots.
@@ -94,6 +96,7 @@ struct Made {
     exports: Exports,
     clusters: Vec<Arc<Resource>>,
     endpoints: Vec<Arc<Resource>>,
+    names: Option<Arc<Resource>>,
 }
 
 impl Translator {
@@ -182,11 +185,11 @@ impl Translator {
         let mut all = vec![self.outbound(mesh, &view.namespace, listener::outbound_addresses(workload))];
         let (mut listeners, mut clusters) = (Vec::new(), Vec::new());
         if let Some(workload) = workload {
-            listeners.extend(inbound::listeners(mesh, workload, view.form));
+            listeners.extend(inbound::listeners(mesh, workload, view.form, view.transparent));
             let mut addresses: BTreeSet<SocketAddr> = BTreeSet::new();
             let binds = workload.sidecar.binds.iter().filter(|bind| addresses.insert(bind.address));
             listeners.extend(binds.filter_map(|bind| listener::bind(mesh, &view.namespace, bind)));
-            clusters = inbound_clusters(workload);
+            clusters = inbound_clusters(mesh, workload, view.transparent);
             let of_keys = token::clusters(mesh, workload, view.form);
             clusters.extend(of_keys.iter().map(|cluster| encoded(&cluster.name, cluster)));
         }
@@ -212,11 +215,19 @@ impl Translator {
 }
 
 /// Two ports may lead to the same port of the application.
-fn inbound_clusters(workload: &Workload) -> Vec<Arc<Resource>> {
+fn inbound_clusters(mesh: &Mesh, workload: &Workload, transparent: bool) -> Vec<Arc<Resource>> {
     let mut seen = BTreeSet::new();
-    let ports = workload.ports.iter().map(|port| (port.application.unwrap_or(port.number), port.protocol));
-    let clusters = ports.filter(|(number, _)| seen.insert(*number)).map(|(number, protocol)| cluster::inbound(number, protocol));
-    clusters.map(|cluster| encoded(&cluster.name, &cluster)).collect()
+    let ports = workload.ports.iter().map(|port| {
+        let transparent = transparent && port.application.is_none();
+        (port.application.unwrap_or(port.number), transparent, port.protocol)
+    });
+    let clusters = ports.filter(|(number, transparent, _)| seen.insert((*number, *transparent)));
+    let clusters = clusters.map(|(number, transparent, protocol)| match transparent {
+        true => cluster::inbound_transparent(number, protocol),
+        false => cluster::inbound(number, protocol),
+    });
+    let unnamed = transparent.then(|| cluster::unnamed_transparent(mesh));
+    clusters.chain(unnamed).map(|cluster| encoded(&cluster.name, &cluster)).collect()
 }
 
 impl Shared {
@@ -240,7 +251,9 @@ impl Shared {
                 let ports = external.ports.iter().filter(|_| form.is_sidecar());
                 let clusters = ports.map(|port| cluster::of_external(mesh, external, port, form));
                 let clusters = clusters.map(|cluster| encoded(&cluster.name, &cluster)).collect();
-                Made { exports: external.exports.clone(), clusters, endpoints: Vec::new() }
+                let names = dns::of_external(external).filter(|_| form.is_sidecar());
+                let names = names.map(|made| encoded(&names::hosts_of_external(name), &made));
+                Made { exports: external.exports.clone(), clusters, endpoints: Vec::new(), names }
             });
             touched.replace(&mut self.externals, name, made);
         }
@@ -250,8 +263,8 @@ impl Shared {
         for namespace in touched.namespaces {
             let reach = |exports: &Exports| *exports != Exports::All && exports.reach(&namespace);
             let layer = self.layer(self.private.get(&namespace), mesh, form, reach);
-            if layer.of(Kind::Cluster).is_empty() || !self.services.values().chain(self.externals.values()).any(|made| reach(&made.exports))
-            {
+            let is_empty = Kind::ALL.into_iter().all(|kind| layer.of(kind).is_empty());
+            if is_empty || !self.services.values().chain(self.externals.values()).any(|made| reach(&made.exports)) {
                 self.private.remove(&namespace);
             } else {
                 self.private.insert(namespace, layer);
@@ -270,7 +283,8 @@ impl Shared {
                     .map(|cluster| encoded(&cluster.name, &cluster)),
             );
         }
-        renewed(before, [(Kind::Cluster, clusters), (Kind::Endpoint, endpoints)])
+        let names = made.iter().filter_map(|made| made.names.clone()).collect();
+        renewed(before, [(Kind::Cluster, clusters), (Kind::Endpoint, endpoints), (Kind::Names, names)])
     }
 }
 
@@ -303,7 +317,8 @@ fn of_service(mesh: &Mesh, service: &Service, form: Form) -> Made {
         clusters.push(encoded(&name, &cluster::of_service(mesh, service, port, &found, form)));
         endpoints.push(encoded(&name, &assignment::assignment(&name, &found, form)));
     }
-    Made { exports: service.exports.clone(), clusters, endpoints }
+    let named = form.is_sidecar().then(|| encoded(&names::hosts_of_service(&service.name), &dns::of_service(mesh, service)));
+    Made { exports: service.exports.clone(), clusters, endpoints, names: named }
 }
 
 fn encoded<M: Message + ProstName + 'static>(name: &str, message: &M) -> Arc<Resource> {

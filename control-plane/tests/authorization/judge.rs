@@ -106,7 +106,13 @@ impl Judge {
     }
 
     fn seen(mesh: &Mesh) -> Self {
-        let view = View { form: Form::Identified, namespace: "shop".into(), workload: Some("cart-1".into()), account: Some("cart".into()) };
+        let view = View {
+            form: Form::Identified,
+            namespace: "shop".into(),
+            workload: Some("cart-1".into()),
+            account: Some("cart".into()),
+            transparent: false,
+        };
         let snapshot = Translator::default().snapshot(mesh, &view);
         let listeners = snapshot.of(Kind::Listener).flat_map(|set| set.iter());
         let listeners = listeners.filter(|resource| resource.name.starts_with("inbound"));

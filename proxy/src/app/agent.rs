@@ -12,6 +12,7 @@ use crate::config::ClusterName;
 use crate::config::identity::{CONTROL_PLANE, ClientTls, Enrolment, Joining, SanKind, SanMatch, TlsVersion, Trust, Validation};
 use crate::config::matcher::{StringMatch, StringPattern};
 use crate::connect::{TlsSource, TlsTarget};
+use crate::dns::Book;
 use crate::identity::{Identity, Key, Renewal, control_plane, token};
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
@@ -44,11 +45,19 @@ pub(super) struct Agent {
     refused: bool,
     /// The control plane says that the certificate was revoked.
     revoked: watch::Receiver<u64>,
+    /// Who knows services of the proxy's namespace by short names.
+    book: Option<Rc<Book>>,
 }
 
 impl Agent {
     /// `authorities` are clusters, tried one after the other.
-    pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, joining: Joining, authorities: Vec<ClusterName>) -> Self {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        enrolment: Enrolment,
+        joining: Joining,
+        authorities: Vec<ClusterName>,
+        book: Option<Rc<Book>>,
+    ) -> Self {
         let (shared, revoked) = (Arc::clone(shared), shared.revoked.subscribe());
         Self {
             shared,
@@ -63,6 +72,7 @@ impl Agent {
             pending: None,
             refused: false,
             revoked,
+            book,
         }
     }
 
@@ -116,6 +126,9 @@ impl Agent {
                 // What was said was said of the one before.
                 self.revoked.mark_unchanged();
                 self.control_plane = Some(control_plane(&identity.name));
+                if let (Some(book), Some(namespace)) = (&self.book, namespace(&identity.name)) {
+                    book.move_to(namespace);
+                }
                 // First whom to trust: who is shown the new certificate may show one of a new authority.
                 self.enrolment.trust.replace(Arc::new(identity.trust));
                 self.enrolment.certificate.replace(Arc::new(identity.certificate));
@@ -195,6 +208,11 @@ pub(super) fn tell_lost(error: &dyn fmt::Display, left: Option<Duration>, had: b
         None if had => tracing::error!(%error, next_seconds, "the certificate has expired, and could not be renewed"),
         None => tracing::warn!(%error, next_seconds, "no certificate yet; nothing is served before there is one"),
     }
+}
+
+/// Of a SPIFFE ID: `spiffe://<domain>/ns/<namespace>/sa/<account>`.
+pub(super) fn namespace(identity: &str) -> Option<&str> {
+    identity.split_once("/ns/")?.1.split('/').next()
 }
 
 fn stranger(trusted: Option<Validation>) -> ClientTls {

@@ -317,6 +317,9 @@ impl Control {
         stats.update_accepted.add(accepted.saturating_sub(verdict.taken_back));
         let secrets = self.following.borrow().follower.inventory.secrets.changes();
         self.shared.trust.send_if_modified(|seen| std::mem::replace(seen, secrets) != secrets);
+        if let (Some(names), Some(dns)) = (self.following.borrow().tell_names(), self.shared.registry.dns.get()) {
+            dns.names.set(u64::try_from(names).unwrap_or(u64::MAX));
+        }
         if accepted >= MANY_RESOURCES {
             heap::give_back();
         }

@@ -1,3 +1,4 @@
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -9,6 +10,7 @@ use crate::app::watch_names;
 use crate::app::workload::Follower;
 use crate::config::bootstrap::Bootstrap;
 use crate::config::identity::{Enrolment, Means};
+use crate::dns::Book;
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
 
@@ -26,6 +28,7 @@ pub(super) enum Enrolled {
 pub(super) async fn enrol(
     bootstrap: &Bootstrap,
     shared: &Arc<Shared>,
+    book: Option<Rc<Book>>,
     signals: &mut Signals,
     actions: &mut mpsc::Receiver<Action>,
 ) -> Enrolled {
@@ -33,7 +36,7 @@ pub(super) async fn enrol(
     let generation = shared.current.load_full();
     let watches = watch_names(&generation).await;
     let enrolled = tokio::select! {
-        task = start(bootstrap, shared, enrolment) => Enrolled::As(task),
+        task = start(bootstrap, shared, enrolment, book) => Enrolled::As(task),
         () = signals.until_stop(|| shared.logs.reopen()) => Enrolled::Ended,
         () = quit(actions) => Enrolled::Ended,
     };
@@ -41,14 +44,14 @@ pub(super) async fn enrol(
     enrolled
 }
 
-async fn start(bootstrap: &Bootstrap, shared: &Arc<Shared>, enrolment: Enrolment) -> OwnedTask {
+async fn start(bootstrap: &Bootstrap, shared: &Arc<Shared>, enrolment: Enrolment, book: Option<Rc<Book>>) -> OwnedTask {
     match enrolment.means.clone() {
         Means::Token(joining) => {
             let server = bootstrap.dynamic.as_ref().and_then(|dynamic| dynamic.server.as_ref());
             let authorities = server.map(|server| server.servers.clone()).unwrap_or_default();
-            Agent::new(shared, enrolment, joining, authorities).start().await
+            Agent::new(shared, enrolment, joining, authorities, book).start().await
         }
-        Means::WorkloadApi(api) => Follower::new(shared, enrolment, api).start().await,
+        Means::WorkloadApi(api) => Follower::new(shared, enrolment, api, book).start().await,
     }
 }
 

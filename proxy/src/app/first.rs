@@ -12,6 +12,7 @@ use crate::config::bootstrap::{Bootstrap, Dynamic};
 use crate::config::cluster::Discovery;
 use crate::config::listener::Listener;
 use crate::config::snapshot::Snapshot;
+use crate::dns::Book;
 use crate::runtime::{ActiveListener, Generation, Shared};
 use crate::telemetry::metrics::Registry;
 use crate::upstream::ClusterState;
@@ -37,16 +38,17 @@ pub(super) fn without_served(bootstrap: &Bootstrap) -> Snapshot {
 pub(super) fn follow(
     bootstrap: &Bootstrap,
     dynamic: &Dynamic,
-    serving: &Snapshot,
+    serving: Snapshot,
     started: Instant,
+    book: Option<Rc<Book>>,
 ) -> Result<Rc<RefCell<Following>>, Faults> {
     let (inventory, node) = Inventory::of_file(bootstrap)?;
-    let scope = Scope { clusters: dynamic.clusters.is_some(), listeners: dynamic.listeners.is_some() };
-    let cascade = Cascade::new(scope, serving.clone());
+    let scope = Scope { clusters: dynamic.clusters.is_some(), listeners: dynamic.listeners.is_some(), names: book.is_some() };
+    let cascade = Cascade::new(scope, serving);
     let sources = Sources { clusters: dynamic.clusters.clone(), listeners: dynamic.listeners.clone() };
     let follower = Follower::new(dynamic.server.as_ref().map(control::dialect), node, inventory, cascade, sources);
     let link = dynamic.server.as_ref().map(|_| LinkStatus::new());
-    Ok(Rc::new(RefCell::new(Following { follower, link, started, restored: false })))
+    Ok(Rc::new(RefCell::new(Following { follower, link, started, restored: false, book })))
 }
 
 /// Clusters and listeners of a configuration, with their live state.

@@ -1,8 +1,10 @@
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use tokio::time::Instant;
 
 use crate::config::ClusterName;
+use crate::dns::Book;
 use crate::telemetry::metrics::ControlPlaneStats;
 use crate::xds::follow::Follower;
 use crate::xds::resource::Kind;
@@ -18,6 +20,8 @@ pub(super) struct Following {
     pub(super) started: Instant,
     /// What serves began with what an earlier run had left.
     pub(super) restored: bool,
+    /// What the DNS knows, if there is one.
+    pub(super) book: Option<Rc<Book>>,
 }
 
 /// How the control plane is reached.
@@ -76,6 +80,13 @@ impl Following {
 }
 
 impl Following {
+    /// The DNS hears of hosts; how many there are, if that is news.
+    pub(super) fn tell_names(&self) -> Option<usize> {
+        let inventory = &self.follower.inventory;
+        let book = self.book.as_ref().filter(|_| self.follower.names_told)?;
+        book.tell(inventory.names.changes(), inventory.names.values())
+    }
+
     /// Counts as metrics, when somebody asks for metrics.
     pub(super) fn show(&self, stats: &ControlPlaneStats) {
         show(&view::count(&self.follower.seen()), stats);
@@ -91,6 +102,7 @@ fn show(counts: &[(Kind, Count)], stats: &ControlPlaneStats) {
             Kind::ScopedRoute => (&stats.scoped_routes_active, &stats.scoped_routes_warming, &stats.scoped_routes_refused),
             Kind::Route => (&stats.routes_active, &stats.routes_warming, &stats.routes_refused),
             Kind::Secret => (&stats.secrets_active, &stats.secrets_warming, &stats.secrets_refused),
+            Kind::Names => (&stats.names_active, &stats.names_warming, &stats.names_refused),
         };
         active.set(count.active);
         warming.set(count.warming);

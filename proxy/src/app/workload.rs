@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -6,8 +7,9 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::app::agent::{read, seconds, tell_lost};
+use crate::app::agent::{namespace, read, seconds, tell_lost};
 use crate::config::identity::{Enrolment, WorkloadApi};
+use crate::dns::Book;
 use crate::identity::{Given, Renewal};
 use crate::runtime::Shared;
 use crate::task::OwnedTask;
@@ -26,11 +28,13 @@ pub(super) struct Follower {
     expires: Option<SystemTime>,
     /// Is told of the first certificate.
     first: Option<oneshot::Sender<()>>,
+    /// Who knows services of the proxy's namespace by short names.
+    book: Option<Rc<Book>>,
 }
 
 impl Follower {
-    pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, api: WorkloadApi) -> Self {
-        Self { shared: Arc::clone(shared), enrolment, api, renewal: Renewal::new(), expires: None, first: None }
+    pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, api: WorkloadApi, book: Option<Rc<Book>>) -> Self {
+        Self { shared: Arc::clone(shared), enrolment, api, renewal: Renewal::new(), expires: None, first: None, book }
     }
 
     /// Returns when there is a certificate; then keeps it current as long as the task that it returns is kept.
@@ -90,6 +94,9 @@ impl Follower {
             tracing::warn!(%problem, "a federated trust domain is left out, and nobody of it is trusted");
         }
         self.expires = Some(given.expires);
+        if let (Some(book), Some(namespace)) = (&self.book, namespace(&given.name)) {
+            book.move_to(namespace);
+        }
         // First whom to trust: who is shown the new certificate may show one of a new authority.
         self.enrolment.trust.replace(Arc::new(given.trust));
         self.enrolment.own_domain.replace(Arc::new(given.own));

@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use crate::settings::join::{self, Join};
+use crate::settings::redirect::InboundMode;
 
 /// Where a control plane is, and who the proxy is to it.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,18 @@ pub struct Mesh {
     /// What else the control plane is told of it
     #[arg(long, value_name = "KEY=VALUE,...", env = "NINON_NODE_METADATA", requires = "control_plane", value_delimiter = ',')]
     pub node_metadata: Vec<Pair>,
+    /// How connections that come to this machine reach the proxy, as `redirect --inbound-mode` makes it; with tproxy the application sees
+    /// its clients' addresses, and the proxy needs CAP_NET_ADMIN [default: redirect]
+    #[arg(
+        long,
+        alias = "inbound-interception-mode",
+        value_name = "MODE",
+        env = "NINON_INBOUND_MODE",
+        requires = "control_plane",
+        value_enum,
+        ignore_case = true
+    )]
+    pub inbound_mode: Option<InboundMode>,
     /// Address and port of the admin page
     #[arg(long, value_name = "ADDRESS", env = "NINON_ADMIN_ADDRESS", requires = "control_plane", default_value = "127.0.0.1:15000")]
     pub admin_address: Option<SocketAddr>,
@@ -127,6 +140,9 @@ impl Mesh {
         let id = self.node_id.as_deref().or(join.workload.as_deref()).unwrap_or(machine);
         let services: Vec<Json> = clusters.iter().map(|cluster| json!({ "envoy_grpc": { "cluster_name": cluster["name"] } })).collect();
         let mut metadata = join.metadata(id);
+        if self.inbound_mode == Some(InboundMode::Tproxy) {
+            metadata.insert("INTERCEPTION_MODE".to_owned(), "TPROXY".into());
+        }
         metadata.extend(self.node_metadata.iter().map(|Pair(key, value)| (key.clone(), value.as_str().into())));
         let ads = json!({ "ads": {}, "resource_api_version": "V3" });
         // What is null is not there.

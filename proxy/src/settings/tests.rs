@@ -261,6 +261,9 @@ fn flags_take_the_place_of_a_file() {
     assert!(server.delta);
     assert_eq!(server.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), ["xds-0", "xds-1", "xds-2"]);
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let transparent = mesh(&["--xds-address", "a:1", "--inbound-mode", "TPROXY"]).unwrap().bootstrap.node.metadata;
+    assert_eq!(transparent, serde_json::json!({ "INTERCEPTION_MODE": "TPROXY" }));
+    assert_eq!(mesh(&["--xds-address", "a:1", "--inbound-mode", "redirect"]).unwrap().bootstrap.node.metadata, serde_json::json!({}));
     let unnamed = mesh(&["--xds-address", "[::1]:1"]).unwrap().bootstrap.node.id;
     assert!(!unnamed.is_empty(), "this machine's name");
 }
@@ -341,6 +344,29 @@ fn flags_of_a_mesh_that_do_not_fit_are_refused() {
     ] {
         let refused = mesh(words).map(|_| ()).unwrap_err();
         assert!(refused.contains(problem), "{words:?}: {refused}");
+    }
+}
+
+#[test]
+fn questions_for_names_are_answered_where_it_is_asked_for() {
+    let service = |words: &[&str]| run(words).map(|settings| settings.dns.service());
+    assert_eq!(service(&[]).unwrap(), None);
+    let usual = service(&["--dns"]).unwrap().unwrap();
+    let text = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<String>>();
+    assert_eq!(text(&usual.addresses), ["127.0.0.1:15053", "[::1]:15053"]);
+    assert!(!usual.are_given && usual.resolvers.is_empty());
+    let told = service(&["--dns", "--dns-address", "127.0.0.1:53", "--dns-resolver", "10.0.0.1,10.0.0.2:5353,::1"]).unwrap().unwrap();
+    assert!(told.are_given && text(&told.addresses) == ["127.0.0.1:53"]);
+    assert_eq!(text(&told.resolvers), ["10.0.0.1:53", "10.0.0.2:5353", "[::1]:53"]);
+    for wrong in [
+        &["--dns", "--dns-address", "0.0.0.0:53"][..],
+        &["--dns", "--dns-address", "127.0.0.1"],
+        &["--dns-address", "127.0.0.1:53"],
+        &["--dns", "--dns-resolver", "name.example"],
+        &["--dns", "--dns-resolver", "10.0.0.1:0"],
+        &["--dns-resolver", "10.0.0.1"],
+    ] {
+        assert_eq!(service(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
     }
 }
 

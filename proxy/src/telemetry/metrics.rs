@@ -176,7 +176,7 @@ pub mod status;
 pub use access::{AccessName, AccessStats, EnforcedStats, ExternalStats, ShadowStats};
 pub use downstream::{HttpStats, ListenerStats, TcpStats};
 pub use peers::PeerStats;
-pub use process::{ClusterManagerStats, ControlPlaneStats, ListenerManagerStats, NinonStats, ServerStats};
+pub use process::{ClusterManagerStats, ControlPlaneStats, DnsStats, ListenerManagerStats, NinonStats, ServerStats};
 pub use registry::{ClusterMetrics, Registry, Sample, Scope};
 pub use status::StatusCodes;
 

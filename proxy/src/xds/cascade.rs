@@ -8,6 +8,8 @@
 
 /// Clusters that routes and listeners name.
 mod named;
+/// Which types are asked for.
+mod scope;
 /// Which scopes serve.
 mod scopes;
 /// What is waited for.
@@ -29,6 +31,8 @@ use crate::xds::inventory::Inventory;
 use crate::xds::resource::Kind;
 use crate::xds::subscription::Wanted;
 
+pub use scope::Scope;
+
 use named::Clusters;
 use waits::{Key, Waits};
 
@@ -38,15 +42,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long the start waits for secrets that listeners name; the listeners themselves wait on.
 const SECRETS_WAIT: Duration = Duration::from_secs(15);
-
-/// Which types are asked for as a whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scope {
-    /// All clusters (`cds_config`).
-    pub clusters: bool,
-    /// All listeners (`lds_config`).
-    pub listeners: bool,
-}
 
 /// Route tables by name.
 type Tables = HashMap<RouteTableName, Arc<RouteTable>>;
@@ -174,6 +169,7 @@ impl Cascade {
             (Kind::ScopedRoute, all(scoped)),
             (Kind::Route, Wanted::Names(tables)),
             (Kind::Secret, Wanted::Names(inventory.secrets_named())),
+            (Kind::Names, all(self.scope.names)),
         ]
     }
 

@@ -47,6 +47,8 @@ pub struct Follower {
     /// Likewise listeners; set when they are asked for.
     listeners_until: Option<Instant>,
     repeats: Repeats,
+    /// A server has told of hosts, if only that there are none.
+    pub names_told: bool,
 }
 
 /// Where all clusters and listeners are.
@@ -63,7 +65,7 @@ impl Sources {
         let whole = match kind {
             Kind::Cluster => &self.clusters,
             Kind::Listener => &self.listeners,
-            Kind::Endpoint | Kind::ScopedRoute | Kind::Route | Kind::Secret => &None,
+            Kind::Endpoint | Kind::ScopedRoute | Kind::Route | Kind::Secret | Kind::Names => &None,
         };
         whole.as_ref()?.file.as_ref()
     }
@@ -114,6 +116,7 @@ impl Follower {
             listeners_until: None,
             sources,
             repeats: Repeats::default(),
+            names_told: false,
         };
         // Said when a stream is opened.
         let _unsaid = follower.want();
@@ -194,6 +197,7 @@ impl Follower {
             Kind::Cluster => self.cascade.clusters_told(),
             Kind::Listener => self.cascade.listeners_told(),
             Kind::ScopedRoute => self.cascade.scopes_told(),
+            Kind::Names => self.names_told = true,
             Kind::Endpoint | Kind::Route | Kind::Secret => {}
         }
     }
@@ -217,6 +221,7 @@ impl Follower {
         self.cascade.clusters_told();
         self.cascade.listeners_told();
         self.cascade.scopes_told();
+        self.names_told = true;
         Outcome { refused, ..self.look(Instant::now()) }
     }
 

@@ -24,6 +24,7 @@ use crate::config;
 use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
+use crate::config::names::Names;
 use crate::config::route::RouteTable;
 use crate::config::scope::Scope;
 use crate::config::source::ResourceFile;
@@ -65,6 +66,8 @@ pub struct Inventory {
     pub routes: Table<RouteTable>,
     /// Secrets by name.
     pub secrets: Table<StaticSecret>,
+    /// Hosts and their addresses.
+    pub names: Table<Names>,
     /// Built for a batch of work, dropped after it: it is some megabytes.
     descriptors: Option<xds_proto::DescriptorPool>,
 }
@@ -137,7 +140,7 @@ impl Inventory {
     /// Forgets resources that nothing refers to any more.
     pub fn retain(&mut self, kind: Kind, wanted: &BTreeSet<String>) {
         match kind {
-            Kind::Cluster | Kind::Listener => {}
+            Kind::Cluster | Kind::Listener | Kind::Names => {}
             Kind::ScopedRoute => self.scopes.retain(wanted),
             Kind::Endpoint => self.endpoints.retain(wanted),
             Kind::Route => self.routes.retain(wanted),
@@ -148,13 +151,13 @@ impl Inventory {
     /// What servers have sent and was good: name, version, and the resource as it came.
     pub fn sent(&self) -> impl Iterator<Item = (&str, &str, &Any)> {
         let first = self.clusters.sent().chain(self.endpoints.sent()).chain(self.listeners.sent());
-        first.chain(self.scopes.sent()).chain(self.routes.sent()).chain(self.secrets.sent())
+        first.chain(self.scopes.sent()).chain(self.routes.sent()).chain(self.secrets.sent()).chain(self.names.sent())
     }
 
     /// Counts changes of what is known.
     pub fn changes(&self) -> u64 {
         let first = [self.clusters.changes, self.endpoints.changes, self.listeners.changes];
-        let of_types = first.into_iter().chain([self.scopes.changes, self.routes.changes, self.secrets.changes]);
+        let of_types = first.into_iter().chain([self.scopes.changes, self.routes.changes, self.secrets.changes, self.names.changes]);
         of_types.fold(0, u64::wrapping_add)
     }
 
@@ -180,6 +183,7 @@ impl Inventory {
             (Kind::ScopedRoute, self.scopes.expire(now)),
             (Kind::Route, self.routes.expire(now)),
             (Kind::Secret, self.secrets.expire(now)),
+            (Kind::Names, self.names.expire(now)),
         ] {
             expired.extend(names.into_iter().map(|name| (kind, name)));
         }
@@ -195,6 +199,7 @@ impl Inventory {
             self.scopes.next_expiry(),
             self.routes.next_expiry(),
             self.secrets.next_expiry(),
+            self.names.next_expiry(),
         ];
         of_types.into_iter().flatten().min()
     }
@@ -207,6 +212,7 @@ impl Inventory {
             Kind::ScopedRoute => self.scopes.names_from(origin),
             Kind::Route => self.routes.names_from(origin),
             Kind::Secret => self.secrets.names_from(origin),
+            Kind::Names => self.names.names_from(origin),
         }
     }
 
@@ -218,6 +224,7 @@ impl Inventory {
             Kind::Listener => take(&mut self.listeners, offered, origin, &mut context),
             Kind::ScopedRoute => take(&mut self.scopes, offered, origin, &mut context),
             Kind::Route => take(&mut self.routes, offered, origin, &mut context),
+            Kind::Names => take(&mut self.names, offered, origin, &mut context),
             Kind::Secret => {
                 let mut context = Context { basis: &self.basis, served: &Table::default(), descriptors: &mut self.descriptors };
                 let before = self.secrets.value(&offered.name).cloned();
@@ -246,7 +253,7 @@ impl Sink for Inventory {
     fn settle(&mut self, kind: Kind) -> Vec<(String, Faults)> {
         match kind {
             Kind::ScopedRoute => conflict::settle(&mut self.scopes),
-            Kind::Cluster | Kind::Endpoint | Kind::Listener | Kind::Route | Kind::Secret => Vec::new(),
+            Kind::Cluster | Kind::Endpoint | Kind::Listener | Kind::Route | Kind::Secret | Kind::Names => Vec::new(),
         }
     }
 
@@ -257,6 +264,7 @@ impl Sink for Inventory {
             Kind::Cluster => self.clusters.remove(name),
             Kind::Listener => self.listeners.remove(name),
             Kind::ScopedRoute => self.scopes.remove(name),
+            Kind::Names => self.names.remove(name),
             Kind::Endpoint | Kind::Route | Kind::Secret => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The six types of resources, and what every one of them has: a name, a version, a time to live.
+//! The seven types of resources, and what every one of them has: a name, a version, a time to live.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use prost::Message as _;
 use prost_types::Any;
 use xds_proto::any::{self, UnpackError};
 use xds_proto::envoy::service::discovery::v3::Resource;
+use xds_proto::istio::networking::nds::v1::NameTable;
 use xds_proto::type_url;
 
 use crate::xds::invalid::Faults;
@@ -27,11 +28,13 @@ pub enum Kind {
     Route,
     /// `Secret` (SDS).
     Secret,
+    /// `NameTable` (Istio's NDS).
+    Names,
 }
 
 impl Kind {
     /// Every one, in order.
-    pub const ALL: [Self; 6] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::ScopedRoute, Self::Route, Self::Secret];
+    pub const ALL: [Self; 7] = [Self::Cluster, Self::Endpoint, Self::Listener, Self::ScopedRoute, Self::Route, Self::Secret, Self::Names];
 
     /// As it is named on the wire.
     pub const fn type_url(self) -> &'static str {
@@ -42,6 +45,7 @@ impl Kind {
             Self::ScopedRoute => type_url::SCOPED_ROUTE_CONFIGURATION,
             Self::Route => type_url::ROUTE_CONFIGURATION,
             Self::Secret => type_url::SECRET,
+            Self::Names => type_url::NAME_TABLE,
         }
     }
 
@@ -54,7 +58,7 @@ impl Kind {
     /// Whether a state-of-the-world answer lists all there are, so that what it leaves out is gone. Of the other types it may
     /// list only some (xDS protocol, "Deleting Resources").
     pub const fn is_listed_whole(self) -> bool {
-        matches!(self, Self::Cluster | Self::Listener | Self::ScopedRoute)
+        matches!(self, Self::Cluster | Self::Listener | Self::ScopedRoute | Self::Names)
     }
 }
 
@@ -67,6 +71,7 @@ impl fmt::Display for Kind {
             Self::ScopedRoute => "scoped routes",
             Self::Route => "routes",
             Self::Secret => "secret",
+            Self::Names => "names",
         })
     }
 }
@@ -117,7 +122,7 @@ pub trait Sink {
     fn names(&self, kind: Kind) -> Vec<String>;
 }
 
-/// All six types have their name in field 1.
+/// All types but that of names have their name in field 1.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Named {
     #[prost(string, tag = "1")]
@@ -153,10 +158,14 @@ pub fn read_wrapped(kind: Kind, wrapped: &Resource) -> Result<Offered, Refusal> 
         None => wrapped.name.clone(),
         Some(packed) => {
             let inside = name_of(kind, packed).map_err(refuse)?;
-            if !wrapped.name.is_empty() && wrapped.name != inside {
+            if kind == Kind::Names {
+                // Their name is beside them, and Istio gives the one that it has none.
+                wrapped.name.clone()
+            } else if !wrapped.name.is_empty() && wrapped.name != inside {
                 return Err(refuse(Faults::one(format_args!("the resource inside is named {inside:?}"))));
+            } else {
+                inside
             }
-            inside
         }
     };
     Ok(Offered { name, version: wrapped.version.clone(), ttl, body: wrapped.resource.clone() })
@@ -177,6 +186,10 @@ fn nameless(error: &UnpackError) -> Refusal {
 fn name_of(kind: Kind, packed: &Any) -> Result<String, Faults> {
     if Kind::from_type_url(&packed.type_url) != Some(kind) {
         return Err(Faults::one(format_args!("of type {:?} in an answer of type {:?}", packed.type_url, kind.type_url())));
+    }
+    if kind == Kind::Names {
+        let table = NameTable::decode(packed.value.as_slice()).map_err(|error| Faults::one(format_args!("malformed: {error}")))?;
+        return Ok(table.table.into_keys().next().unwrap_or_default());
     }
     let named = Named::decode(packed.value.as_slice()).map_err(|error| Faults::one(format_args!("malformed: {error}")))?;
     if named.name.is_empty() {

@@ -75,6 +75,7 @@ pub fn all<'a>(inventory: &'a Inventory, serving: &'a Snapshot, wanted: &'a [(Ki
     }
     table(Kind::Route, &inventory.routes, |name, value| is(serving.route_tables.get(name), value), &mut seen);
     table(Kind::Secret, &inventory.secrets, |_, _| true, &mut seen);
+    table(Kind::Names, &inventory.names, |_, _| true, &mut seen);
     let come: HashSet<(Kind, &str)> = seen.iter().map(|seen| (seen.kind, seen.name)).collect();
     for (kind, wanted) in wanted {
         let Wanted::Names(names) = wanted else { continue };

@@ -210,6 +210,7 @@ fn every_metric_is_explained_to_operators() {
     let (part, shadow_part) = (String::new(), String::new());
     let access = registry.access(&AccessName { scope: Scope::HttpAccess, instance: "x".to_owned(), part, shadow_part });
     let _held = (registry.http("x"), registry.listener("x"), registry.tcp("x"), access, registry.peer(Some("x"), Some("y")));
+    registry.dns.get_or_init(Arc::default);
     let mut explained = 0;
     registry.visit(|sample| {
         let start = if sample.instance.is_empty() {

@@ -105,10 +105,56 @@ group! {
             secrets_warming,
             /// Secrets from the server whose last change was refused.
             secrets_refused,
+            /// Resources with names of hosts from the server that are used.
+            names_active,
+            /// Resources with names of hosts from the server that wait.
+            names_warming,
+            /// Resources with names of hosts from the server whose last change was refused.
+            names_refused,
         }
         histograms {
             /// From an answer's arrival until it served.
             update_time_ms,
+        }
+    }
+}
+
+group! {
+    /// `dns.*`
+    DnsStats {
+        counters {
+            /// Questions that came by UDP.
+            questions_udp,
+            /// Questions that came by TCP.
+            questions_tcp,
+            /// Questions that were answered from what the control plane says.
+            answered,
+            /// Questions that were passed on to a resolver.
+            passed_on,
+            /// Questions that no resolver answered.
+            passed_on_failure,
+            /// What came and is no question that can be answered.
+            malformed,
+            /// Questions that were refused because too many wait.
+            overflow,
+            /// Questions of this proxy that came back to it.
+            came_back,
+            /// What came in the place of an answer and is none.
+            unexpected_answers,
+            /// Connections that were refused because too many are open.
+            connections_overflow,
+        }
+        gauges {
+            /// Questions that wait for a resolver.
+            questions_active,
+            /// Connections that are open.
+            connections_active,
+            /// Names that are answered.
+            names,
+        }
+        histograms {
+            /// From a question to a resolver's answer.
+            resolver_time_ms,
         }
     }
 }

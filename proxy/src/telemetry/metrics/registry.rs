@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use crate::telemetry::metrics::access::AccessFamilies;
 use crate::telemetry::metrics::peers::Peers;
 use crate::telemetry::metrics::{
-    AccessName, AccessStats, ClusterManagerStats, ClusterStats, ControlPlaneStats, ExternalStats, HttpStats, ListenerManagerStats,
-    ListenerStats, Metric, NinonStats, PeerStats, ServerStats, TcpStats,
+    AccessName, AccessStats, ClusterManagerStats, ClusterStats, ControlPlaneStats, DnsStats, ExternalStats, HttpStats,
+    ListenerManagerStats, ListenerStats, Metric, NinonStats, PeerStats, ServerStats, TcpStats,
 };
 
 /// Every group of metrics, by name. Asked when the configuration changes and when a page is made, never by a request.
@@ -18,6 +18,8 @@ pub struct Registry {
     pub cluster_manager: Arc<ClusterManagerStats>,
     /// `control_plane.*`
     pub control_plane: Arc<ControlPlaneStats>,
+    /// `dns.*`; made when there is a DNS.
+    pub dns: OnceLock<Arc<DnsStats>>,
     /// `listener_manager.*`
     pub listener_manager: Arc<ListenerManagerStats>,
     /// `ninon.*`
@@ -59,6 +61,8 @@ pub enum Scope {
     ListenerManager,
     /// The control plane, and the stream from it.
     ControlPlane,
+    /// The proxy's DNS.
+    Dns,
     /// Decisions about connections.
     NetworkAccess,
     /// Ours alone.
@@ -93,6 +97,7 @@ impl Scope {
             Self::Cluster => "cluster",
             Self::ClusterManager => "cluster_manager",
             Self::ControlPlane => "control_plane",
+            Self::Dns => "dns",
             Self::Http | Self::HttpAccess | Self::External => "http",
             Self::Listener => "listener",
             Self::ListenerManager => "listener_manager",
@@ -116,6 +121,7 @@ impl Scope {
             | Self::Listener
             | Self::ListenerManager
             | Self::ControlPlane
+            | Self::Dns
             | Self::Ninon
             | Self::Peer
             | Self::Server
@@ -132,7 +138,7 @@ impl Scope {
             Self::Listener => Some("envoy_listener_address"),
             Self::Tcp => Some("envoy_tcp_prefix"),
             Self::Peer => Some("source_principal"),
-            Self::ClusterManager | Self::ControlPlane | Self::ListenerManager | Self::Ninon | Self::Server => None,
+            Self::ClusterManager | Self::ControlPlane | Self::Dns | Self::ListenerManager | Self::Ninon | Self::Server => None,
         }
     }
 }
@@ -212,6 +218,9 @@ impl Registry {
         }
         self.cluster_manager.visit(|name, metric| see(Sample { scope: Scope::ClusterManager, instance: "", part: "", name, metric }));
         self.control_plane.visit(|name, metric| see(Sample { scope: Scope::ControlPlane, instance: "", part: "", name, metric }));
+        if let Some(dns) = self.dns.get() {
+            dns.visit(|name, metric| see(Sample { scope: Scope::Dns, instance: "", part: "", name, metric }));
+        }
         for (name, group) in self.http.all() {
             group.visit(|metric_name, metric| see(Sample { scope: Scope::Http, instance: &name, part: "", name: metric_name, metric }));
         }

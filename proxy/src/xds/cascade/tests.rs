@@ -22,7 +22,7 @@ struct Mesh {
 
 impl Mesh {
     fn new() -> Self {
-        let scope = Scope { clusters: true, listeners: true };
+        let scope = Scope { clusters: true, listeners: true, names: false };
         Self { inventory: Inventory::new(with_server()), cascade: Cascade::new(scope, Snapshot::default()) }
     }
 
@@ -337,7 +337,7 @@ fn form(kind: Kind, name: &str, form: u8) -> (Kind, Json) {
         (Kind::Listener, _) => listener(name, 8080, if form == 0 { "r" } else { "s" }),
         (Kind::ScopedRoute, _) => scope(name, [name, "x"][usize::from(form == 1)], if form == 2 { "s" } else { "r" }),
         (Kind::Route, _) => routes(name, other),
-        (Kind::Secret, _) => unreachable!("none here"),
+        (Kind::Secret | Kind::Names, _) => unreachable!("none here"),
     }
 }
 

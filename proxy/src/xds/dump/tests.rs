@@ -108,7 +108,7 @@ async fn what_a_server_has_sent_is_shown_with_what_became_of_it() {
     for resource in [(kind, fixed), cluster("cold"), listener("in", 8080, "r")] {
         offer(&mut inventory, "2", &resource).unwrap();
     }
-    let mut cascade = Cascade::new(Scope { clusters: true, listeners: true }, Snapshot::default());
+    let mut cascade = Cascade::new(Scope { clusters: true, listeners: true, names: false }, Snapshot::default());
     cascade.step(&inventory, tokio::time::Instant::now());
     let wanted = cascade.wanted(&inventory);
     let seen = crate::xds::view::all(&inventory, cascade.serving(), &wanted);

@@ -15,7 +15,7 @@ use crate::xds::invalid::Faults;
 use crate::xds::inventory::tests::{cluster, listener, packed, with_server};
 
 fn follower() -> Follower {
-    let cascade = Cascade::new(Scope { clusters: true, listeners: true }, Snapshot::default());
+    let cascade = Cascade::new(Scope { clusters: true, listeners: true, names: false }, Snapshot::default());
     Follower::new(Some(Dialect::Sotw), Node::default(), Inventory::new(with_server()), cascade, Sources::default())
 }
 
@@ -124,7 +124,7 @@ fn listeners(dialect: Dialect, version: &str, listeners: &[(&str, u16)]) -> Answ
 
 /// Knows no clusters, and asks for listeners.
 fn asks_for_listeners(dialect: Dialect) -> Follower {
-    let cascade = Cascade::new(Scope { clusters: false, listeners: true }, Snapshot::default());
+    let cascade = Cascade::new(Scope { clusters: false, listeners: true, names: false }, Snapshot::default());
     let mut follower = Follower::new(Some(dialect), Node::default(), Inventory::new(with_server()), cascade, Sources::default());
     follower.look(Instant::now());
     follower.opened();

@@ -6,16 +6,18 @@ use xds_proto::envoy::config::endpoint::v3 as endpoint_wire;
 use xds_proto::envoy::config::listener::v3 as listener_wire;
 use xds_proto::envoy::config::route::v3 as route_wire;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3 as tls_wire;
+use xds_proto::istio::networking::nds::v1 as names_wire;
 use xds_proto::unknown;
 
 use crate::config::cluster::Cluster;
 use crate::config::endpoint::Assignment;
 use crate::config::listener::Listener;
+use crate::config::names::Names;
 use crate::config::route::RouteTable;
 use crate::config::scope::Scope;
 use crate::xds::invalid::{Faults, Invalid, Named, Parser, StaticSecret};
 use crate::xds::inventory::{Basis, Table};
-use crate::xds::{cluster, endpoint, listener, outside, route, scope, tls};
+use crate::xds::{cluster, endpoint, listener, names, outside, route, scope, tls};
 
 /// What is known while a resource is read.
 pub(super) struct Context<'a> {
@@ -113,6 +115,14 @@ impl Parse for StaticSecret {
 
     fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
         tls::secret(wire, parser).map(|(_, secret)| secret)
+    }
+}
+
+impl Parse for Names {
+    type Wire = names_wire::NameTable;
+
+    fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
+        Some(names::parse(wire, parser))
     }
 }
 

@@ -9,6 +9,7 @@ use xds_proto::envoy::config::listener::v3::Listener;
 use xds_proto::envoy::config::route::v3::{RouteConfiguration, ScopedRouteConfiguration};
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::Secret;
 use xds_proto::envoy::service::discovery::v3::Resource;
+use xds_proto::istio::networking::nds::v1::NameTable;
 
 use crate::xds::inventory::{Basis, Inventory};
 use crate::xds::resource::{self, Kind, Offered, Sink as _};
@@ -29,6 +30,7 @@ pub(crate) fn packed(kind: Kind, resource: &Json) -> Any {
         Kind::ScopedRoute => any::pack(&xds_proto::json::from_json::<ScopedRouteConfiguration>(&POOL, resource).unwrap().0),
         Kind::Route => any::pack(&xds_proto::json::from_json::<RouteConfiguration>(&POOL, resource).unwrap().0),
         Kind::Secret => any::pack(&xds_proto::json::from_json::<Secret>(&POOL, resource).unwrap().0),
+        Kind::Names => any::pack(&xds_proto::json::from_json::<NameTable>(&POOL, resource).unwrap().0),
     }
 }
 
@@ -228,4 +230,27 @@ fn two_listeners_of_one_address_are_not_taken() {
     offer(&mut inventory, "1", &listener("other", 8080, "table")).unwrap();
     offer(&mut inventory, "1", &listener("any", 0, "table")).unwrap();
     offer(&mut inventory, "1", &listener("any-too", 0, "table")).unwrap();
+}
+
+/// Istio's one table has no name, and grows; here each service has its own.
+#[test]
+fn names_are_known_by_what_is_beside_them_or_by_their_first_host() {
+    let table = |hosts: &[&str]| {
+        let hosts: serde_json::Map<String, Json> = hosts.iter().map(|host| ((*host).to_owned(), json!({"ips": ["10.0.0.1"]}))).collect();
+        packed(Kind::Names, &json!({"table": hosts}))
+    };
+    let mut inventory = Inventory::new(with_server());
+    let wrapped = |name: &str, body: Any| Resource { name: name.to_owned(), resource: Some(body), ..Resource::default() };
+    for body in [table(&["a.b"]), table(&["a.a", "a.b"])] {
+        let offered = resource::read_wrapped(Kind::Names, &wrapped("", body)).unwrap();
+        inventory.offer(Kind::Names, &offered).unwrap();
+    }
+    assert_eq!(inventory.names.values().map(|(name, names)| (name, names.hosts.len())).collect::<Vec<_>>(), [("", 2)]);
+    let offered = resource::read_wrapped(Kind::Names, &wrapped("web.shop", table(&["c.d"]))).unwrap();
+    inventory.offer(Kind::Names, &offered).unwrap();
+    inventory.remove(Kind::Names, "");
+    assert_eq!(inventory.names.values().map(|(name, _)| name).collect::<Vec<_>>(), ["web.shop"]);
+    let (accepted, refused) = subscription::take(Kind::Names, vec![table(&["a.b"]), table(&["c.d"])], "1", &mut inventory);
+    assert_eq!((accepted, refused.len()), (2, 0), "by the state of the world");
+    assert_eq!(inventory.names.values().map(|(name, _)| name).collect::<Vec<_>>(), ["a.b", "c.d"]);
 }

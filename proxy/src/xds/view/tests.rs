@@ -11,7 +11,7 @@ use crate::xds::view::{Count, State, all, count};
 #[tokio::test(start_paused = true)]
 async fn each_resource_is_shown_with_what_became_of_it() {
     let mut inventory = Inventory::new(with_server());
-    let mut cascade = Cascade::new(Scope { clusters: true, listeners: true }, Snapshot::default());
+    let mut cascade = Cascade::new(Scope { clusters: true, listeners: true, names: false }, Snapshot::default());
     for resource in [cluster("cold"), cluster("web"), endpoints("web", 80), listener("in", 8080, "r")] {
         offer(&mut inventory, "7", &resource).unwrap();
     }
