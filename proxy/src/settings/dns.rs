@@ -17,8 +17,8 @@ pub struct Dns {
     /// others from this machine's resolvers
     #[arg(long, env = "NINON_DNS")]
     pub dns: bool,
-    /// Where they come to the proxy, UDP and TCP; loopback addresses [default: 127.0.0.1:15053 and, where there is IPv6,
-    /// [::1]:15053]
+    /// Where they come to the proxy, UDP and TCP; loopback addresses [default: port 15053 of 127.0.0.1 and, where there is
+    /// IPv6, of ::1]
     #[arg(long, value_name = "ADDRESS,...", env = "NINON_DNS_ADDRESS", requires = "dns", value_delimiter = ',', value_parser = loopback)]
     pub dns_address: Vec<SocketAddr>,
     /// Resolvers that are asked for all other names, one when the one before does not answer [default: those of /etc/resolv.conf, which
