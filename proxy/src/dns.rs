@@ -35,7 +35,7 @@ use crate::telemetry::metrics::DnsStats;
 pub use book::Book;
 
 use message::{Question, Received, Way};
-use resolver::Resolver;
+use resolver::{Resolver, Waiting};
 use servers::Servers;
 
 /// How long after the start questions wait for the control plane's first word: until then nobody knows which names are the mesh's, and
@@ -83,8 +83,8 @@ enum AtOnce {
     Nothing,
     /// This is the answer.
     Answer(Vec<u8>),
-    /// Something has to be waited for.
-    Later,
+    /// Something has to be waited for, and there is room for that.
+    Later(Waiting),
 }
 
 /// Opens the sockets and serves.
@@ -128,20 +128,20 @@ impl Dns {
             }
             Received::Question(question) => question,
         };
-        if !self.book.is_told() && Instant::now() < self.patient_until {
-            return AtOnce::Later;
+        let is_told = self.book.is_told() || Instant::now() >= self.patient_until;
+        if let Some(answer) = is_told.then(|| self.known(bytes, &question, way)).flatten() {
+            return AtOnce::Answer(answer);
         }
-        match self.known(bytes, &question, way) {
-            Some(answer) => AtOnce::Answer(answer),
-            None => AtOnce::Later,
+        match self.resolver.enter(bytes, &question) {
+            Ok(waiting) => AtOnce::Later(waiting),
+            Err(_) => AtOnce::Answer(message::error(bytes, question.end, ResponseCode::ServFail)),
         }
     }
 
     /// What may be waited for, within the limits of the resolver.
-    async fn later(&self, bytes: &[u8], way: Way) -> Option<Vec<u8>> {
+    async fn later(&self, bytes: &[u8], way: Way, waiting: &Waiting) -> Option<Vec<u8>> {
         let Received::Question(question) = message::read(bytes) else { return None };
         let refuse = || message::error(bytes, question.end, ResponseCode::ServFail);
-        let Ok(waiting) = self.resolver.enter(bytes, &question) else { return Some(refuse()) };
         if !self.book.is_told() {
             // When the time is over, all is passed on.
             let _is_over = tokio::time::timeout_at(self.patient_until, self.book.told()).await.is_err();
@@ -149,7 +149,7 @@ impl Dns {
         if let Some(answer) = self.known(bytes, &question, way) {
             return Some(answer);
         }
-        Some(self.resolver.ask(bytes, &question, way, &waiting).await.unwrap_or_else(refuse))
+        Some(self.resolver.ask(bytes, &question, way, waiting).await.unwrap_or_else(refuse))
     }
 
     fn known(&self, bytes: &[u8], question: &Question, way: Way) -> Option<Vec<u8>> {

@@ -22,6 +22,8 @@ pub struct PeerAuthentication {
     pub mode: Option<Mode>,
     /// Of single ports.
     pub ports: BTreeMap<u16, Mode>,
+    /// It could not be read: whatever others say, nobody without a certificate comes in where it may be for.
+    pub is_broken: bool,
 }
 
 /// How a port may be reached.
@@ -41,11 +43,19 @@ impl PeerAuthentication {
         *self.name.namespace == *workload.name.namespace
             && self.selector.as_ref().is_some_and(|selector| selects(selector, &workload.labels))
     }
+
+    fn reaches(&self, workload: &Workload) -> bool {
+        let is_around = *self.name.namespace == *ROOT_NAMESPACE || self.name.namespace == workload.name.namespace;
+        self.concerns(workload) || (self.selector.is_none() && is_around)
+    }
 }
 
 /// How a workload's port may be reached; `None` stands for ports that nothing is said of. Of several of one rank the first by name
 /// counts.
 pub fn mode<'a>(all: impl Iterator<Item = &'a Arc<PeerAuthentication>> + Clone, workload: &Workload, port: Option<u16>) -> Mode {
+    if all.clone().any(|policy| policy.is_broken && policy.reaches(workload)) {
+        return Mode::Strict;
+    }
     let own = all.clone().filter(|policy| policy.concerns(workload));
     if let Some(mode) = port.and_then(|port| own.clone().find_map(|policy| policy.ports.get(&port))) {
         return *mode;
@@ -71,7 +81,7 @@ mod tests {
 
     fn policy(namespace: &str, name: &str, selector: Option<&str>, mode: Option<Mode>) -> Arc<PeerAuthentication> {
         let selector = selector.map(|app| Labels::from([("app".to_owned(), app.to_owned())]));
-        Arc::new(PeerAuthentication { name: Name::new(namespace, name), selector, mode, ports: BTreeMap::new() })
+        Arc::new(PeerAuthentication { name: Name::new(namespace, name), selector, mode, ports: BTreeMap::new(), is_broken: false })
     }
 
     fn cart() -> Workload {
@@ -106,6 +116,22 @@ mod tests {
         let elsewhere = policy("bank", "default", None, Some(Mode::Disable));
         assert_eq!(of(&[mesh, elsewhere], 80), Mode::Strict);
         assert_eq!(of(&[namespace], 80), Mode::Disable);
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_counts_before_all_where_it_may_be_for() {
+        let broken = |namespace, name, selector| {
+            let policy = policy(namespace, name, selector, Some(Mode::Strict));
+            Arc::new(PeerAuthentication { is_broken: true, ..PeerAuthentication::clone(&policy) })
+        };
+        let own = policy("shop", "aaa", Some("cart"), Some(Mode::Permissive));
+        let own = Arc::new(PeerAuthentication { ports: BTreeMap::from([(8080, Mode::Disable)]), ..PeerAuthentication::clone(&own) });
+        for broken in [broken("shop", "bbb", Some("cart")), broken("shop", "bbb", None), broken(ROOT_NAMESPACE, "bbb", None)] {
+            assert_eq!(of(&[own.clone(), broken.clone()], 8080), Mode::Strict, "{broken:?}");
+        }
+        for broken in [broken("shop", "bbb", Some("web")), broken("bank", "bbb", None)] {
+            assert_eq!(of(&[own.clone(), broken.clone()], 8080), Mode::Disable, "{broken:?}");
+        }
     }
 
     #[test]

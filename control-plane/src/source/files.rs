@@ -48,7 +48,7 @@ pub struct FileFault {
     pub key: Option<Key>,
     /// What is wrong.
     pub fault: Fault,
-    /// Nobody can tell which object it would be, and it may say who may do what.
+    /// It may say who may do what, and nothing can stand in for it.
     pub may_be_policy: bool,
 }
 
@@ -152,14 +152,22 @@ impl Look {
         };
         // A link may lead to a folder above.
         let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if depth > DEEPEST || !above.insert(real.clone()) {
-            return self.fault(path, 0, None, Fault::at("", "folders within one another, or a link to a folder above"));
+        if above.contains(&real) {
+            // What is there is read anyway.
+            let fault = Fault::at("", "a link to a folder above");
+            return self.note(FileFault { path: path.to_owned(), line: 0, key: None, fault, may_be_policy: false });
         }
+        if depth > DEEPEST {
+            return self.fault(path, 0, None, Fault::at("", format_args!("more than {DEEPEST} folders within one another")));
+        }
+        above.insert(real.clone());
         let mut entries = entries;
         entries.sort();
         for entry in entries {
             // Kubernetes' mounts have the data in `..data`, and links to it beside that.
-            let hidden = entry.file_name().and_then(|name| name.to_str()).is_none_or(|name| name.starts_with('.'));
+            // The system's own, which is root's.
+            let is_hidden = |name: &str| name.starts_with('.') || name == "lost+found";
+            let hidden = entry.file_name().and_then(|name| name.to_str()).is_none_or(is_hidden);
             let is_yaml =
                 entry.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| matches!(ending, "yaml" | "yml" | "json"));
             match std::fs::metadata(&entry) {
@@ -226,7 +234,7 @@ impl Look {
             }
             Err(faults) => {
                 let key = manifest::key(&value).ok();
-                let may_be_policy = key.is_none() && manifest::says_who(&value);
+                let may_be_policy = manifest::has_no_stand_in(&value);
                 for fault in faults {
                     let line = line_of(&fault.path);
                     self.note(FileFault { path: path.to_owned(), line, key: key.clone(), fault, may_be_policy });
@@ -245,6 +253,11 @@ impl Look {
     }
 
     fn note(&mut self, fault: FileFault) {
+        // Something else than ours hides none of ours.
+        if fault.key.is_none() && !fault.may_be_policy {
+            self.faults.push(fault);
+            return;
+        }
         let known = self.broken.entry(fault.path.clone());
         match known {
             std::collections::btree_map::Entry::Vacant(vacant) => drop(vacant.insert(fault.key.iter().cloned().collect())),

@@ -46,6 +46,8 @@ use custom::token::RequestAuthentication;
 use custom::{ExternalService, MeshConfig, PeerAuthentication, TrafficPolicy, Workload};
 use reader::Reader;
 
+/// Groups in whose words objects are read that say who may do what.
+const OURS: [&str; 2] = ["ninon.dev", "security.istio.io"];
 /// The namespace of objects that name none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
@@ -83,10 +85,15 @@ pub fn read(value: &Value) -> Result<(Key, Object), Vec<Fault>> {
     reader.finish(object.map(|object| (key, object)))
 }
 
-/// Whether it is of a kind that says who may do what, if its name cannot be told.
-pub fn says_who(value: &Value) -> bool {
-    let kind = value.get("kind").and_then(Value::as_str);
-    [Kind::AuthorizationPolicy, Kind::PeerAuthentication, Kind::RequestAuthentication].iter().any(|policy| kind == Some(policy.as_str()))
+/// Whether it says who may do what, and nobody knows what would be as strict: one of ours whose name cannot be told, and the settings of the
+/// mesh.
+pub fn has_no_stand_in(value: &Value) -> bool {
+    let text = |field| value.get(field).and_then(Value::as_str);
+    // Others have kinds of these names, too.
+    let is_ours = text("apiVersion").is_none_or(|version| OURS.contains(&version.split('/').next().unwrap_or_default()));
+    let of = |kinds: &[Kind]| is_ours && kinds.iter().any(|kind| text("kind") == Some(kind.as_str()));
+    let is_unnamed = of(&[Kind::AuthorizationPolicy, Kind::PeerAuthentication, Kind::RequestAuthentication]) && key(value).is_err();
+    is_unnamed || of(&[Kind::MeshConfig])
 }
 
 /// What an object is that is there and cannot be read. Nothing, but for one that says who may do what: to leave that out would let in
@@ -94,6 +101,8 @@ pub fn says_who(value: &Value) -> bool {
 pub fn stand_in(value: &Value) -> Option<(Key, Object)> {
     let key = key(value).ok()?;
     let object = match key.kind {
+        // It is for no workload, whatever it says.
+        Kind::AuthorizationPolicy | Kind::RequestAuthentication if is_for_gateways(value) => return None,
         Kind::AuthorizationPolicy => Object::AuthorizationPolicy(authorization::stand_in(&key.name, value)),
         Kind::PeerAuthentication => Object::PeerAuthentication(security::stand_in(&key.name, value)),
         Kind::RequestAuthentication => Object::RequestAuthentication(token::stand_in(&key.name, value)),
@@ -106,10 +115,19 @@ pub fn stand_in(value: &Value) -> Option<(Key, Object)> {
         | Kind::ReferenceGrant
         | Kind::Workload
         | Kind::TrafficPolicy
-        | Kind::ExternalService
-        | Kind::MeshConfig => return None,
+        | Kind::ExternalService => return None,
+        Kind::MeshConfig => Object::MeshConfig(ninon::stand_in(value)),
     };
     Some((key, object))
+}
+
+fn is_for_gateways(value: &Value) -> bool {
+    let is_said = |field: &str| match value.get("spec").and_then(|spec| spec.get(field)) {
+        Some(Value::Object(one)) => !one.is_empty(),
+        Some(Value::Array(several)) => !several.is_empty(),
+        _ => false,
+    };
+    (is_said("targetRef") || is_said("targetRefs")) && !is_said("selector")
 }
 
 /// The JSON schema of a kind.

@@ -15,9 +15,13 @@ use crate::model::service::Service;
 const OF_THE_MESH: &str = "Kubernetes";
 const OUTSIDE: &str = "External";
 
-/// A service's own addresses; without any, those of its endpoints.
-pub(super) fn of_service(mesh: &Mesh, service: &Service) -> NameTable {
+/// A service's own addresses; without any, those of its endpoints. `None` where neither can be told (it has no port of TCP): whoever knows
+/// more is asked.
+pub(super) fn of_service(mesh: &Mesh, service: &Service) -> Option<NameTable> {
     let name = &service.name;
+    if service.addresses.is_empty() && service.ports.is_empty() {
+        return None;
+    }
     let addresses = if service.addresses.is_empty() { endpoints(mesh, service) } else { service.addresses.clone() };
     let info = NameInfo {
         ips: addresses.iter().map(ToString::to_string).collect(),
@@ -26,7 +30,7 @@ pub(super) fn of_service(mesh: &Mesh, service: &Service) -> NameTable {
         namespace: name.namespace.to_string(),
     };
     let host = format!("{}.{}.svc.{}", name.name, name.namespace, mesh.settings().domain);
-    NameTable { table: [(host, info)].into(), name_info: None }
+    Some(NameTable { table: [(host, info)].into(), name_info: None })
 }
 
 /// Those that take requests.

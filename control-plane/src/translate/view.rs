@@ -317,7 +317,8 @@ fn of_service(mesh: &Mesh, service: &Service, form: Form) -> Made {
         clusters.push(encoded(&name, &cluster::of_service(mesh, service, port, &found, form)));
         endpoints.push(encoded(&name, &assignment::assignment(&name, &found, form)));
     }
-    let named = form.is_sidecar().then(|| encoded(&names::hosts_of_service(&service.name), &dns::of_service(mesh, service)));
+    let named = form.is_sidecar().then(|| dns::of_service(mesh, service)).flatten();
+    let named = named.map(|made| encoded(&names::hosts_of_service(&service.name), &made));
     Made { exports: service.exports.clone(), clusters, endpoints, names: named }
 }
 

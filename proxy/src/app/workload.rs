@@ -26,6 +26,8 @@ pub(super) struct Follower {
     api: WorkloadApi,
     renewal: Renewal,
     expires: Option<SystemTime>,
+    /// The certificate that is in use.
+    shown: Option<Vec<u8>>,
     /// Is told of the first certificate.
     first: Option<oneshot::Sender<()>>,
     /// Who knows services of the proxy's namespace by short names.
@@ -34,7 +36,7 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(shared: &Arc<Shared>, enrolment: Enrolment, api: WorkloadApi, book: Option<Rc<Book>>) -> Self {
-        Self { shared: Arc::clone(shared), enrolment, api, renewal: Renewal::new(), expires: None, first: None, book }
+        Self { shared: Arc::clone(shared), enrolment, api, renewal: Renewal::new(), expires: None, shown: None, first: None, book }
     }
 
     /// Returns when there is a certificate; then keeps it current as long as the task that it returns is kept.
@@ -101,8 +103,12 @@ impl Follower {
         self.enrolment.trust.replace(Arc::new(given.trust));
         self.enrolment.own_domain.replace(Arc::new(given.own));
         self.enrolment.all_domains.replace(Arc::new(given.all));
-        self.enrolment.certificate.replace(Arc::new(given.certificate));
-        self.shared.renewals.send_modify(|count| *count = count.wrapping_add(1));
+        // It is sent again whenever authorities change, also those of others: connections go on that have shown it.
+        if self.shown.as_ref() != Some(&given.certificate.chain) {
+            self.shown = Some(given.certificate.chain.clone());
+            self.enrolment.certificate.replace(Arc::new(given.certificate));
+            self.shared.renewals.send_modify(|count| *count = count.wrapping_add(1));
+        }
         self.shared.looks_again();
         if let Some(first) = self.first.take() {
             // Who started this has gone if nobody listens.

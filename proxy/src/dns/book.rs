@@ -74,7 +74,9 @@ impl Book {
     /// A host by a name in lower case, without a dot at the end.
     pub(super) fn find(&self, name: &str) -> Option<Rc<Entry>> {
         let index = self.index.borrow();
-        let found = index.hosts.get(name).or_else(|| {
+        // What is outside and has the short name of a service is not asked for, either.
+        let of_mesh = index.hosts.get(name).filter(|entry| entry.is_of_mesh);
+        let found = of_mesh.or_else(|| {
             let short = name.strip_suffix(".svc").unwrap_or(name);
             match short.contains('.') {
                 true => index.services.get(short),
@@ -82,7 +84,7 @@ impl Book {
                 false => None,
             }
         });
-        found.or_else(|| index.above(name)).cloned()
+        found.or_else(|| index.hosts.get(name)).or_else(|| index.above(name)).cloned()
     }
 }
 
@@ -102,7 +104,10 @@ impl Index {
                 match (entry.is_of_mesh, host.service.is_some()) {
                     (true, false) => {}
                     (false, true) => *entry = Entry::of(host),
-                    (true, true) | (false, false) => entry.add(host),
+                    (true, true) => entry.add(host),
+                    // Of two outside the first has the name, as in route tables.
+                    (false, false) if entry.v4.is_empty() && entry.v6.is_empty() => entry.add(host),
+                    (false, false) => {}
                 }
             }
         }
@@ -213,8 +218,12 @@ mod tests {
             let book = book(&[("one", names(&[order[0]])), ("two", names(&[order[1]]))]);
             assert_eq!(v4(&book, "web"), Some(vec!["10.0.0.1".to_owned()]));
         }
+        for name in ["web.shop.svc", "web.shop", "web"] {
+            let book = book(&[("one", names(&[(name, &["6.6.6.6"], None)])), ("two", names(&[service]))]);
+            assert_eq!(v4(&book, name), Some(vec!["10.0.0.1".to_owned()]), "{name}");
+        }
         let book = book(&[("one", names(&[("a.b", &["10.0.0.1"], None)])), ("two", names(&[("a.b", &["10.0.0.2", "10.0.0.1"], None)]))]);
-        assert_eq!(v4(&book, "a.b").map(|addresses| addresses.len()), Some(2));
+        assert_eq!(v4(&book, "a.b"), Some(vec!["10.0.0.1".to_owned()]), "of two outside the first has it");
     }
 
     #[tokio::test]

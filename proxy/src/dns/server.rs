@@ -21,6 +21,8 @@ const MOST_CONNECTIONS: usize = 128;
 const BREATH: Duration = Duration::from_millis(10);
 /// The largest message.
 const LARGEST: usize = 65_535;
+/// Ports that the system may choose in vain.
+const MOST_CHOSEN: u8 = 16;
 
 /// Both sockets of an address.
 pub(super) struct Opened {
@@ -29,12 +31,20 @@ pub(super) struct Opened {
     connections: TcpListener,
 }
 
-pub(super) async fn open(address: SocketAddr) -> io::Result<Opened> {
-    let datagrams = UdpSocket::bind(address).await?;
-    // Port 0 is for tests: both have the one that the system chose.
-    let address = datagrams.local_addr()?;
-    let connections = TcpListener::bind(address).await?;
-    Ok(Opened { address, datagrams, connections })
+pub(super) async fn open(wanted: SocketAddr) -> io::Result<Opened> {
+    let mut chosen = 0_u8;
+    loop {
+        let datagrams = UdpSocket::bind(wanted).await?;
+        let address = datagrams.local_addr()?;
+        match TcpListener::bind(address).await {
+            Ok(connections) => return Ok(Opened { address, datagrams, connections }),
+            // Port 0 is for tests: both have the one that the system chose, unless something else has it for connections.
+            Err(error) if wanted.port() == 0 && error.kind() == io::ErrorKind::AddrInUse && chosen < MOST_CHOSEN => {
+                chosen = chosen.saturating_add(1);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Whether this machine does not have the address, or not even its family.
@@ -50,17 +60,12 @@ pub(super) fn serve(opened: Opened, dns: &Rc<Dns>) -> [OwnedTask; 2] {
 async fn udp(socket: Rc<UdpSocket>, dns: Rc<Dns>) {
     let mut buffer = vec![0; LARGEST];
     loop {
-        // Gives way to others now and then, however many questions there are.
-        let received = match socket.readable().await {
-            Ok(()) => socket.try_recv_from(&mut buffer),
-            Err(error) => Err(error),
-        };
-        match received {
+        // Gives way to others now and then, however many questions there are: this call is counted, a look at what is readable is not.
+        match socket.recv_from(&mut buffer).await {
             Ok((length, from)) => {
                 dns.stats.questions_udp.inc();
                 datagram(&socket, &dns, buffer.get(..length).unwrap_or_default(), from);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
                 tracing::debug!(%error, "a datagram could not be read");
                 tokio::time::sleep(BREATH).await;
@@ -73,11 +78,11 @@ fn datagram(socket: &Rc<UdpSocket>, dns: &Rc<Dns>, bytes: &[u8], from: SocketAdd
     match dns.at_once(bytes, Way::Udp) {
         AtOnce::Nothing => {}
         AtOnce::Answer(answer) => send(socket, &answer, from),
-        AtOnce::Later => {
+        AtOnce::Later(waiting) => {
             let (socket, dns, bytes) = (Rc::clone(socket), Rc::clone(dns), bytes.to_vec());
-            // Bounded by the resolver: by how many wait, and how long.
+            // Bounded by the resolver: it has its place already, for so long.
             spawn_bounded_by_connection(async move {
-                if let Some(answer) = dns.later(&bytes, Way::Udp).await {
+                if let Some(answer) = dns.later(&bytes, Way::Udp, &waiting).await {
                     send(&socket, &answer, from);
                 }
             });
@@ -145,7 +150,7 @@ async fn connection(mut stream: TcpStream, dns: &Dns) -> io::Result<()> {
         let answer = match dns.at_once(&bytes, Way::Tcp) {
             AtOnce::Nothing => None,
             AtOnce::Answer(answer) => Some(answer),
-            AtOnce::Later => dns.later(&bytes, Way::Tcp).await,
+            AtOnce::Later(waiting) => dns.later(&bytes, Way::Tcp, &waiting).await,
         };
         // What is no question at all is not spoken with.
         let Some(answer) = answer else { return Ok(()) };

@@ -35,9 +35,14 @@ fn reply(question: &[u8]) -> Vec<u8> {
 
 /// A resolver that does `act` with every datagram and the one who sent it, and answers by TCP.
 async fn resolver(act: impl Fn(&UdpSocket, &[u8], SocketAddr) + 'static) -> (SocketAddr, OwnedTask, OwnedTask) {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
-    let listener = TcpListener::bind(address).await.unwrap();
+    let (socket, address, listener) = loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        // Something else may have the port of the other kind.
+        if let Ok(listener) = TcpListener::bind(address).await {
+            break (socket, address, listener);
+        }
+    };
     let udp = OwnedTask::spawn(async move {
         let mut bytes = [0; 4096];
         while let Ok((length, from)) = socket.recv_from(&mut bytes).await {

@@ -172,7 +172,22 @@ impl Check<'_> {
                 Err(failure) => failed = failed.or(Some(failure)),
             }
         }
-        failed.map_or(Ok(()), Err)
+        match failed {
+            Some(failure) => Err(failure),
+            // Policies see one of them, and the application would be told what another says.
+            None if self.are_seen_as_one(&verified.good) => Err(Failure::TooMany),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether several tokens would be told under the same name.
+    fn are_seen_as_one(&self, good: &[(usize, Token)]) -> bool {
+        let names = good.iter().filter_map(|(index, _)| self.filter.providers.get(*index)?.payload_in_metadata.as_deref());
+        let mut names: Vec<&str> = names.collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        names.len() < all
     }
 
     fn of_any(&self, text: &str, among: Option<&[usize]>) -> Result<(usize, Token), Failure> {

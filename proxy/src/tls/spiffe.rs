@@ -15,6 +15,9 @@ use x509_parser::prelude::FromDer as _;
 use crate::config::identity::{SanKind, SanMatch, SpiffeId, Trust, TrustDomain, Validation};
 use crate::tls::{TlsError, names, verify};
 
+/// Bytes of authorities' names in one handshake.
+const MOST_HINTS: usize = 16 * 1024;
+
 /// Checks clients. One without a certificate is refused, whatever the listener says (as Envoy).
 pub(super) fn of_clients(
     trust: &Trust,
@@ -26,6 +29,10 @@ pub(super) fn of_clients(
     let domains = Domains::new(trust, validation, of_one, provider)?;
     for clients in validation.trust_domains.iter().filter_map(|domain| domains.checks.get(&domain.name)) {
         hints.extend(clients.root_hint_subjects().iter().cloned());
+    }
+    // They tell clients which certificate to show; the message has room for 64 KiB of them, and most clients have one anyway.
+    if hints.iter().map(|name| name.as_ref().len()).fold(0, usize::saturating_add) > MOST_HINTS {
+        hints.clear();
     }
     Ok(Arc::new(Clients { domains, hints }))
 }

@@ -2,6 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::model::authentication::Mode;
+use crate::model::settings::OutboundMode;
 
 const CART: &str = "{apiVersion: v1, kind: Service, metadata: {name: cart, namespace: shop}, spec: {ports: [{port: 80}]}}\n";
 const TILL: &str = "{apiVersion: v1, kind: Service, metadata: {name: till, namespace: shop}, spec: {ports: [{port: 80}]}}\n";
@@ -171,11 +172,55 @@ fn a_policy_that_is_wrong_from_the_beginning_is_not_passed_over() {
 }
 
 #[test]
+fn an_object_of_others_in_a_file_keeps_none_of_ours() {
+    let folder = Folder::new("foreign");
+    let foreign = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}\n---\n";
+    folder.write("all.yaml", &format!("{foreign}{CART}"));
+    let mut files = folder.files();
+    assert_eq!(changed(&files.look()), ["+Service shop/cart"]);
+    folder.write("all.yaml", foreign);
+    assert_eq!(changed(&files.look()), ["-Service shop/cart"]);
+}
+
+#[test]
+fn a_policy_for_gateways_stands_in_nobodys_way() {
+    let folder = Folder::new("gateways");
+    for (kind, spec) in
+        [("RequestAuthentication", "{targetRef: {kind: Gateway, name: a}}"), ("AuthorizationPolicy", "{targetRefs: [{name: a}]}")]
+    {
+        let name = kind.to_lowercase();
+        folder.write(
+            &format!("{name}.yaml"),
+            &format!("{{apiVersion: security.istio.io/v1, kind: {kind}, metadata: {{name: {name}, namespace: shop}}, spec: {spec}}}\n"),
+        );
+    }
+    let mut files = folder.files();
+    assert_eq!(changed(&files.look()), Vec::<String>::new());
+    assert_eq!(files.faults().len(), 2);
+    assert!(files.faults().iter().all(|fault| !fault.may_be_policy));
+}
+
+#[test]
+fn settings_of_the_mesh_that_cannot_be_read_open_nothing() {
+    let folder = Folder::new("settings");
+    for (spec, outbound) in [("{outbound: REGISTRY}", OutboundMode::RegistryOnly), ("{retries: many}", OutboundMode::AllowAny)] {
+        folder
+            .write("mesh.yaml", &format!("{{apiVersion: ninon.dev/v1alpha1, kind: MeshConfig, metadata: {{name: mesh}}, spec: {spec}}}\n"));
+        let mut files = folder.files();
+        let found = files.look();
+        let object = &found.changes[0].1.as_ref().unwrap().object;
+        assert!(matches!(object, Object::MeshConfig(settings) if settings.outbound == outbound), "{object:?}");
+        assert!(files.faults().iter().all(|fault| fault.may_be_policy), "with it nothing starts");
+    }
+}
+
+#[test]
 fn what_cannot_be_told_may_be_a_policy() {
     let folder = Folder::new("unread");
     let foreign = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: a}}\n---\n{image: values of something else}\n";
     folder.write("foreign.yaml", foreign);
     folder.write("policy.yaml", "{apiVersion: ninon.dev/v1alpha1, kind: AuthorizationPolicy, metadata: {name: '?'}, spec: {}}\n");
+    folder.write("others.yaml", "{apiVersion: policy.linkerd.io/v1beta1, kind: AuthorizationPolicy, metadata: {name: '?'}, spec: {}}\n");
     folder.write("text.yaml", "a: [\n");
     let mut files = folder.files();
     files.look();
@@ -184,5 +229,5 @@ fn what_cannot_be_told_may_be_a_policy() {
         faults.map(|fault| fault.path.file_name().unwrap().to_string_lossy().into_owned()).collect()
     };
     assert_eq!(told(true), ["policy.yaml", "text.yaml"]);
-    assert_eq!(told(false).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(["foreign.yaml".to_owned()]));
+    assert_eq!(told(false).into_iter().collect::<BTreeSet<_>>(), BTreeSet::from(["foreign.yaml".to_owned(), "others.yaml".to_owned()]));
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::model::endpoints::Condition;
@@ -245,6 +246,15 @@ fn keys_refresh(text: Option<&String>, default: Duration, reader: &mut Reader) -
         return reader.refuse_at("jwksRefreshInterval", "from 1s to 24h");
     }
     Some(interval)
+}
+
+/// One that is there and cannot be read: only what is known may be reached, unless it says otherwise where that can be read.
+pub(super) fn stand_in(value: &Value) -> MeshSettings {
+    let outbound = match value.pointer("/spec/outbound").map(written::OutboundMode::deserialize) {
+        None | Some(Ok(written::OutboundMode::AllowAny)) => OutboundMode::AllowAny,
+        Some(Ok(written::OutboundMode::RegistryOnly) | Err(_)) => OutboundMode::RegistryOnly,
+    };
+    MeshSettings { outbound, ..MeshSettings::default() }
 }
 
 /// The `MeshConfig`.

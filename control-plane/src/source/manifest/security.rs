@@ -34,7 +34,8 @@ pub(super) fn peer_authentication(name: &Name, value: &Value, reader: &mut Reade
                 ports.insert(port, mode);
             }
         }
-        Some(PeerAuthentication { name: name.clone(), selector, mode: spec.mtls.and_then(|mtls| mode(mtls.mode)), ports })
+        let mode = spec.mtls.and_then(|mtls| mode(mtls.mode));
+        Some(PeerAuthentication { name: name.clone(), selector, mode, ports, is_broken: false })
     })
 }
 
@@ -42,7 +43,9 @@ pub(super) fn peer_authentication(name: &Name, value: &Value, reader: &mut Reade
 pub(super) fn stand_in(name: &Name, value: &Value) -> PeerAuthentication {
     let written = value.get("spec").and_then(|spec| spec.get("selector"));
     let labels = written.map(|selector| written::WorkloadSelector::deserialize(selector).unwrap_or_default());
-    PeerAuthentication { name: name.clone(), selector: selector(labels.as_ref()), mode: Some(Mode::Strict), ports: BTreeMap::new() }
+    let is_of_mesh = *name.namespace == *ROOT_NAMESPACE;
+    let selector = selector(labels.as_ref()).filter(|_| !is_of_mesh);
+    PeerAuthentication { name: name.clone(), selector, mode: Some(Mode::Strict), ports: BTreeMap::new(), is_broken: true }
 }
 
 /// One without labels is for all.

@@ -168,6 +168,19 @@ fn every_token_in_a_providers_places_has_to_be_good() {
 }
 
 #[test]
+fn of_two_good_tokens_policies_would_see_one_and_the_application_the_other() {
+    let issuer = Issuer::new();
+    let mut filter = filter(vec![provider("p", &issuer), provider("q", &issuer)]);
+    let both = [issuer.token(&json!({"iss": "p"})), issuer.token(&json!({"iss": "q"}))];
+    let both = request("/", &[&both[0], &both[1]]);
+    assert!(matches!(verify_with(&filter, &Requirement::AllowMissing, &both), Verdict::Good(_)), "nobody looks at them");
+    filter.providers.iter_mut().for_each(|provider| provider.payload_in_metadata = Some("payload".to_owned()));
+    assert_eq!(verify_with(&filter, &Requirement::AllowMissing, &both), Verdict::Bad(Failure::TooMany));
+    filter.providers[1].payload_in_metadata = Some("other".to_owned());
+    assert!(matches!(verify_with(&filter, &Requirement::AllowMissing, &both), Verdict::Good(_)), "each has its name");
+}
+
+#[test]
 fn thousands_of_tokens_are_not_looked_at() {
     let issuer = Issuer::new();
     let filter = filter(vec![provider("p", &issuer)]);

@@ -42,7 +42,8 @@ impl Peers {
             return Arc::clone(known);
         }
         if all.len() >= MOST {
-            key = (OTHER.into(), OTHER.into());
+            // Plain text is never told as anything else.
+            key = (if source.is_none() { UNKNOWN } else { OTHER }.into(), OTHER.into());
         }
         Arc::clone(all.entry(key).or_default())
     }
@@ -108,6 +109,8 @@ mod tests {
         assert_eq!(all.iter().find(|(source, ..)| source == OTHER).unwrap().2, 50);
         peers.get(Some("spiffe://a/ns/b/sa/0"), Some("me")).downstream_rq_total.inc();
         assert!(counted(&peers).contains(&("spiffe://a/ns/b/sa/0".to_owned(), "me".to_owned(), 2)), "who was first stays");
+        peers.get(None, Some("me")).downstream_rq_total.inc();
+        assert!(counted(&peers).contains(&(UNKNOWN.to_owned(), OTHER.to_owned(), 1)), "plain text is told as that");
     }
 
     #[test]
