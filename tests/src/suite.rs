@@ -40,14 +40,7 @@ fn is_wanted(name: &str, arguments: &Arguments) -> bool {
 }
 
 fn run(case: &Case, mode: Mode, delivery: Delivery, record: Option<&Path>, tally: &Tally) -> Result<(), Failed> {
-    let mut outcome = check(case, mode, delivery, record);
-    if let Err(problem) = &outcome
-        && mode == Mode::Both
-        && tally.may_try_again()
-    {
-        println!("{} failed, and is tried once more:\n{problem}", case.name);
-        outcome = check(case, mode, delivery, record);
-    }
+    let outcome = check(case, mode, delivery, record);
     let ended = match &outcome {
         Err(_) => Ended::Failed,
         Ok(()) if case.differs.is_some() && mode == Mode::Both => Ended::DifferentOnPurpose,

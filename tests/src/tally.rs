@@ -2,9 +2,6 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Cases of a run that may fail once.
-const SECOND_TRIES: usize = 2;
-
 /// How a case ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -23,7 +20,6 @@ pub struct Tally {
     equal: AtomicUsize,
     on_purpose: AtomicUsize,
     failed: AtomicUsize,
-    second_tries: AtomicUsize,
 }
 
 impl Tally {
@@ -34,14 +30,7 @@ impl Tally {
             equal: AtomicUsize::default(),
             on_purpose: AtomicUsize::default(),
             failed: AtomicUsize::default(),
-            second_tries: AtomicUsize::default(),
         }
-    }
-
-    /// Whether one that failed may be tried again: a machine that stands still for a moment is not the proxy's fault, and a suite
-    /// that needs it often is.
-    pub fn may_try_again(&self) -> bool {
-        self.second_tries.fetch_add(1, Ordering::AcqRel) < SECOND_TRIES
     }
 
     /// Counts one; the summary after the last one.
@@ -58,9 +47,7 @@ impl Tally {
     fn summary(&self) -> String {
         let count = |counter: &AtomicUsize| counter.load(Ordering::Acquire);
         let (equal, on_purpose, failed) = (count(&self.equal), count(&self.on_purpose), count(&self.failed));
-        let tries = count(&self.second_tries).min(SECOND_TRIES);
-        let again = if tries == 0 { String::new() } else { format!(" ({tries} tried twice)") };
-        format!("{} cases ran: {equal} equal, {on_purpose} different on purpose, {failed} failed{again}", equal + on_purpose + failed)
+        format!("{} cases ran: {equal} equal, {on_purpose} different on purpose, {failed} failed", equal + on_purpose + failed)
     }
 }
 
@@ -75,12 +62,5 @@ mod tests {
         assert_eq!(tally.count(Ended::DifferentOnPurpose), None);
         assert_eq!(tally.count(Ended::Failed), None);
         assert_eq!(tally.count(Ended::Equal).as_deref(), Some("4 cases ran: 2 equal, 1 different on purpose, 1 failed"));
-    }
-
-    #[test]
-    fn second_tries_are_few_and_told() {
-        let tally = Tally::new(1);
-        assert_eq!([(); 4].map(|()| tally.may_try_again()), [true, true, false, false]);
-        assert_eq!(tally.count(Ended::Failed).as_deref(), Some("1 cases ran: 0 equal, 0 different on purpose, 1 failed (2 tried twice)"));
     }
 }
