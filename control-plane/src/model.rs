@@ -14,6 +14,8 @@ pub mod external;
 pub mod fault;
 /// Who may refer to what in another namespace.
 pub mod grant;
+/// Services by names of hosts.
+pub mod hosts;
 /// Who workloads are.
 pub mod identity;
 /// The kinds of objects.
@@ -26,6 +28,8 @@ pub mod mesh;
 pub mod name;
 /// Balancing and connections.
 pub mod policy;
+/// Services that decide in a policy's place.
+pub mod provider;
 /// Where requests and connections go.
 pub mod route;
 /// Services and their ports.

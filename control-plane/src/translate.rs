@@ -13,8 +13,6 @@ mod cluster;
 mod dns;
 /// What gRPC clients ask for.
 mod grpc;
-/// Services by names of hosts.
-mod hosts;
 /// `HttpConnectionManager`.
 mod http;
 /// Mutual TLS.

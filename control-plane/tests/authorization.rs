@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::wildcard_enum_match_arm, reason = "a test fails so")]
 
+/// Providers that are asked.
+#[path = "authorization/custom.rs"]
+mod custom;
 /// Filters that decide.
 #[path = "authorization/judge.rs"]
 mod judge;

@@ -2,6 +2,8 @@
 
 /// What the golden cases show is taken by real data planes.
 mod accepted;
+/// Somebody else who decides.
+mod custom;
 /// Names of hosts.
 mod dns;
 /// Files that are watched.
@@ -24,6 +26,8 @@ mod random;
 mod registration;
 /// Several control planes over one etcd.
 mod replicas;
+/// A workload with its sidecar.
+mod shop;
 /// Data planes beside workloads, which follow what operators write.
 mod sidecars;
 /// Whose tokens are believed, and what they allow.

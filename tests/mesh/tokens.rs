@@ -1,15 +1,15 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use ninon_tests::control_plane::Dialect;
 use ninon_tests::eventually::eventually;
-use ninon_tests::named::{self, Named};
+use ninon_tests::named;
 use ninon_tests::process::{Folder, Process};
 use ninon_tests::{ports, settings};
 use serde_json::{Value, json};
 
 use crate::objects::{service, workload};
-use crate::world::{LIMIT, Program, Sidecar, World};
+use crate::shop::{Shop, policy};
+use crate::world::{LIMIT, Program};
 
 const ISSUER: &str = "https://issuer.example";
 
@@ -46,59 +46,8 @@ impl Issuer {
     }
 }
 
-/// A workload with its sidecar, whose clients come in plain text.
-struct Shop {
-    world: World,
-    port: u16,
-    _sidecar: Sidecar,
-    _application: Named,
-}
-
-impl Shop {
-    async fn start(program: Program, objects: &str) -> Self {
-        let (mut world, application, port) = (World::new("embedded"), Named::start("web").await, ports::free());
-        world.write(
-            "web.yaml",
-            &format!(
-                "apiVersion: ninon.dev/v1alpha1\nkind: Workload\nmetadata: {{name: web, namespace: shop, labels: {{app: web}}}}\nspec:\n  \
-             addresses: [127.0.0.1]\n  ports: [{{name: http, port: {port}, applicationPort: {}}}]\n  \
-             sidecar: {{outbound: '127.0.0.1:{}'}}\n",
-                application.port,
-                ports::free()
-            ),
-        );
-        world.write("objects.yaml", objects);
-        world.serve().await;
-        let sidecar = Sidecar::start(&world, program, Dialect::Delta, "web").await;
-        world.are_synced(1).await;
-        Self { world, port, _sidecar: sidecar, _application: application }
-    }
-
-    async fn status(&self, path: &str, token: &str) -> u16 {
-        self.asks(path, token, "").await
-    }
-
-    async fn asks(&self, path: &str, token: &str, more: &str) -> u16 {
-        let token = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
-        let answer = named::get(self.port, path, &format!("host: web.shop\r\n{token}{more}"), LIMIT).await;
-        answer.map(|(status, _)| status).unwrap_or_default()
-    }
-
-    async fn becomes(&self, path: &str, token: &str, wanted: u16) {
-        let look = || async { (self.status(path, token).await == wanted).then_some(()) };
-        if eventually(LIMIT, look).await.is_none() {
-            let status = self.status(path, token).await;
-            panic!("{path} with {token:?} is to get {wanted}, and gets {status}\n{}", self.world.log());
-        }
-    }
-}
-
 fn authentication(spec: &str) -> String {
     format!("---\napiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: web, namespace: shop}}\nspec: {spec}\n")
-}
-
-fn policy(name: &str, spec: &str) -> String {
-    format!("---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {name}, namespace: shop}}\nspec: {spec}\n")
 }
 
 const OFTEN: &str = "apiVersion: ninon.dev/v1alpha1\nkind: MeshConfig\nmetadata: {name: mesh}\nspec: {jwksRefreshInterval: 1s}\n";

@@ -26,7 +26,7 @@ pub struct AuthorizationPolicy {
 }
 
 /// What a rule that fits means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Allowed; what no rule of any policy fits is denied.
     Allow,
@@ -34,6 +34,8 @@ pub enum Action {
     Deny,
     /// It is counted and logged.
     Audit,
+    /// The extension provider of this name is asked, before anything else is.
+    Custom(Arc<str>),
 }
 
 /// Somebody does something: one of each fits.
@@ -126,6 +128,16 @@ impl AuthorizationPolicy {
     pub fn concerns(&self, workload: &Workload) -> bool {
         let reaches = *self.name.namespace == *ROOT_NAMESPACE || self.name.namespace == workload.name.namespace;
         reaches && self.selector.as_ref().is_none_or(|selector| selects(selector, &workload.labels))
+    }
+}
+
+impl Action {
+    /// Who is asked, if somebody is.
+    pub fn provider(&self) -> Option<&str> {
+        match self {
+            Self::Custom(name) => Some(name),
+            Self::Allow | Self::Deny | Self::Audit => None,
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::provider::Provider;
+
 /// A `MeshConfig`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeshSettings {
@@ -26,6 +28,8 @@ pub struct MeshSettings {
     pub h2_upgrade: H2Upgrade,
     /// How often keys of tokens are fetched again.
     pub keys_refresh: Duration,
+    /// Services that policies may name to decide in their place.
+    pub providers: Vec<Provider>,
 }
 
 /// What becomes of HTTP/1 between sidecars with mutual TLS.
@@ -74,6 +78,7 @@ impl Default for MeshSettings {
             h2_upgrade: H2Upgrade::default(),
             // Issuers show a key for hours before they sign with it; one that is not to be trusted any more is gone soon.
             keys_refresh: Duration::from_secs(300),
+            providers: Vec::new(),
         }
     }
 }

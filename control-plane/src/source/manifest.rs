@@ -14,6 +14,8 @@ pub mod custom;
 mod filter;
 /// From Ninon's own kinds to the model.
 mod ninon;
+/// Services that decide in a policy's place.
+mod provider;
 /// Collects faults.
 mod reader;
 /// Routes.

@@ -1,5 +1,7 @@
 //! Who may do what at a workload: filters in front of its application, on ports where HTTP is spoken and on all others.
 
+/// Providers that are asked.
+mod custom;
 /// One demand after the other.
 mod demand;
 /// Demands of tokens.
@@ -8,18 +10,20 @@ mod token;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use prost::{Message, Name as ProstName};
 use xds_proto::envoy::config::listener::v3::{Filter, filter};
 use xds_proto::envoy::config::rbac::v3::{Permission, Policy, Principal, Rbac, rbac};
-use xds_proto::envoy::extensions::filters::http::rbac::v3 as http_filter;
+use xds_proto::envoy::extensions::filters::http::rbac::v3 as http_rbac;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpFilter, http_filter as http_config};
 use xds_proto::envoy::extensions::filters::network::rbac::v3 as network_filter;
 
 use crate::model::authorization::{Action, AuthorizationPolicy, Rule, What, Who};
 use crate::model::mesh::Mesh;
 use crate::model::name::Name;
+use crate::model::provider::{self, Provider};
 use crate::model::workload::Workload;
 use crate::translate::authorization::demand::{Clause as _, all, who};
-use crate::translate::wire;
+use crate::translate::{names, wire};
 
 /// What is decided about.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,17 +39,33 @@ pub(super) struct Guard<'a> {
     policies: Vec<&'a Arc<AuthorizationPolicy>>,
     /// What was to say whose tokens are believed, and cannot be read.
     unknown_tokens: Vec<&'a Name>,
+    /// Who can be asked, and by which cluster.
+    providers: BTreeMap<&'a str, (&'a Provider, String)>,
 }
 
-/// In the order in which they decide. What is only counted and logged is so whatever becomes of it.
-const ORDER: [(Action, &str); 3] = [(Action::Audit, "audit"), (Action::Deny, "deny"), (Action::Allow, "allow")];
+/// What is decided in one filter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Audit,
+    /// Where nobody can be asked who should be.
+    Unasked,
+    Deny,
+    Allow,
+}
 
 impl<'a> Guard<'a> {
     /// Those of a mesh.
     pub(super) fn of(mesh: &'a Mesh, workload: &Workload) -> Self {
+        let policies: Vec<_> = mesh.authorizations_of(workload).collect();
+        let named = policies.iter().filter_map(|policy| policy.action.provider());
+        let known = named.filter_map(|name| {
+            let (provider, target) = provider::asked(mesh, &workload.name.namespace, name).ok()?;
+            Some((name, (provider, names::target(&target))))
+        });
         Self {
             trust_domain: &mesh.settings().trust_domain,
-            policies: mesh.authorizations_of(workload).collect(),
+            providers: known.collect(),
+            policies,
             unknown_tokens: mesh.believed(workload).broken,
         }
     }
@@ -56,65 +76,76 @@ impl<'a> Guard<'a> {
         demands.any(|what| matches!(what, What::ServerName(_)))
     }
 
-    /// Filters of requests.
+    /// Filters of requests, in the order in which they decide. What is only counted and logged is so whatever becomes of it.
     pub(super) fn http(&self) -> Vec<HttpFilter> {
-        let filters = self.decisions(Scope::Request).map(|(part, rules, shadow)| {
-            let config = http_filter::Rbac {
-                rules,
-                shadow_rules: shadow,
-                rules_stat_prefix: format!("{part}."),
-                // Otherwise those of several filters would be one.
-                shadow_rules_stat_prefix: format!("{part}."),
-                ..http_filter::Rbac::default()
-            };
-            HttpFilter {
-                name: format!("envoy.filters.http.rbac.{part}"),
-                config_type: Some(http_config::ConfigType::TypedConfig(wire::pack(&config))),
-                ..HttpFilter::default()
-            }
+        let first = [Part::Audit, Part::Unasked].into_iter().filter_map(|part| self.http_part(part));
+        let asked = self.providers.iter().flat_map(|(name, (provider, cluster))| {
+            let policies = self.policies.iter().filter(|policy| policy.action.provider() == Some(name));
+            let rules: BTreeMap<_, _> = policies.flat_map(|policy| self.rules(policy, Scope::Request)).collect();
+            custom::filters(provider, cluster, rules)
         });
-        filters.collect()
+        let then = [Part::Deny, Part::Allow].into_iter().filter_map(|part| self.http_part(part));
+        first.chain(asked).chain(then).collect()
+    }
+
+    fn http_part(&self, part: Part) -> Option<HttpFilter> {
+        let (rules, shadow_rules) = self.decision(part, Scope::Request)?;
+        let name = part.name();
+        // Prefixes of their own: otherwise those of several filters would be one.
+        let (rules_stat_prefix, shadow_rules_stat_prefix) = (format!("{name}."), format!("{name}."));
+        let config = http_rbac::Rbac { rules, shadow_rules, rules_stat_prefix, shadow_rules_stat_prefix, ..http_rbac::Rbac::default() };
+        Some(http_filter(format!("envoy.filters.http.rbac.{name}"), &config))
     }
 
     /// Filters of connections.
     pub(super) fn network(&self, stat_prefix: &str) -> Vec<Filter> {
-        let filters = self.decisions(Scope::Connection).map(|(part, rules, shadow)| {
+        let filters = [Part::Audit, Part::Unasked, Part::Deny, Part::Allow].into_iter().filter_map(|part| {
+            let (rules, shadow_rules) = self.decision(part, Scope::Connection)?;
+            let name = part.name();
             let config = network_filter::Rbac {
                 rules,
-                shadow_rules: shadow,
-                stat_prefix: format!("{stat_prefix}.{part}"),
+                shadow_rules,
+                stat_prefix: format!("{stat_prefix}.{name}"),
                 ..network_filter::Rbac::default()
             };
-            Filter {
-                name: format!("envoy.filters.network.rbac.{part}"),
+            Some(Filter {
+                name: format!("envoy.filters.network.rbac.{name}"),
                 config_type: Some(filter::ConfigType::TypedConfig(wire::pack(&config))),
-            }
+            })
         });
         filters.collect()
     }
 
-    /// Each with its name, what it decides, and what it only counts and logs.
-    fn decisions(&self, scope: Scope) -> impl Iterator<Item = (&'static str, Option<Rbac>, Option<Rbac>)> {
-        ORDER.into_iter().filter_map(move |(action, part)| {
-            let policies: Vec<_> = self.policies.iter().filter(|policy| policy.action == action).collect();
-            let rules: BTreeMap<_, _> =
-                policies.iter().flat_map(|policy| self.rules(policy, scope)).chain(self.nobody(action, scope)).collect();
-            // Where something is allowed, all else is denied; other policies without rules say nothing.
-            let is_said = if action == Action::Allow { !policies.is_empty() } else { !rules.is_empty() };
-            is_said.then(|| {
-                let decides = |action: rbac::Action| Rbac { action: i32::from(action), policies: rules, audit_logging_options: None };
-                match action {
-                    Action::Audit => (part, None, Some(decides(rbac::Action::Allow))),
-                    Action::Deny => (part, Some(decides(rbac::Action::Deny)), None),
-                    Action::Allow => (part, Some(decides(rbac::Action::Allow)), None),
-                }
-            })
+    /// What is decided, and what is only counted and logged.
+    fn decision(&self, part: Part, scope: Scope) -> Option<(Option<Rbac>, Option<Rbac>)> {
+        let policies: Vec<_> = self.policies.iter().filter(|policy| self.part(policy, scope) == Some(part)).collect();
+        let rules: BTreeMap<_, _> = policies.iter().flat_map(|policy| self.rules(policy, scope)).chain(self.nobody(part, scope)).collect();
+        // Where something is allowed, all else is denied; other policies without rules say nothing.
+        let is_said = if part == Part::Allow { !policies.is_empty() } else { !rules.is_empty() };
+        let decides = |action: rbac::Action| Rbac { action: i32::from(action), policies: rules, audit_logging_options: None };
+        is_said.then(|| match part {
+            Part::Audit => (None, Some(decides(rbac::Action::Allow))),
+            Part::Unasked | Part::Deny => (Some(decides(rbac::Action::Deny)), None),
+            Part::Allow => (Some(decides(rbac::Action::Allow)), None),
         })
     }
 
+    /// Where a policy is decided; `None` if somebody is asked. Of connections nobody is.
+    fn part(&self, policy: &AuthorizationPolicy, scope: Scope) -> Option<Part> {
+        match &policy.action {
+            Action::Audit => Some(Part::Audit),
+            Action::Deny => Some(Part::Deny),
+            Action::Allow => Some(Part::Allow),
+            Action::Custom(name) => {
+                let can_ask = scope == Scope::Request && self.providers.contains_key(&**name);
+                (!can_ask).then_some(Part::Unasked)
+            }
+        }
+    }
+
     /// Requests that might have tokens which nobody can tell.
-    fn nobody(&self, action: Action, scope: Scope) -> impl Iterator<Item = (String, Policy)> {
-        let names = self.unknown_tokens.iter().filter(move |_| action == Action::Deny && scope == Scope::Request);
+    fn nobody(&self, part: Part, scope: Scope) -> impl Iterator<Item = (String, Policy)> {
+        let names = self.unknown_tokens.iter().filter(move |_| part == Part::Deny && scope == Scope::Request);
         let all = Policy { permissions: vec![Permission::any()], principals: vec![Principal::any()] };
         names.map(move |name| (format!("ns[{}]-request-authentication[{}]", name.namespace, name.name), all.clone()))
     }
@@ -123,7 +154,7 @@ impl<'a> Guard<'a> {
     fn rules(&self, policy: &AuthorizationPolicy, scope: Scope) -> BTreeMap<String, Policy> {
         let name = &policy.name;
         let rules = policy.rules.iter().enumerate().filter_map(|(at, rule)| {
-            let policy = self.rule(rule, policy.action, scope)?;
+            let policy = self.rule(rule, &policy.action, scope)?;
             Some((format!("ns[{}]-policy[{}]-rule[{at}]", name.namespace, name.name), policy))
         });
         rules.collect()
@@ -131,8 +162,8 @@ impl<'a> Guard<'a> {
 
     /// Of a connection nobody knows what its requests would be: a rule that allows some of them does not allow it, and one that denies
     /// some of them denies all.
-    fn rule(&self, rule: &Rule, action: Action, scope: Scope) -> Option<Policy> {
-        if scope == Scope::Connection && action == Action::Allow && rule.is_of_requests() {
+    fn rule(&self, rule: &Rule, action: &Action, scope: Scope) -> Option<Policy> {
+        if scope == Scope::Connection && *action == Action::Allow && rule.is_of_requests() {
             return None;
         }
         let of_what = |what: &&What| scope == Scope::Request || !what.is_of_requests();
@@ -149,4 +180,19 @@ impl<'a> Guard<'a> {
         }
         Some(Policy { permissions, principals })
     }
+}
+
+impl Part {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Unasked => "custom",
+            Self::Deny => "deny",
+            Self::Allow => "allow",
+        }
+    }
+}
+
+fn http_filter<M: Message + ProstName>(name: String, config: &M) -> HttpFilter {
+    HttpFilter { name, config_type: Some(http_config::ConfigType::TypedConfig(wire::pack(config))), ..HttpFilter::default() }
 }

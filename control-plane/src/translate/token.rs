@@ -17,11 +17,12 @@ use xds_proto::envoy::extensions::filters::http::jwt_authn::v3::{
 };
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpFilter, http_filter};
 
+use crate::model::hosts;
 use crate::model::mesh::Mesh;
 use crate::model::token::{KeyServer, Keys, TokenRule};
 use crate::model::workload::Workload;
 use crate::translate::view::Form;
-use crate::translate::{cluster, hosts, names, wire};
+use crate::translate::{cluster, names, wire};
 
 /// Whose metadata it is what tokens say.
 pub(super) const KEPT_BY: &str = "envoy.filters.http.jwt_authn";

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ninon_control_plane::model::mesh::Mesh;
@@ -10,6 +11,8 @@ use regex::Regex;
 use serde_json::{Value, json};
 use xds_proto::any;
 use xds_proto::envoy::config::core::v3::CidrRange;
+use xds_proto::envoy::config::core::v3::grpc_service::TargetSpecifier;
+use xds_proto::envoy::config::core::v3::http_uri::HttpUpstreamType;
 use xds_proto::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
 use xds_proto::envoy::config::rbac::v3::permission::Rule;
 use xds_proto::envoy::config::rbac::v3::principal::Identifier;
@@ -17,8 +20,10 @@ use xds_proto::envoy::config::rbac::v3::rbac::Action;
 use xds_proto::envoy::config::rbac::v3::{MetadataSource, Permission, Policy, Principal, Rbac};
 use xds_proto::envoy::config::route::v3::HeaderMatcher;
 use xds_proto::envoy::config::route::v3::header_matcher::HeaderMatchSpecifier;
+use xds_proto::envoy::extensions::filters::http::ext_authz::v3::ExtAuthz;
+use xds_proto::envoy::extensions::filters::http::ext_authz::v3::ext_authz::Services;
 use xds_proto::envoy::extensions::filters::http::rbac::v3::Rbac as HttpRbac;
-use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, http_filter};
+use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::{HttpConnectionManager, HttpFilter, http_filter};
 use xds_proto::envoy::extensions::filters::network::rbac::v3::Rbac as NetworkRbac;
 use xds_proto::envoy::extensions::path::r#match::uri_template::v3::UriTemplateMatchConfig;
 use xds_proto::envoy::r#type::matcher::v3::metadata_matcher::path_segment;
@@ -145,6 +150,38 @@ impl Judge {
         &chains[0]
     }
 
+    /// The clusters that are asked about a request, in order.
+    pub(crate) fn asked(&self, caller: &Caller) -> Vec<String> {
+        let asked = Asked { caller, port: 8080, is_request: true };
+        let (mut said, mut clusters) = (BTreeMap::new(), Vec::new());
+        for filter in http_filters(self.chain(WEB)) {
+            let Some(http_filter::ConfigType::TypedConfig(config)) = &filter.config_type else { continue };
+            if any::is::<HttpRbac>(config) {
+                let rbac: HttpRbac = any::unpack(config).unwrap();
+                if let Some(shadow) = rbac.shadow_rules.filter(|shadow| shadow.action() == Action::Deny) {
+                    let result = if fitting(&shadow, &asked).is_empty() { "allowed" } else { "denied" };
+                    said.insert(format!("{}shadow_engine_result", rbac.shadow_rules_stat_prefix), json!(result));
+                }
+            } else if any::is::<ExtAuthz>(config) {
+                let question: ExtAuthz = any::unpack(config).unwrap();
+                let enabled = question.filter_enabled_metadata.as_ref().unwrap();
+                assert_eq!((enabled.filter.as_str(), enabled.path.len(), enabled.invert), ("envoy.filters.http.rbac", 1, false));
+                let Some(path_segment::Segment::Key(key)) = &enabled.path[0].segment else { panic!("{enabled:?}") };
+                if is_value(enabled.value.as_ref().unwrap(), &said[key]) {
+                    clusters.push(cluster_of(&question));
+                }
+            }
+        }
+        clusters
+    }
+
+    /// The filters of a listener, in order.
+    pub(crate) fn names(&self, listener: &str) -> Vec<String> {
+        let chain = self.chain(listener);
+        let of_requests = http_filters(chain).into_iter().map(|filter| filter.name);
+        chain.filters.iter().map(|filter| filter.name.clone()).filter(|name| name.contains("rbac")).chain(of_requests).collect()
+    }
+
     pub(crate) fn filters(&self, listener: &str) -> usize {
         rules(self.chain(listener)).len()
     }
@@ -177,6 +214,26 @@ type Both = (Option<Rbac>, Option<Rbac>);
 /// What decides on a chain, in order, and what is only counted and logged.
 fn rules(chain: &FilterChain) -> Vec<Both> {
     chain.filters.iter().flat_map(of_filter).collect()
+}
+
+fn http_filters(chain: &FilterChain) -> Vec<HttpFilter> {
+    let configs = chain.filters.iter().filter_map(|filter| match &filter.config_type {
+        Some(filter::ConfigType::TypedConfig(config)) if any::is::<HttpConnectionManager>(config) => Some(config),
+        _ => None,
+    });
+    configs.flat_map(|config| any::unpack::<HttpConnectionManager>(config).unwrap().http_filters).collect()
+}
+
+fn cluster_of(question: &ExtAuthz) -> String {
+    match question.services.as_ref().unwrap() {
+        Services::GrpcService(service) => match service.target_specifier.as_ref().unwrap() {
+            TargetSpecifier::EnvoyGrpc(target) => target.cluster_name.clone(),
+            other => panic!("{other:?}"),
+        },
+        Services::HttpService(service) => match service.server_uri.as_ref().unwrap().http_upstream_type.as_ref().unwrap() {
+            HttpUpstreamType::Cluster(cluster) => cluster.clone(),
+        },
+    }
 }
 
 fn of_filter(filter: &Filter) -> Vec<Both> {

@@ -139,9 +139,9 @@ impl ValueMatch {
 pub struct HttpAccess {
     /// Who may do what.
     pub rules: Option<Rules>,
-    /// Counted and logged only.
+    /// Counted, logged, and told to filters behind it, and nothing else.
     pub shadow: Option<Rules>,
-    /// Part of the names of metrics; may be empty.
+    /// Part of the names of metrics, and what names of metadata begin with; may be empty.
     pub stat_prefix: String,
     /// The same for the shadow rules.
     pub shadow_stat_prefix: String,

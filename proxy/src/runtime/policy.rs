@@ -156,7 +156,7 @@ fn network_stats(access: &NetworkAccess, registry: &Registry) -> AccessStats {
         scope: Scope::NetworkAccess,
         instance: access.stat_prefix.clone(),
         part: String::new(),
-        shadow_part: access.shadow_stat_prefix.clone(),
+        shadow_part: part(&access.shadow_stat_prefix),
     })
 }
 
@@ -164,9 +164,14 @@ fn http_stats(manager: &str, access: &HttpAccess, registry: &Registry) -> Access
     registry.access(&AccessName {
         scope: Scope::HttpAccess,
         instance: manager.to_owned(),
-        part: access.stat_prefix.clone(),
-        shadow_part: access.shadow_stat_prefix.clone(),
+        part: part(&access.stat_prefix),
+        shadow_part: part(&access.shadow_stat_prefix),
     })
+}
+
+/// As Envoy, with or without a dot at its end.
+fn part(prefix: &str) -> String {
+    prefix.strip_suffix('.').unwrap_or(prefix).to_owned()
 }
 
 impl ChainPolicy {

@@ -27,8 +27,8 @@ pub fn http(filter: &http_wire::Rbac, parser: &mut Parser) -> Option<HttpAccess>
     Some(HttpAccess {
         rules: rules?,
         shadow: shadow?,
-        stat_prefix: stat_prefix(&filter.rules_stat_prefix),
-        shadow_stat_prefix: stat_prefix(&filter.shadow_rules_stat_prefix),
+        stat_prefix: filter.rules_stat_prefix.clone(),
+        shadow_stat_prefix: filter.shadow_rules_stat_prefix.clone(),
     })
 }
 
@@ -53,14 +53,9 @@ pub fn network(filter: &network_wire::Rbac, parser: &mut Parser) -> Option<Netwo
         rules: rules?,
         shadow: shadow?,
         stat_prefix: name?,
-        shadow_stat_prefix: stat_prefix(&filter.shadow_rules_stat_prefix),
+        shadow_stat_prefix: filter.shadow_rules_stat_prefix.clone(),
         delay,
     })
-}
-
-/// As Envoy, with or without a dot at its end.
-fn stat_prefix(prefix: &str) -> String {
-    prefix.strip_suffix('.').unwrap_or(prefix).to_owned()
 }
 
 /// Outer `None`: refused.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::authentication::Mode;
 use crate::model::authorization::{Action, AuthorizationPolicy, Rule};
 use crate::model::mesh::Mesh;
+use crate::model::provider;
 use crate::model::status::Condition;
 use crate::model::workload::Workload;
 
@@ -19,12 +20,16 @@ pub fn of_authorization(mesh: &Mesh, policy: &AuthorizationPolicy) -> Vec<Condit
 }
 
 fn enforced(mesh: &Mesh, policy: &AuthorizationPolicy) -> Condition {
-    let mut selected = mesh.workloads().filter(|workload| policy.concerns(workload)).peekable();
+    let mut selected = selected_by(mesh, policy).peekable();
     if selected.peek().is_none() {
         return Condition::bad("Enforced", "NoWorkloads", "there is no workload that it is for".to_owned());
     }
+    let unasked = |name: &str| selected_by(mesh, policy).find_map(|workload| provider::asked(mesh, &workload.name.namespace, name).err());
+    if let Some(reason) = policy.action.provider().and_then(unasked) {
+        return Condition::bad("Enforced", "NoProvider", format!("{reason}: what a rule fits is denied"));
+    }
     let of_tokens = policy.rules.iter().position(Rule::asks_for_token).filter(|_| policy.action != Action::Allow);
-    let without = mesh.workloads().filter(|workload| policy.concerns(workload)).find(|workload| mesh.believed(workload).rules.is_empty());
+    let without = selected_by(mesh, policy).find(|workload| mesh.believed(workload).rules.is_empty());
     if let (Some(at), Some(workload)) = (of_tokens, without) {
         let message = format!("rules[{at}] is about tokens, and no RequestAuthentication is for {}: it fits nobody there", workload.name);
         return Condition::bad("Enforced", "NoTokens", message);
@@ -42,6 +47,10 @@ fn enforced(mesh: &Mesh, policy: &AuthorizationPolicy) -> Condition {
             Condition::bad("Enforced", "PlainText", message)
         }
     }
+}
+
+fn selected_by<'a>(mesh: &'a Mesh, policy: &'a AuthorizationPolicy) -> impl Iterator<Item = &'a Arc<Workload>> {
+    mesh.workloads().filter(|workload| policy.concerns(workload))
 }
 
 /// Where a workload takes plain text.

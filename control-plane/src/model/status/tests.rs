@@ -174,3 +174,11 @@ fn a_policy_for_nobody_says_so() {
     let told = enforced("{selector: {matchLabels: {app: web}}}", "STRICT", "[]");
     assert_eq!(told, "false NoWorkloads there is no workload that it is for");
 }
+
+#[test]
+fn a_policy_whose_provider_cannot_be_asked_says_so() {
+    let port = "[{name: http, port: 8080, applicationPort: 9080}]";
+    let told = enforced("{action: CUSTOM, provider: {name: a}, rules: [{}]}", "STRICT", port);
+    let wanted = "false NoProvider there is no \"a\" among the extensionProviders of the MeshConfig: what a rule fits is denied";
+    assert_eq!(told, wanted);
+}

@@ -1,7 +1,7 @@
 //! `AuthorizationPolicy` into the model. It says who may do what: whatever cannot be held to is refused, and nothing is passed over.
 
 /// Texts that stand for others.
-mod pattern;
+pub(super) mod pattern;
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,13 +39,7 @@ pub(super) fn policy(name: &Name, value: &Value, reader: &mut Reader) -> Option<
         let gateways = "not supported: it is for gateways; a selector says which workloads";
         refuse_if("targetRef", spec.target_ref.is_some(), gateways, reader);
         refuse_if("targetRefs", spec.target_refs.is_some(), gateways, reader);
-        refuse_if("provider", spec.provider.is_some(), "only with the action CUSTOM, which is not supported", reader);
-        let action = match spec.action {
-            written::AuthorizationAction::Allow => Some(Action::Allow),
-            written::AuthorizationAction::Deny => Some(Action::Deny),
-            written::AuthorizationAction::Audit => Some(Action::Audit),
-            written::AuthorizationAction::Custom => reader.refuse_at("action", "CUSTOM is not supported: nobody else is asked"),
-        };
+        let action = action(&spec, reader);
         let rules = reader.each("rules", &spec.rules, |rule, reader| self::rule(rule, &name.namespace, reader));
         let selector = security::selector(spec.selector.as_ref());
         Some(AuthorizationPolicy {
@@ -57,6 +51,27 @@ pub(super) fn policy(name: &Name, value: &Value, reader: &mut Reader) -> Option<
             is_broken: false,
         })
     })
+}
+
+fn action(spec: &written::AuthorizationPolicySpec, reader: &mut Reader) -> Option<Action> {
+    refuse_if(
+        "provider",
+        spec.provider.is_some() && spec.action != written::AuthorizationAction::Custom,
+        "only with the action CUSTOM",
+        reader,
+    );
+    match spec.action {
+        written::AuthorizationAction::Allow => Some(Action::Allow),
+        written::AuthorizationAction::Deny => Some(Action::Deny),
+        written::AuthorizationAction::Audit => Some(Action::Audit),
+        written::AuthorizationAction::Custom => {
+            let name = spec.provider.as_ref().and_then(|provider| provider.name.as_deref()).filter(|name| !name.is_empty());
+            match name {
+                Some(name) => Some(Action::Custom(name.into())),
+                None => reader.refuse_at("provider.name", "required with the action CUSTOM"),
+            }
+        }
+    }
 }
 
 /// What one that cannot be read is until it can: an `ALLOW` allows nothing, anything else denies all, but for an `AUDIT`.

@@ -2,6 +2,8 @@
 
 /// `AuthorizationPolicy`.
 pub mod authorization;
+/// `extensionProviders`.
+pub mod provider;
 /// `RequestAuthentication`.
 pub mod token;
 
@@ -334,6 +336,8 @@ pub struct MeshConfigSpec {
     pub h2_upgrade_policy: Option<Upgrade>,
     /// How often sidecars fetch the keys of a RequestAuthentication's `jwksUri` again, from 1s to a day; 5m where nothing is said.
     pub jwks_refresh_interval: Option<String>,
+    /// Services that an `AuthorizationPolicy` with the action `CUSTOM` may name.
+    pub extension_providers: Option<Vec<provider::ExtensionProvider>>,
 }
 
 /// Whether HTTP/1 is upgraded to HTTP/2, in Istio's words.

@@ -16,7 +16,7 @@ use crate::model::workload::{Bind, Locality, Sidecar, Workload, WorkloadPort};
 use crate::source::manifest::core::{self, Metadata};
 use crate::source::manifest::custom as written;
 use crate::source::manifest::reader::Reader;
-use crate::source::manifest::text;
+use crate::source::manifest::{provider, text};
 
 /// The one name that `MeshConfig` may have.
 const MESH: &str = "mesh";
@@ -300,6 +300,7 @@ pub(super) fn mesh_config(value: &Value, reader: &mut Reader) -> Option<MeshSett
                 Some(written::Upgrade::Upgrade) => H2Upgrade::Upgrade,
             },
             keys_refresh: keys_refresh(spec.jwks_refresh_interval.as_ref(), default.keys_refresh, reader)?,
+            providers: provider::providers(spec.extension_providers.as_deref().unwrap_or_default(), reader),
         })
     })
 }

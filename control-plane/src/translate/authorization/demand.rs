@@ -105,10 +105,10 @@ pub(super) fn what(what: &What) -> Vec<Permission> {
 
 /// Who it is. A client that shows no certificate, or no token, is nobody: it is none of those that are not meant, and is not allowed for
 /// that.
-pub(super) fn who(who: &Who, action: Action, trust_domain: &str) -> Vec<Principal> {
+pub(super) fn who(who: &Who, action: &Action, trust_domain: &str) -> Vec<Principal> {
     let identity = format!("spiffe://{trust_domain}/");
-    let somebody = |is_needed: bool| (is_needed && action == Action::Allow).then(|| authenticated(prefix(&identity)));
-    let with_token = |is_needed: bool| (is_needed && action == Action::Allow).then(token::present);
+    let somebody = |is_needed: bool| (is_needed && *action == Action::Allow).then(|| authenticated(prefix(&identity)));
+    let with_token = |is_needed: bool| (is_needed && *action == Action::Allow).then(token::present);
     match who {
         Who::Principal(names) => {
             let shown = somebody(names.one_of.is_empty());

@@ -19,7 +19,7 @@ const EITHER_WAY: &[char] = &['!', '$', '&', '\'', '(', ')', '+', ',', ';', '=',
 const OF_PATHS: &str = "-._~!$&'()+,;=:@/*";
 
 /// `x`, `x*`, `*x`, `*`.
-pub(super) fn text(text: &str, reader: &mut Reader) -> Option<Pattern> {
+pub(in crate::source::manifest) fn text(text: &str, reader: &mut Reader) -> Option<Pattern> {
     if text == "*" {
         return Some(Pattern::Present);
     }

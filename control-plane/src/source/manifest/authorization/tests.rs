@@ -137,7 +137,9 @@ fn a_text_is_whole_or_open_at_one_end() {
 #[test]
 fn what_cannot_be_held_to_is_refused_with_its_field() {
     for (spec, fault) in [
-        (json!({"action": "CUSTOM"}), "spec.action: CUSTOM is not supported"),
+        (json!({"action": "CUSTOM"}), "spec.provider.name: required with the action CUSTOM"),
+        (json!({"action": "CUSTOM", "provider": {"name": ""}}), "spec.provider.name: required"),
+        (json!({"action": "DENY", "provider": {"name": "a"}}), "spec.provider: only with the action CUSTOM"),
         (json!({"provider": {"name": "a"}}), "spec.provider: only with the action CUSTOM"),
         (json!({"targetRefs": [{"kind": "Gateway", "name": "a"}]}), "spec.targetRefs: not supported: it is for gateways"),
         (json!({"targetRef": {"kind": "Gateway", "name": "a"}}), "spec.targetRef: not supported: it is for gateways"),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::manifest::custom::WorkloadSelector;
 
-/// Who may do what at workloads. If a rule of a `DENY` fits, it is denied; else, if there is an `ALLOW` for the workload and no rule of
+/// Who may do what at workloads. If a rule of a `CUSTOM` fits, its provider is asked; if a rule of a `DENY` fits, it is denied; else, if there is an `ALLOW` for the workload and no rule of
 /// any fits, it is denied as well; else it is allowed. One of the namespace `ninon-system` holds for the whole mesh.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[kube(group = "ninon.dev", version = "v1alpha1", kind = "AuthorizationPolicy", namespaced)]
@@ -21,7 +21,7 @@ pub struct AuthorizationPolicySpec {
     /// What a rule that fits means.
     #[serde(default)]
     pub action: AuthorizationAction,
-    /// Not supported: it is for the action `CUSTOM`.
+    /// Who is asked, with the action `CUSTOM`.
     pub provider: Option<AuthorizationProvider>,
     /// One of these has to fit. An `ALLOW` without any allows nothing.
     #[serde(default)]
@@ -39,7 +39,7 @@ pub enum AuthorizationAction {
     Deny,
     /// It is counted and logged, and nothing else.
     Audit,
-    /// Not supported: somebody else is asked.
+    /// Its provider is asked, and what that denies is denied.
     Custom,
 }
 
@@ -57,7 +57,7 @@ pub struct AuthorizationTarget {
     pub namespace: Option<String>,
 }
 
-/// Who is asked.
+/// Who is asked: one of the `extensionProviders` of the `MeshConfig`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthorizationProvider {

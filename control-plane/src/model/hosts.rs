@@ -1,9 +1,12 @@
+//! Services and external services by names of hosts.
+
+use crate::model::external::{ExternalPort, ExternalService};
 use crate::model::mesh::Mesh;
 use crate::model::name::Name;
 use crate::model::service::{Port, Service};
 
 /// The service's port that programs of a namespace mean by a host and a port, if they may see it.
-pub(super) fn service<'a>(mesh: &'a Mesh, namespace: &str, host: &str, port: u16) -> Option<(&'a Service, &'a Port)> {
+pub fn service<'a>(mesh: &'a Mesh, namespace: &str, host: &str, port: u16) -> Option<(&'a Service, &'a Port)> {
     let long = format!(".svc.{}", mesh.settings().domain);
     let short = host.strip_suffix(&long).or_else(|| host.strip_suffix(".svc")).unwrap_or(host);
     let name = match short.split_once('.') {
@@ -13,6 +16,18 @@ pub(super) fn service<'a>(mesh: &'a Mesh, namespace: &str, host: &str, port: u16
     };
     let service = mesh.service(&name).filter(|service| service.exports.reach(namespace))?;
     Some((service, service.port(port)?))
+}
+
+/// The external service's port of a namespace that programs of another one mean by a host, if they may see it.
+pub fn external<'a>(
+    mesh: &'a Mesh,
+    namespace: &str,
+    (of, host): (&str, &str),
+    port: u16,
+) -> Option<(&'a ExternalService, &'a ExternalPort)> {
+    let all = mesh.externals().filter(|external| *external.name.namespace == *of && external.exports.reach(namespace));
+    let mut named = all.filter(|external| external.hosts.iter().any(|one| **one == *host));
+    named.find_map(|external| Some((external.as_ref(), external.ports.iter().find(|one| one.number == port)?)))
 }
 
 #[cfg(test)]
