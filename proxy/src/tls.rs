@@ -14,6 +14,7 @@ pub mod describe;
 /// Why a handshake was not completed.
 pub mod handshake;
 mod names;
+mod peer;
 mod pem;
 /// From clients.
 pub mod server;

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, Error};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use crate::config::identity::{CertificatePem, SanMatch, Trust, Validation};
-use crate::tls::{TlsError, handshake, names, pem, provider, verify};
+use crate::tls::accepted::Chain;
+use crate::tls::peer::ServerCheck;
+use crate::tls::{TlsError, handshake, names, peer, pem, provider, verify};
 
 /// The certificates of a chain that are to be shown to peers, and the roots that it leads to: PEM both.
 ///
@@ -106,11 +107,10 @@ pub fn holds(certificate: &CertificatePem, trust: &Validation) -> Result<(), Tls
 /// None in practice.
 pub fn pinned(pin: [u8; 32], names: Vec<SanMatch>) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = provider();
-    let algorithms = provider.signature_verification_algorithms;
-    let servers = Pinned { pin, names, provider: Arc::clone(&provider), algorithms };
+    let servers = peer::servers(Pinned { pin, names, provider: Arc::clone(&provider) }, &provider);
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13]);
     let builder = builder.map_err(|error| TlsError::library(&error))?;
-    let mut config = builder.dangerous().with_custom_certificate_verifier(Arc::new(servers)).with_no_client_auth();
+    let mut config = builder.dangerous().with_custom_certificate_verifier(servers).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(Arc::new(config))
 }
@@ -122,7 +122,6 @@ struct Pinned {
     pin: [u8; 32],
     names: Vec<SanMatch>,
     provider: Arc<CryptoProvider>,
-    algorithms: WebPkiSupportedAlgorithms,
 }
 
 /// No certificate of the chain has the key.
@@ -145,16 +144,9 @@ impl Pinned {
     }
 }
 
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let roots: Vec<&CertificateDer<'_>> = intermediates.iter().filter(|certificate| self.has_key(certificate)).collect();
+impl ServerCheck for Pinned {
+    fn check(&self, chain: Chain<'_>, host: &ServerName<'_>, now: UnixTime) -> Result<(), Error> {
+        let roots: Vec<&CertificateDer<'_>> = chain.intermediates.iter().filter(|certificate| self.has_key(certificate)).collect();
         if roots.is_empty() {
             return Err(Error::InvalidCertificate(names::refused(NotPinned)));
         }
@@ -162,28 +154,6 @@ impl ServerCertVerifier for Pinned {
         let trust = Validation { subject_alt_names: self.names.clone(), ..Validation::of_roots(text.into_bytes()) };
         let known = verify::of_servers(&Trust::from(trust.clone()), &trust, &self.provider);
         let known = known.map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
-        known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        known.verify_server_cert(chain.leaf, chain.intermediates, host, &[], now).map(|_| ())
     }
 }

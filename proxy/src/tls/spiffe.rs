@@ -4,16 +4,18 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertificateError, DistinguishedName, Error};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use crate::config::identity::{SanKind, SanMatch, SpiffeId, Trust, TrustDomain, Validation};
-use crate::tls::{TlsError, names, verify};
+use crate::tls::accepted::Chain;
+use crate::tls::peer::{ClientCheck, ServerCheck};
+use crate::tls::{TlsError, names, peer, verify};
 
 /// Bytes of authorities' names in one handshake.
 const MOST_HINTS: usize = 16 * 1024;
@@ -26,7 +28,7 @@ pub(super) fn of_clients(
 ) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let of_one = |trust: &Trust, validation: &Validation| verify::of_clients(trust, validation, true, provider);
     let mut hints = Vec::new();
-    let domains = Domains::new(trust, validation, of_one, provider)?;
+    let domains = Domains::new(trust, validation, of_one)?;
     for clients in validation.trust_domains.iter().filter_map(|domain| domains.checks.get(&domain.name)) {
         hints.extend(clients.root_hint_subjects().iter().cloned());
     }
@@ -34,7 +36,7 @@ pub(super) fn of_clients(
     if hints.iter().map(|name| name.as_ref().len()).fold(0, usize::saturating_add) > MOST_HINTS {
         hints.clear();
     }
-    Ok(Arc::new(Clients { domains, hints }))
+    Ok(peer::clients(Clients { domains, hints }, provider))
 }
 
 /// Checks servers.
@@ -44,13 +46,12 @@ pub(super) fn of_servers(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, TlsError> {
     let of_one = |trust: &Trust, validation: &Validation| verify::of_servers(trust, validation, provider);
-    Ok(Arc::new(Servers(Domains::new(trust, validation, of_one, provider)?)))
+    Ok(peer::servers(Domains::new(trust, validation, of_one)?, provider))
 }
 
 /// The check of each trust domain.
 struct Domains<C: ?Sized> {
     checks: HashMap<String, Arc<C>>,
-    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl<C: ?Sized> fmt::Debug for Domains<C> {
@@ -64,7 +65,6 @@ impl<C: ?Sized> Domains<C> {
         trust: &Trust,
         validation: &Validation,
         of_one: impl Fn(&Trust, &Validation) -> Result<Arc<C>, TlsError>,
-        provider: &CryptoProvider,
     ) -> Result<Self, TlsError> {
         // As Envoy, other names than URIs do not count: they may be anybody's. Where only such are asked for, Envoy takes every name.
         let all = || validation.subject_alt_names.iter().chain(&trust.more_names);
@@ -80,7 +80,7 @@ impl<C: ?Sized> Domains<C> {
                 of_one(&Trust::from(alone.clone()), &alone).map_err(|error| TlsError::TrustDomain(name.clone(), Box::new(error)))?;
             checks.insert(name.clone(), check);
         }
-        Ok(Self { checks, algorithms: provider.signature_verification_algorithms })
+        Ok(Self { checks })
     }
 
     /// By the check of the trust domain that the certificate names.
@@ -153,81 +153,24 @@ struct Clients {
     hints: Vec<DistinguishedName>,
 }
 
-impl ClientCertVerifier for Clients {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+impl ClientCheck for Clients {
+    fn check(&self, chain: Chain<'_>, now: UnixTime) -> Result<(), Error> {
+        let Chain { leaf, intermediates } = chain;
+        self.domains.verify(leaf, |clients| clients.verify_client_cert(leaf, intermediates, now).map(|_| ()))
+    }
+
+    fn is_required(&self) -> bool {
+        true
+    }
+
+    fn hints(&self) -> &[DistinguishedName] {
         &self.hints
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        self.domains.verify(end_entity, |clients| clients.verify_client_cert(end_entity, intermediates, now).map(|_| ()))?;
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.domains.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.domains.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.domains.algorithms.supported_schemes()
     }
 }
 
-#[derive(Debug)]
-struct Servers(Domains<dyn ServerCertVerifier>);
-
-impl ServerCertVerifier for Servers {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.0.verify(end_entity, |servers| {
-            servers.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now).map(|_| ())
-        })?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.algorithms.supported_schemes()
+impl ServerCheck for Domains<dyn ServerCertVerifier> {
+    fn check(&self, chain: Chain<'_>, host: &ServerName<'_>, now: UnixTime) -> Result<(), Error> {
+        let Chain { leaf, intermediates } = chain;
+        self.verify(leaf, |servers| servers.verify_server_cert(leaf, intermediates, host, &[], now).map(|_| ()))
     }
 }

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertificateError, DistinguishedName, Error, RootCertStore};
 
 use crate::config::identity::{SanMatch, Trust, Validation};
 use crate::tls::accepted::{Accepted, Chain};
 use crate::tls::constraints::{self, Constraint};
 use crate::tls::names::Usage;
-use crate::tls::{TlsError, names, pem, spiffe};
+use crate::tls::peer::{ClientCheck, ServerCheck};
+use crate::tls::{TlsError, names, peer, pem, spiffe};
 
 /// Checks clients: chain, life time, revocation (of the whole chain or of its leaf only, with lists that have not expired, as Envoy) and names.
 pub(super) fn of_clients(
@@ -33,7 +34,7 @@ pub(super) fn of_clients(
     let builder = if validation.only_leaves { builder.only_check_end_entity_revocation() } else { builder };
     let builder = if required { builder } else { builder.allow_unauthenticated() };
     let chain = builder.build().map_err(|error| TlsError::library(&error))?;
-    Ok(Arc::new(KnownClients { chain, rules }))
+    Ok(peer::clients(KnownClients { chain, rules }, provider))
 }
 
 /// Checks servers likewise. Which host was asked for decides nothing (as Envoy): who must be there says the configuration.
@@ -51,7 +52,7 @@ pub(super) fn of_servers(
         .enforce_revocation_expiration();
     let builder = if validation.only_leaves { builder.only_check_end_entity_revocation() } else { builder };
     let chain = builder.build().map_err(|error| TlsError::library(&error))?;
-    Ok(Arc::new(Servers { whom: Whom::Known { chain, rules }, algorithms: provider.signature_verification_algorithms }))
+    Ok(peer::servers(KnownServers { chain, rules }, provider))
 }
 
 fn rules(trust: &Trust, validation: &Validation, usage: Usage) -> Result<(Rules, Vec<CertificateRevocationListDer<'static>>), TlsError> {
@@ -117,7 +118,7 @@ impl Rules {
 
 /// Accepts every server: a cluster without validation context (as Envoy). The traffic is encrypted, to whoever is there.
 pub(super) fn of_nobody(provider: &CryptoProvider) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(Servers { whom: Whom::All, algorithms: provider.signature_verification_algorithms })
+    peer::servers(AllServers, provider)
 }
 
 #[derive(Debug)]
@@ -126,104 +127,43 @@ struct KnownClients {
     rules: Rules,
 }
 
-impl ClientCertVerifier for KnownClients {
-    fn offer_client_auth(&self) -> bool {
-        self.chain.offer_client_auth()
+impl ClientCheck for KnownClients {
+    fn check(&self, chain: Chain<'_>, now: UnixTime) -> Result<(), Error> {
+        let library = || self.chain.verify_client_cert(chain.leaf, chain.intermediates, now).map(|_| ());
+        self.rules.check(chain, now, library)
     }
 
-    fn client_auth_mandatory(&self) -> bool {
+    fn is_required(&self) -> bool {
         self.chain.client_auth_mandatory()
     }
 
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+    fn hints(&self) -> &[DistinguishedName] {
         self.chain.root_hint_subjects()
     }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let library = || self.chain.verify_client_cert(end_entity, intermediates, now).map(|_| ());
-        self.rules.check(Chain { leaf: end_entity, intermediates }, now, library)?;
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.chain.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
-}
-
-/// Whoever answers must hold the key of the certificate that is shown: signatures are verified, whichever servers are accepted.
-#[derive(Debug)]
-struct Servers {
-    whom: Whom,
-    algorithms: WebPkiSupportedAlgorithms,
 }
 
 #[derive(Debug)]
-enum Whom {
-    Known { chain: Arc<WebPkiServerVerifier>, rules: Rules },
-    All,
+struct KnownServers {
+    chain: Arc<WebPkiServerVerifier>,
+    rules: Rules,
 }
 
-impl ServerCertVerifier for Servers {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let Whom::Known { chain, rules } = &self.whom else { return Ok(ServerCertVerified::assertion()) };
-        let library = || match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+impl ServerCheck for KnownServers {
+    fn check(&self, chain: Chain<'_>, host: &ServerName<'_>, now: UnixTime) -> Result<(), Error> {
+        let library = || match self.chain.verify_server_cert(chain.leaf, chain.intermediates, host, &[], now) {
             // The library compares the host last, after all that counts here; tests hold it to that.
             Err(Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. })) => Ok(()),
             other => other.map(|_| ()),
         };
-        rules.check(Chain { leaf: end_entity, intermediates }, now, library)?;
-        Ok(ServerCertVerified::assertion())
+        self.rules.check(chain, now, library)
     }
+}
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
+#[derive(Debug)]
+struct AllServers;
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+impl ServerCheck for AllServers {
+    fn check(&self, _: Chain<'_>, _: &ServerName<'_>, _: UnixTime) -> Result<(), Error> {
+        Ok(())
     }
 }
