@@ -217,3 +217,13 @@ impl ChainPolicy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_names_the_same_metrics_with_a_dot_at_its_end_and_without() {
+        assert_eq!([part("a."), part("a"), part("a.b."), part("")], ["a", "a", "a.b", ""]);
+    }
+}

@@ -168,7 +168,7 @@ fn the_network_filter_has_a_name_and_may_be_slow_to_refuse() {
     let filter =
         network_of(json!({"stat_prefix": "a", "delay_deny": "2s", "shadow_rules_stat_prefix": "s.", "enforcement_type": "CONTINUOUS"}));
     let filter = filter.unwrap();
-    assert_eq!((filter.delay, filter.shadow_stat_prefix.as_str()), (Some(std::time::Duration::from_secs(2)), "s"));
+    assert_eq!((filter.delay, filter.shadow_stat_prefix.as_str()), (Some(std::time::Duration::from_secs(2)), "s."));
     assert!(filter.rules.is_none());
 }
 
