@@ -45,6 +45,7 @@ metadata: {name: mesh}
 spec:
   extensionProviders:
   - {name: by-grpc, envoyExtAuthzGrpc: {service: authz.shop.svc.cluster.local, port: 80, timeout: 2s}}
+  - {name: open, envoyExtAuthzGrpc: {service: shop/authz, port: 80, timeout: 2s, failOpen: true}}
   - name: by-http
     envoyExtAuthzHttp:
       service: auth/check.example
@@ -60,15 +61,27 @@ spec:
 async fn somebody_else_decides(program: Program) {
     let authorizer = Authorizer::start(ports::free(), ports::free()).await;
     let (grpc, http) = (authorizer.grpc, authorizer.http);
-    let by_grpc = policy("grpc", "{action: CUSTOM, provider: {name: by-grpc}, rules: [{to: [{operation: {paths: [/api*]}}]}]}");
-    let by_http = policy("http", "{action: CUSTOM, provider: {name: by-http}, rules: [{to: [{operation: {paths: [/pay*, /api/both*]}}]}]}");
-    let never = policy("never", "{action: DENY, rules: [{to: [{operation: {paths: [/api/never]}}]}]}");
-    // What it answers comes to policies behind it as to the application; what a client writes in its place does not.
-    let mallory = policy(
-        "mallory",
-        "{action: DENY, rules: [{when: [{key: 'request.headers[x-user]', values: [mallory]}], to: [{operation: {paths: [/pay*]}}]}]}",
+    let by_grpc = policy(
+        "grpc",
+        "{action: CUSTOM, selector: {matchLabels: {app: web}}, provider: {name: by-grpc}, rules: [{to: [{operation: {paths: [/api*]}}]}]}",
     );
-    let shop = Shop::start(program, &[PROVIDERS, &authorizer.objects(), &by_grpc, &by_http, &never, &mallory].concat()).await;
+    let by_http = policy(
+        "http",
+        "{action: CUSTOM, selector: {matchLabels: {app: web}}, provider: {name: by-http}, rules: [{to: [{operation: {paths: [/pay*, /api/both*]}}]}]}",
+    );
+    let never = policy("never", "{action: DENY, rules: [{to: [{operation: {paths: [/api/never]}}]}]}");
+    let open = policy(
+        "open",
+        "{action: CUSTOM, selector: {matchLabels: {app: web}}, provider: {name: open}, rules: [{to: [{operation: {paths: [/open*]}}]}]}",
+    );
+    // Policies behind it see what it answers, as the application does, and not what a client wrote in its place.
+    let told = policy(
+        "told",
+        "{action: DENY, rules: [{when: [{key: 'request.headers[x-user]', values: [mallory]}]}, {to: [{operation: {paths: [/pay/told]}}], \
+         when: [{key: 'request.headers[x-user]', values: [ada]}]}]}",
+    );
+    let policies = [by_grpc, by_http, never, told, open].concat();
+    let shop = Shop::start(program, &[PROVIDERS, &authorizer.objects(), &policies].concat()).await;
     shop.becomes("/api/a", "", 200).await;
     for (path, headers, wanted) in [
         ("/", "", 200),
@@ -80,7 +93,10 @@ async fn somebody_else_decides(program: Program) {
         ("/api/never", "", 403),
         ("/pay", "", 200),
         ("/pay", "x-user: mallory\r\n", 200),
-        ("/other", "x-user: mallory\r\n", 200),
+        ("/pay/told", "", 403),
+        ("/other", "x-user: mallory\r\n", 403),
+        ("/open", "", 200),
+        ("/open/forbidden", "", 403),
         ("/pay/forbidden", "", 418),
         ("/pay", "x-team: forbidden\r\n", 418),
         ("/pay", "x-other: forbidden\r\n", 200),
@@ -96,19 +112,23 @@ async fn somebody_else_decides(program: Program) {
 
     // Without whoever decides nothing passes that he has to decide about, and all else does.
     drop(authorizer);
-    for (path, wanted) in [("/", 200), ("/forbidden", 200), ("/api/a", 403), ("/pay", 503)] {
+    for (path, wanted) in [("/", 200), ("/forbidden", 200), ("/api/a", 403), ("/pay", 503), ("/open/forbidden", 200)] {
         assert_eq!(shop.status(path, "").await, wanted, "{path}");
     }
     let again = Authorizer::start(grpc, http).await;
     for path in ["/api/a", "/pay", "/api/both"] {
         shop.becomes(path, "", 200).await;
     }
-    // A provider that is taken away denies what it would be asked about.
-    shop.world.write("objects.yaml", &[again.objects(), by_grpc, by_http].concat());
-    shop.becomes("/api/a", "", 403).await;
-    assert_eq!((shop.status("/pay", "").await, shop.status("/", "").await), (403, 200));
-    let shown = shop.world.does(&["get", "ap", "grpc", "-n", "shop", "-o", "yaml"]);
-    assert!(shown.contains("reason: NoProvider"), "{shown}");
+    // Where its service is taken away, or the provider, what it would be asked about is denied.
+    for objects in [[PROVIDERS, &policies].concat(), [again.objects().as_str(), &policies].concat()] {
+        shop.world.write("objects.yaml", &objects);
+        shop.becomes("/api/a", "", 403).await;
+        assert_eq!((shop.status("/open", "").await, shop.status("/", "").await), (403, 200));
+        let shown = shop.world.does(&["get", "ap", "grpc", "-n", "shop", "-o", "yaml"]);
+        assert!(shown.contains("reason: NoProvider"), "{shown}");
+        shop.world.write("objects.yaml", &[PROVIDERS, &again.objects(), &policies].concat());
+        shop.becomes("/api/a", "", 200).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -144,7 +144,21 @@ impl Action {
 impl Rule {
     /// Whether it asks for something that only requests have.
     pub fn is_of_requests(&self) -> bool {
-        self.from.iter().flatten().any(Who::is_of_requests) || self.to.iter().flatten().any(What::is_of_requests)
+        self.is_of_tokens() || self.to.iter().flatten().any(What::is_of_requests)
+    }
+
+    /// Whether it may fit something at a port of the workload.
+    pub fn can_be_at(&self, port: u16) -> bool {
+        let may = |what: &What| match what {
+            What::Port(test) => (test.one_of.is_empty() || test.one_of.contains(&port)) && !test.none_of.contains(&port),
+            What::Host(_) | What::Method(_) | What::Path(_) | What::Header(..) | What::Ip(_) | What::ServerName(_) => true,
+        };
+        self.to.is_empty() || self.to.iter().any(|all| all.iter().all(may))
+    }
+
+    /// Whether it asks what a token says.
+    pub fn is_of_tokens(&self) -> bool {
+        self.from.iter().flatten().any(Who::is_of_requests)
     }
 
     /// Whether there is somebody whom it fits only if he has a token.

@@ -17,7 +17,7 @@ use crate::model::kind::Kind;
 use crate::model::name::{Key, Name};
 use crate::model::policy::TrafficPolicy;
 use crate::model::route::Route;
-use crate::model::service::{Port, Service, Target, selects};
+use crate::model::service::{Port, Service};
 use crate::model::settings::MeshSettings;
 use crate::model::token::RequestAuthentication;
 use crate::model::workload::{Locality, Workload};
@@ -185,7 +185,7 @@ impl Mesh {
         }
         let now = self.workloads.get(name);
         let concerned = |service: &Service| {
-            let selects = |workload: &Arc<Workload>| service.selector.as_ref().is_some_and(|selector| selects(selector, &workload.labels));
+            let selects = |workload: &Arc<Workload>| service.selects(workload);
             before.as_ref().is_some_and(selects) || now.is_some_and(selects)
         };
         let services = in_namespace(&self.services, &name.namespace).filter(|(_, service)| concerned(service));
@@ -304,10 +304,10 @@ impl Mesh {
                 add(&mut found, Endpoint { locality, address, condition, identity: None });
             }
         }
-        if let Some(selector) = &service.selector {
+        if service.selector.is_some() {
             let workloads = in_namespace(&self.workloads, &service.name.namespace).map(|(_, workload)| workload);
-            for workload in workloads.filter(|workload| selects(selector, &workload.labels)) {
-                let Some(number) = reached_at(workload, port) else { continue };
+            for workload in workloads.filter(|workload| service.selects(workload)) {
+                let Some(number) = workload.reached_at(port) else { continue };
                 let identity = self.identity(workload, number);
                 for address in &workload.addresses {
                     let address = SocketAddr::new(*address, number);
@@ -333,13 +333,6 @@ fn add(found: &mut BTreeMap<SocketAddr, Endpoint>, endpoint: Endpoint) {
             known.identity = identity;
         }
         None => drop(found.insert(endpoint.address, endpoint)),
-    }
-}
-
-fn reached_at(workload: &Workload, port: &Port) -> Option<u16> {
-    match &port.target {
-        Target::Number(number) => Some(*number),
-        Target::Name(name) => workload.ports.iter().find(|port| port.name == *name).map(|port| port.number),
     }
 }
 

@@ -84,13 +84,16 @@ pub fn asked<'a>(mesh: &'a Mesh, namespace: &str, name: &str) -> Result<(&'a Pro
     let provider = mesh.settings().providers.iter().find(|provider| *provider.name == *name);
     let Some(provider) = provider else { return Err(format!("there is no {name:?} among the extensionProviders of the MeshConfig")) };
     let Server { namespace: of, host, port } = &provider.server;
-    let found = hosts::service(mesh, namespace, host, *port)
+    // A name without a dot would be one of the workload's own namespace.
+    let long = of.as_ref().filter(|_| !host.contains('.')).map_or_else(|| host.to_string(), |of| format!("{host}.{of}"));
+    let found = hosts::service(mesh, namespace, &long, *port)
         .filter(|(service, _)| of.as_deref().is_none_or(|of| *service.name.namespace == *of))
         .map(|(service, port)| (Target::Service(service.name.clone(), port.number), port.protocol));
     let external = || of.as_deref().and_then(|of| hosts::external(mesh, namespace, (of, host), *port));
     let external = || external().map(|(external, port)| (Target::External(external.name.clone(), port.number), port.protocol));
     let Some((target, protocol)) = found.or_else(external) else {
-        return Err(format!("{namespace} sees no service {host} with the port {port}, which is the extension provider {name:?}"));
+        let hint = if of.is_none() { " (an ExternalService is named NAMESPACE/HOST)" } else { "" };
+        return Err(format!("{namespace} sees no service {host} with the port {port}{hint}, which is the extension provider {name:?}"));
     };
     match (&provider.way, protocol) {
         (Way::Grpc, Protocol::Http2) | (Way::Http(_), Protocol::Http | Protocol::Http2) => Ok((provider, target)),
@@ -131,7 +134,7 @@ mod tests {
     #[test]
     fn a_provider_is_a_service_or_an_external_service_of_the_namespace_that_is_named() {
         let service = |port| Ok(Target::Service(crate::model::name::Name::new("auth", "authz"), port));
-        for name in ["authz.auth", "authz.auth.svc.cluster.local", "auth/authz.auth.svc.cluster.local"] {
+        for name in ["authz.auth", "authz.auth.svc.cluster.local", "auth/authz.auth.svc.cluster.local", "auth/authz"] {
             assert_eq!(asked_at("envoyExtAuthzGrpc", name, 9000), service(9000), "{name}");
             assert_eq!(asked_at("envoyExtAuthzHttp", name, 80), service(80), "{name}");
         }
@@ -145,6 +148,7 @@ mod tests {
             ("envoyExtAuthzGrpc", "authz.auth", 9001),
             ("envoyExtAuthzGrpc", "authz.shop", 9000),
             ("envoyExtAuthzGrpc", "shop/authz.auth", 9000),
+            ("envoyExtAuthzGrpc", "shop/authz", 9000),
             ("envoyExtAuthzGrpc", "authz.auth", 80),
             ("envoyExtAuthzGrpc", "authz.auth", 5),
             ("envoyExtAuthzHttp", "authz.auth", 5),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::model::name::Name;
+use crate::model::workload::Workload;
 
 /// Labels of an object, or those that are asked for.
 pub type Labels = BTreeMap<String, String>;
@@ -90,6 +91,12 @@ impl Service {
     /// One of its ports.
     pub fn port(&self, number: u16) -> Option<&Port> {
         self.ports.iter().find(|port| port.number == number)
+    }
+
+    /// Whether a workload is behind it.
+    pub fn selects(&self, workload: &Workload) -> bool {
+        let fits = |selector| selects(selector, &workload.labels);
+        self.name.namespace == workload.name.namespace && self.selector.as_ref().is_some_and(fits)
     }
 }
 

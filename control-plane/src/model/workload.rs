@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::endpoints::Condition;
 use crate::model::name::Name;
-use crate::model::service::{Labels, Protocol};
+use crate::model::service::{Labels, Port, Protocol, Target};
 
 /// A `Workload`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,4 +75,14 @@ pub struct Locality {
     pub zone: Arc<str>,
     /// Part of the zone.
     pub sub_zone: Arc<str>,
+}
+
+impl Workload {
+    /// Where it is reached by a service's port.
+    pub fn reached_at(&self, port: &Port) -> Option<u16> {
+        match &port.target {
+            Target::Number(number) => Some(*number),
+            Target::Name(name) => self.ports.iter().find(|port| port.name == *name).map(|port| port.number),
+        }
+    }
 }

@@ -76,16 +76,27 @@ impl<'a> Guard<'a> {
         demands.any(|what| matches!(what, What::ServerName(_)))
     }
 
-    /// Filters of requests, in the order in which they decide. What is only counted and logged is so whatever becomes of it.
-    pub(super) fn http(&self) -> Vec<HttpFilter> {
-        let first = [Part::Audit, Part::Unasked].into_iter().filter_map(|part| self.http_part(part));
-        let asked = self.providers.iter().flat_map(|(name, (provider, cluster))| {
-            let policies = self.policies.iter().filter(|policy| policy.action.provider() == Some(name));
-            let rules: BTreeMap<_, _> = policies.flat_map(|policy| self.rules(policy, Scope::Request)).collect();
+    /// Filters of requests, in the order in which they decide; `tokens` is the one that verifies those. As in Istio a provider comes
+    /// before it, and may put a token into a request, or send a client for one whose token has expired; unless its policies ask what
+    /// tokens say. What is only counted and logged is so whatever the rest decides.
+    pub(super) fn http(&self, tokens: Option<&HttpFilter>) -> Vec<HttpFilter> {
+        let parts = |parts: [Part; 2]| parts.into_iter().filter_map(|part| self.http_part(part));
+        let first = self.asked(false).chain(tokens.cloned());
+        first.chain(parts([Part::Audit, Part::Unasked])).chain(self.asked(true)).chain(parts([Part::Deny, Part::Allow])).collect()
+    }
+
+    /// Providers, by whether their policies ask what tokens say.
+    fn asked(&self, of_tokens: bool) -> impl Iterator<Item = HttpFilter> {
+        let asks = |name: &str| self.policies_of(name).flat_map(|policy| &policy.rules).any(Rule::is_of_tokens);
+        let providers = self.providers.iter().filter(move |(name, _)| asks(name) == of_tokens);
+        providers.flat_map(|(name, (provider, cluster))| {
+            let rules: BTreeMap<_, _> = self.policies_of(name).flat_map(|policy| self.rules(policy, Scope::Request)).collect();
             custom::filters(provider, cluster, rules)
-        });
-        let then = [Part::Deny, Part::Allow].into_iter().filter_map(|part| self.http_part(part));
-        first.chain(asked).chain(then).collect()
+        })
+    }
+
+    fn policies_of(&self, provider: &str) -> impl Iterator<Item = &AuthorizationPolicy> {
+        self.policies.iter().map(|policy| &***policy).filter(move |policy| policy.action.provider() == Some(provider))
     }
 
     fn http_part(&self, part: Part) -> Option<HttpFilter> {

@@ -191,8 +191,7 @@ impl Inbound<'_> {
         let host = VirtualHost { name: prefix.clone(), domains: vec!["*".to_owned()], routes: vec![route], ..VirtualHost::default() };
         let routes = RouteConfiguration { name: prefix.clone(), virtual_hosts: vec![host], ..RouteConfiguration::default() };
         let mut manager = http::manager(&prefix, Routes::Inline(Box::new(routes)), self.mesh.settings());
-        // What tokens say is known before it is asked for.
-        manager.http_filters.splice(..0, self.tokens.cloned().into_iter().chain(self.guard.http()));
+        manager.http_filters.splice(..0, self.guard.http(self.tokens));
         vec![http::filter(&manager)]
     }
 

@@ -82,16 +82,22 @@ fn connections_that_a_rule_fits_are_denied() {
     assert_eq!(judge.guarded_chains(), judge.chains(), "no way in is without it");
 }
 
-/// Before anybody else decides, and after what is only counted.
+/// As in Istio it comes first, and may put a token into a request; unless it asks what tokens say.
 #[test]
-fn it_comes_before_deny_and_allow() {
-    let all = custom("b", "[{}]")
-        + &named("shop", "d", "{action: DENY, rules: [{}]}")
-        + &named("shop", "w", "{rules: [{}]}")
-        + &named("shop", "s", "{action: AUDIT, rules: [{}]}");
-    let judge = Judge::of(&all);
+fn it_comes_before_tokens_are_verified_and_before_deny_and_allow() {
+    let all = [
+        custom("b", "[{}]"),
+        named("shop", "t", "{action: CUSTOM, provider: {name: a}, rules: [{from: [{source: {requestPrincipals: ['*']}}]}]}"),
+        named("shop", "d", "{action: DENY, rules: [{}]}"),
+        named("shop", "w", "{rules: [{}]}"),
+        named("shop", "s", "{action: AUDIT, rules: [{}]}"),
+        "---\napiVersion: ninon.dev/v1alpha1\nkind: RequestAuthentication\nmetadata: {name: r, namespace: shop}\n".to_owned(),
+        "spec: {jwtRules: [{issuer: i, jwksUri: 'https://keys.example'}]}\n".to_owned(),
+    ];
+    let judge = Judge::of(&all.concat());
     let short = |name: &String| name.trim_start_matches("envoy.filters.http.").to_owned();
     let names: Vec<String> = judge.names(WEB).iter().map(short).collect();
-    assert_eq!(names[..5], ["rbac.audit", "rbac.custom.b", "ext_authz.b", "rbac.deny", "rbac.allow"]);
+    let first = ["rbac.custom.b", "ext_authz.b", "jwt_authn", "rbac.audit", "rbac.custom.a", "ext_authz.a"];
+    assert_eq!(names, [first.as_slice(), &["rbac.deny", "rbac.allow", "router"]].concat());
     assert_eq!(judge.names(TCP)[..2], ["envoy.filters.network.rbac.audit", "envoy.filters.network.rbac.custom"]);
 }

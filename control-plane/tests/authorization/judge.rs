@@ -165,9 +165,9 @@ impl Judge {
             } else if any::is::<ExtAuthz>(config) {
                 let question: ExtAuthz = any::unpack(config).unwrap();
                 let enabled = question.filter_enabled_metadata.as_ref().unwrap();
-                assert_eq!((enabled.filter.as_str(), enabled.path.len(), enabled.invert), ("envoy.filters.http.rbac", 1, false));
+                assert_eq!((enabled.filter.as_str(), enabled.path.len(), enabled.invert), ("envoy.filters.http.rbac", 1, true));
                 let Some(path_segment::Segment::Key(key)) = &enabled.path[0].segment else { panic!("{enabled:?}") };
-                if is_value(enabled.value.as_ref().unwrap(), &said[key]) {
+                if !is_value(enabled.value.as_ref().unwrap(), &said[key]) {
                     clusters.push(cluster_of(&question));
                 }
             }

@@ -109,7 +109,7 @@ fn run(inner: &Inner, live: &mut Live, way: &mut Way<'_>, (guards, from): (&Guar
         let levels = Levels::of(live);
         match filter::kind(&guard.filter, levels.iter()) {
             None => {}
-            Some((FilterKind::Access(access), _)) => access::allows(live, access, &guard.stats)?,
+            Some((FilterKind::Access(access), _)) => access::allows(live, access, guard)?,
             Some((FilterKind::Jwt(tokens), said)) => {
                 let fetched = if let FilterStats::Jwt(fetched) = &guard.stats { fetched.as_slice() } else { &[] };
                 match token::verify(live, tokens, said, token::Source { fetched, has_waited: false })? {

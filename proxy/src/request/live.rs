@@ -38,7 +38,7 @@ pub(super) struct Live {
     pub(super) weighted: Option<Arc<WeightedCluster>>,
     pub(super) traced: Option<Box<Traced>>,
     /// What a service outside wants of the answer.
-    pub(super) changes: Option<Box<ResponseChanges>>,
+    pub(super) changes: Vec<ResponseChanges>,
     pub(super) deadlines: Deadlines,
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) cluster: Option<Arc<ClusterState>>,
@@ -95,7 +95,7 @@ impl Live {
             table: None,
             weighted: None,
             traced: None,
-            changes: None,
+            changes: Vec::new(),
             deadlines,
             progress: None,
             cluster: None,
@@ -164,9 +164,9 @@ impl Live {
         Outgoing { response: http::Response::from_parts(parts, body), spelling: outgoing.spelling }
     }
 
-    /// Applies what a service outside wants of the answer.
+    /// Applies what services outside want of the answer: as Envoy, filters see it in the opposite order.
     pub(super) fn change_response(&self, fields: &mut HeaderMap) {
-        if let Some(changes) = &self.changes {
+        for changes in self.changes.iter().rev() {
             changes.apply(fields);
         }
     }

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::model::endpoints::SliceEndpoint;
-use crate::model::service::{Exports, Labels, Protocol};
+use crate::model::service::{Exports, Labels, Protocol, Target};
 use crate::model::workload::{Sidecar, WorkloadPort};
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {

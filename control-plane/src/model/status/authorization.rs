@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::attach::Target;
 use crate::model::authentication::Mode;
 use crate::model::authorization::{Action, AuthorizationPolicy, Rule};
 use crate::model::mesh::Mesh;
@@ -28,6 +29,15 @@ fn enforced(mesh: &Mesh, policy: &AuthorizationPolicy) -> Condition {
     if let Some(reason) = policy.action.provider().and_then(unasked) {
         return Condition::bad("Enforced", "NoProvider", format!("{reason}: what a rule fits is denied"));
     }
+    if let Some(workload) =
+        policy.action.provider().and_then(|name| selected_by(mesh, policy).find(|one| is_behind(mesh, policy, one, name)))
+    {
+        let message = format!(
+            "{} is behind its provider, and would be asked about every question to it: a rule has to leave its port out (notPorts)",
+            workload.name
+        );
+        return Condition::bad("Enforced", "AsksItself", message);
+    }
     let of_tokens = policy.rules.iter().position(Rule::asks_for_token).filter(|_| policy.action != Action::Allow);
     let without = selected_by(mesh, policy).find(|workload| mesh.believed(workload).rules.is_empty());
     if let (Some(at), Some(workload)) = (of_tokens, without) {
@@ -47,6 +57,14 @@ fn enforced(mesh: &Mesh, policy: &AuthorizationPolicy) -> Condition {
             Condition::bad("Enforced", "PlainText", message)
         }
     }
+}
+
+/// Whether a workload is where the provider of a policy is reached, at a port that the policy speaks of.
+fn is_behind(mesh: &Mesh, policy: &AuthorizationPolicy, workload: &Workload, name: &str) -> bool {
+    let Ok((_, Target::Service(service, number))) = provider::asked(mesh, &workload.name.namespace, name) else { return false };
+    let Some(service) = mesh.service(&service).filter(|service| service.selects(workload)) else { return false };
+    let port = service.port(number).and_then(|port| workload.reached_at(port));
+    port.is_some_and(|port| policy.rules.iter().any(|rule| rule.can_be_at(port)))
 }
 
 fn selected_by<'a>(mesh: &'a Mesh, policy: &'a AuthorizationPolicy) -> impl Iterator<Item = &'a Arc<Workload>> {

@@ -81,13 +81,18 @@ fn a_filter_that_is_not_there_is_not_accepted() {
 
 /// What is said of whether a policy for the cart is held to.
 fn enforced(spec: &str, mode: &str, ports: &str) -> String {
+    enforced_beside(spec, mode, ports, "")
+}
+
+/// Likewise, where there are other objects.
+fn enforced_beside(spec: &str, mode: &str, ports: &str, more: &str) -> String {
     let objects = format!(
         "{{apiVersion: ninon.dev/v1alpha1, kind: AuthorizationPolicy, metadata: {{name: p, namespace: shop}}, spec: {spec}}}
 ---
 {{apiVersion: ninon.dev/v1alpha1, kind: PeerAuthentication, metadata: {{name: p, namespace: shop}}, spec: {{mtls: {{mode: {mode}}}}}}}
 ---
 {{apiVersion: ninon.dev/v1alpha1, kind: Workload, metadata: {{name: cart-1, namespace: shop, labels: {{app: cart}}}}, spec: {{addresses: [10.0.0.1], ports: {ports}}}}}
-"
+{more}"
     );
     let mut mesh = Mesh::default();
     for document in yaml::documents(&objects) {
@@ -181,4 +186,24 @@ fn a_policy_whose_provider_cannot_be_asked_says_so() {
     let told = enforced("{action: CUSTOM, provider: {name: a}, rules: [{}]}", "STRICT", port);
     let wanted = "false NoProvider there is no \"a\" among the extensionProviders of the MeshConfig: what a rule fits is denied";
     assert_eq!(told, wanted);
+}
+
+#[test]
+fn a_policy_whose_provider_would_be_asked_about_itself_says_so() {
+    let of = |rules: &str| {
+        let spec = format!("{{action: CUSTOM, provider: {{name: a}}, rules: {rules}}}");
+        let more = "---
+{apiVersion: v1, kind: Service, metadata: {name: authz, namespace: shop}, spec: {selector: {app: cart}, ports: [{port: 80, targetPort: grpc, appProtocol: grpc}]}}
+---
+{apiVersion: ninon.dev/v1alpha1, kind: MeshConfig, metadata: {name: mesh}, spec: {extensionProviders: [{name: a, envoyExtAuthzGrpc: {service: authz.shop, port: 80}}]}}
+";
+        enforced_beside(&spec, "STRICT", "[{name: http, port: 8080}, {name: grpc, port: 9000}]", more)
+    };
+    let told = "false AsksItself shop/cart-1 is behind its provider, and would be asked about every question to it";
+    for rules in ["[{}]", "[{to: [{operation: {paths: [/a]}}]}]", "[{to: [{operation: {ports: ['8080', '9000']}}]}]"] {
+        assert!(of(rules).starts_with(told), "{rules}: {}", of(rules));
+    }
+    for rules in ["[{to: [{operation: {notPorts: ['9000']}}]}]", "[{to: [{operation: {ports: ['8080']}}]}]"] {
+        assert_eq!(of(rules).trim_end(), "true Enforced", "{rules}");
+    }
 }

@@ -13,15 +13,10 @@ use crate::source::manifest::text;
 
 /// Long for a decision, and short enough for a client to wait.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// No request waits for longer.
-const LONGEST: Duration = Duration::from_secs(60);
 /// As the proxy: more of a body is never kept for one request.
 const MOST_BODY: u32 = 64 * 1024 * 1024;
 /// What clients get when there is no answer.
 const STATUS_ON_ERROR: u16 = 403;
-/// What frames a message, and whom it is for, is the question's own.
-const FRAMING: [&str; 9] =
-    ["connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// All of them, each with a name of its own.
 pub(super) fn providers(written: &[written::ExtensionProvider], reader: &mut Reader) -> Vec<Provider> {
@@ -48,7 +43,7 @@ fn provider(provider: &written::ExtensionProvider, reader: &mut Reader) -> Optio
         let server = server(common.service, common.port, reader);
         let timeout = match common.timeout {
             None => Some(TIMEOUT),
-            Some(text) => reader.at("timeout", |reader| timeout(text, reader)),
+            Some(text) => reader.at("timeout", |reader| text::wait(text, "answer", reader)),
         };
         let status = match common.status_on_error {
             None => Some(STATUS_ON_ERROR),
@@ -122,19 +117,11 @@ fn server(service: &str, port: i64, reader: &mut Reader) -> Option<Server> {
     Some(Server { namespace, host, port: port? })
 }
 
-fn timeout(text: &str, reader: &mut Reader) -> Option<Duration> {
-    match text::duration(text, reader)? {
-        Duration::ZERO => reader.refuse("0 leaves no time to answer"),
-        long if long > LONGEST => reader.refuse(format_args!("{text:?} is longer than a minute")),
-        timeout => Some(timeout),
-    }
-}
-
-/// A failure that looks like a success is none to its client.
+/// A failure that looks like a success is none to its client; and Envoy takes a whole listener for wrong that has another one.
 fn status(text: &str, reader: &mut Reader) -> Option<u16> {
     let status = Some(text).filter(|text| text.len() == 3).and_then(|text| text.parse().ok());
-    match status.filter(|status| (400..=599).contains(status)) {
-        None => reader.refuse(format_args!("{text:?} is not a status from 400 to 599")),
+    match status.filter(|status| matches!(status, 400..=417 | 421..=424 | 426 | 428 | 429 | 431 | 500..=508 | 510 | 511)) {
+        None => reader.refuse(format_args!("{text:?} is not a status from 400 to 599 that Envoy has a name for")),
         status => status,
     }
 }
@@ -163,11 +150,17 @@ fn copied(http: &written::HttpProvider, reader: &mut Reader) -> Option<Copied> {
     let added: Vec<_> = reader.at("includeAdditionalHeadersInCheck", |reader| {
         added.iter().filter_map(|(name, value)| reader.at(name, |reader| header(name, value, reader))).collect()
     });
+    let to_application = names("headersToUpstreamOnAllow", http.headers_to_upstream_on_allow.as_ref(), reader);
+    for pattern in &to_application {
+        if let Some(framing) = text::framing().find(|name| fits(pattern, name)) {
+            reader.refuse_at::<()>("headersToUpstreamOnAllow", format_args!("{framing:?} would be among them, and is the request's own"));
+        }
+    }
     Some(Copied {
         path_prefix: prefix.into(),
         headers: names("includeRequestHeadersInCheck", http.include_request_headers_in_check.as_ref(), reader),
         added,
-        to_application: names("headersToUpstreamOnAllow", http.headers_to_upstream_on_allow.as_ref(), reader),
+        to_application,
         to_denied: names("headersToDownstreamOnDeny", http.headers_to_downstream_on_deny.as_ref(), reader),
         to_allowed: names("headersToDownstreamOnAllow", http.headers_to_downstream_on_allow.as_ref(), reader),
     })
@@ -176,7 +169,7 @@ fn copied(http: &written::HttpProvider, reader: &mut Reader) -> Option<Copied> {
 /// Proxies would read `%` as the beginning of something that is put in.
 fn header(name: &str, value: &str, reader: &mut Reader) -> Option<(Arc<str>, Arc<str>)> {
     let name = text::header_name(name, reader)?;
-    if FRAMING.contains(&&*name) {
+    if text::framing().any(|framing| *framing == *name) {
         return reader.refuse(format_args!("{name:?} is the question's own"));
     }
     if value.contains('%') {
@@ -199,6 +192,15 @@ fn names(field: &str, list: Option<&Vec<String>>, reader: &mut Reader) -> Vec<Pa
         };
         fixed.map(|_| pattern)
     })
+}
+
+fn fits(pattern: &Pattern, name: &str) -> bool {
+    match pattern {
+        Pattern::Present => true,
+        Pattern::Exact(text) => **text == *name,
+        Pattern::Prefix(begin) => name.starts_with(&**begin),
+        Pattern::Suffix(end) => name.ends_with(&**end),
+    }
 }
 
 #[cfg(test)]

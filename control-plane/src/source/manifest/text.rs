@@ -84,6 +84,18 @@ fn parse_duration(text: &str) -> Option<Duration> {
     (parts > 0).then_some(total)
 }
 
+/// No request waits for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a request may wait for something.
+pub(super) fn wait(text: &str, what: &str, reader: &mut Reader) -> Option<Duration> {
+    match duration(text, reader)? {
+        Duration::ZERO => reader.refuse(format_args!("0 leaves no time to {what}")),
+        long if long > LONGEST_WAIT => reader.refuse(format_args!("{text:?} is longer than a minute")),
+        wait => Some(wait),
+    }
+}
+
 /// An expression of RE2's syntax.
 pub(super) fn regex(text: &str, reader: &mut Reader) -> Option<Arc<str>> {
     match RegexBuilder::new(text).size_limit(LARGEST_REGEX).build() {
@@ -103,6 +115,15 @@ pub(super) fn header_name(text: &str, reader: &mut Reader) -> Option<Arc<str>> {
         Ok(name) => Some(name.as_str().into()),
         Err(_) => reader.refuse(format_args!("{text:?} is not the name of a header")),
     }
+}
+
+/// What says where a message ends and whom it is for: nobody else may say so.
+const FRAMING: [&str; 9] =
+    ["connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// Names of headers that frame a message.
+pub(super) fn framing() -> impl Iterator<Item = &'static str> {
+    FRAMING.into_iter()
 }
 
 /// The value of a header.

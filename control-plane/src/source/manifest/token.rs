@@ -20,12 +20,8 @@ use crate::source::manifest::{security, text};
 
 /// As Istio: requests wait for that.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// No request waits for longer.
-const LONGEST: Duration = Duration::from_secs(60);
 /// As Istio.
 const WORD_LISTS: [&str; 2] = ["scope", "permission"];
-/// What says where a message ends and whom it is for is not for tokens to say.
-const NOT_TO_SET: [&str; 8] = ["connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
 
 /// What is read of metadata.
 #[derive(Default, Deserialize)]
@@ -74,11 +70,7 @@ fn rule(rule: &written::JwtRule, reader: &mut Reader) -> Option<TokenRule> {
     }
     let timeout = match &rule.timeout {
         None => Some(TIMEOUT),
-        Some(text) => reader.at("timeout", |reader| match text::duration(text, reader)? {
-            Duration::ZERO => reader.refuse("0 leaves no time to fetch keys"),
-            long if long > LONGEST => reader.refuse(format_args!("{text:?} is longer than a minute")),
-            timeout => Some(timeout),
-        }),
+        Some(text) => reader.at("timeout", |reader| text::wait(text, "fetch keys", reader)),
     };
     let keys = match (&rule.jwks_uri, &rule.jwks) {
         (Some(_), Some(_)) => reader.refuse_at("jwks", "not with jwksUri, in place of which it would be"),
@@ -157,7 +149,7 @@ fn word(text: &str, reader: &mut Reader) -> Option<Arc<str>> {
 
 fn header_to_set(name: &str, reader: &mut Reader) -> Option<Arc<str>> {
     let name = text::header_name(name, reader)?;
-    if NOT_TO_SET.contains(&&*name) {
+    if text::framing().any(|framing| *framing == *name) {
         return reader.refuse(format_args!("{name:?} is not for tokens to say"));
     }
     Some(name)

@@ -24,18 +24,19 @@ use crate::translate::{token, wire};
 const RULES: &str = "envoy.filters.http.rbac";
 
 /// Which requests a provider is asked about, and the question. The rules deny what fits: what cannot be told of a request fits, and so
-/// is asked.
+/// is asked about, as is everything where nothing is known of what they say.
 pub(super) fn filters(provider: &Provider, cluster: &str, rules: BTreeMap<String, Policy>) -> [HttpFilter; 2] {
     let prefix = format!("custom.{}.", provider.name);
     let shadow = Rbac { action: i32::from(rbac::Action::Deny), policies: rules, audit_logging_options: None };
     let which = Filter { shadow_rules: Some(shadow), shadow_rules_stat_prefix: prefix.clone(), ..Filter::default() };
-    let fits = MetadataMatcher {
+    let is_not_allowed = MetadataMatcher {
         filter: RULES.to_owned(),
         path: vec![PathSegment { segment: Some(path_segment::Segment::Key(format!("{prefix}shadow_engine_result"))) }],
-        value: Some(ValueMatcher { match_pattern: Some(MatchPattern::StringMatch(wire::exactly("denied"))) }),
-        invert: false,
+        value: Some(ValueMatcher { match_pattern: Some(MatchPattern::StringMatch(wire::exactly("allowed"))) }),
+        invert: true,
     };
-    let question = ExtAuthz { filter_enabled_metadata: Some(fits), stat_prefix: provider.name.to_string(), ..question(provider, cluster) };
+    let question =
+        ExtAuthz { filter_enabled_metadata: Some(is_not_allowed), stat_prefix: provider.name.to_string(), ..question(provider, cluster) };
     [
         http_filter(format!("envoy.filters.http.rbac.custom.{}", provider.name), &which),
         http_filter(format!("envoy.filters.http.ext_authz.{}", provider.name), &question),
@@ -58,7 +59,7 @@ fn question(provider: &Provider, cluster: &str) -> ExtAuthz {
         failure_mode_allow: provider.fail_open,
         with_request_body: body,
         status_on_error: Some(HttpStatus { code: provider.status_on_error.into() }),
-        // Tokens are taken away before it is asked, and what they say is not.
+        // Where tokens are verified before, they are taken away, and what they say is not.
         metadata_context_namespaces: vec![token::KEPT_BY.to_owned()],
         include_peer_certificate: true,
         allowed_headers,

@@ -161,7 +161,7 @@ fn go(live: &mut Live, check: &Check<'_>, (allowed, began): (Allowed, Instant)) 
     check.stats.ok.inc();
     keep(live, began, check.filter, allowed.metadata);
     if !allowed.response.is_empty() {
-        live.changes = Some(Box::new(allowed.response));
+        live.changes.push(allowed.response);
     }
     Ok(changed && check.filter.clear_route_cache)
 }

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::manifest::custom::WorkloadSelector;
 
-/// Who may do what at workloads. If a rule of a `CUSTOM` fits, its provider is asked; if a rule of a `DENY` fits, it is denied; else, if there is an `ALLOW` for the workload and no rule of
-/// any fits, it is denied as well; else it is allowed. One of the namespace `ninon-system` holds for the whole mesh.
+/// Who may do what at workloads. If a rule of a `CUSTOM` fits, its provider is asked, and what that denies is denied; if a rule of a `DENY`
+/// fits, it is denied; else, if there is an `ALLOW` for the workload and no rule of any fits, it is denied as well; else it is allowed. One
+/// of the namespace `ninon-system` holds for the whole mesh.
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[kube(group = "ninon.dev", version = "v1alpha1", kind = "AuthorizationPolicy", namespaced)]
 #[serde(rename_all = "camelCase")]

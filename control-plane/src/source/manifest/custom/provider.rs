@@ -53,11 +53,12 @@ pub struct HttpProvider {
     pub include_request_body_in_check: Option<RequestBody>,
     /// What stands before the request's path.
     pub path_prefix: Option<String>,
-    /// Headers that are told besides `host`, the method, the path, `content-length` and `authorization`: `x`, `x*`, `*x`.
+    /// Headers that are told besides `host`, the method, the path, `content-length` and `authorization` (a token that was verified before is
+    /// gone unless it is forwarded): `x`, `x*`, `*x`.
     pub include_request_headers_in_check: Option<Vec<String>>,
     /// Headers that are told with a value that stays the same.
     pub include_additional_headers_in_check: Option<BTreeMap<String, String>>,
-    /// Headers of an answer that allows, which the application gets in place of the request's.
+    /// Headers of an answer that allows, which the application gets in place of the request's; none that frames a message.
     pub headers_to_upstream_on_allow: Option<Vec<String>>,
     /// Headers of an answer that denies, which the client gets; all where nothing is said.
     pub headers_to_downstream_on_deny: Option<Vec<String>>,

@@ -62,6 +62,8 @@ fn what_cannot_be_held_to_is_refused_by_its_path() {
         (json!({"timeout": "61s"}), "timeout: \"61s\" is longer"),
         (json!({"statusOnError": "200"}), "statusOnError: \"200\" is not a status"),
         (json!({"statusOnError": "0403"}), "statusOnError:"),
+        (json!({"statusOnError": "418"}), "statusOnError:"),
+        (json!({"statusOnError": "600"}), "statusOnError:"),
         (json!({"statusOnError": "Forbidden"}), "statusOnError:"),
         (json!({"includeRequestBodyInCheck": {}}), "includeRequestBodyInCheck.maxRequestBytes: required"),
         (json!({"includeRequestBodyInCheck": {"maxRequestBytes": 67_108_865}}), "maxRequestBytes: required, 1 to 67108864"),
@@ -75,6 +77,9 @@ fn what_cannot_be_held_to_is_refused_by_its_path() {
         (json!({"includeRequestBodyInCheck": {"maxRequestBytes": 1, "packAsBytes": true}}), "packAsBytes: only with envoyExtAuthzGrpc"),
         (json!({"includeRequestHeadersInCheck": []}), "includeRequestHeadersInCheck: it is empty"),
         (json!({"headersToUpstreamOnAllow": ["a b"]}), "headersToUpstreamOnAllow[0]: \"a b\" is not the name"),
+        (json!({"headersToUpstreamOnAllow": ["*"]}), "headersToUpstreamOnAllow: \"connection\" would be among them"),
+        (json!({"headersToUpstreamOnAllow": ["x-a", "*-length"]}), "headersToUpstreamOnAllow: \"content-length\" would be"),
+        (json!({"headersToUpstreamOnAllow": ["HOST"]}), "headersToUpstreamOnAllow: \"host\" would be"),
         (json!({"includeAdditionalHeadersInCheck": {"host": "a"}}), "includeAdditionalHeadersInCheck.host: \"host\" is the question's own"),
         (json!({"includeAdditionalHeadersInCheck": {"x-a": "%REQ(x)%"}}), "includeAdditionalHeadersInCheck.x-a:"),
     ] {
