@@ -16,6 +16,6 @@ pub mod request;
 pub use certificate::Certificate;
 pub use flags::{ResponseFlag, ResponseFlags};
 pub use info::{ConnectionInfo, StreamInfo, TlsInfo, UpstreamInfo};
-pub use metadata::Metadata;
+pub use metadata::{Found, Metadata};
 pub use path::RequestPath;
 pub use request::RequestHead;

@@ -191,7 +191,14 @@ pub enum Command {
     TraceId,
     /// `%LOCAL_REPLY_BODY%`.
     LocalReplyBody,
-    /// What nothing here sets, so that it is never known: dynamic metadata, filter state, ...
+    /// `%DYNAMIC_METADATA(filter:name:name)%`: what a filter has found out.
+    Metadata {
+        /// Which filter.
+        filter: String,
+        /// The names that lead to the value; none: all that it has found out.
+        path: Vec<String>,
+    },
+    /// What nothing here sets, so that it is never known: filter state, ...
     Unset,
 }
 

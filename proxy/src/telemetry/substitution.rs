@@ -2,6 +2,8 @@
 //!
 //! What comes from a peer cannot break a line: text logs escape control characters, JSON escapes what JSON must.
 
+/// What filters have found out as text.
+mod found;
 /// gRPC status of an exchange.
 mod grpc;
 /// Times as text.
@@ -19,7 +21,7 @@ use http::HeaderMap;
 
 use crate::config::access_log::{JsonValue, LogFormat};
 use crate::config::format::{Format, FormatItem};
-use crate::exchange::{RequestHead, StreamInfo};
+use crate::exchange::{Found, RequestHead, StreamInfo};
 
 pub use value::value;
 
@@ -57,6 +59,8 @@ pub enum Value<'a> {
     Number(u64),
     /// Text; bytes, because header values need not be UTF-8.
     Text(Cow<'a, [u8]>),
+    /// What a filter has found out; stays what it is in JSON.
+    Found(Found<'a>),
 }
 
 /// Appends a line of an access log. The line end of text is part of its format.
@@ -101,6 +105,7 @@ fn write_with(format: &Format, exchange: &Exchange<'_>, out: &mut Vec<u8>, missi
                 None => out.extend_from_slice(missing.as_bytes()),
                 Some(Value::Number(number)) => push_number(out, number),
                 Some(Value::Text(text)) => push(out, cut(&text, *limit)),
+                Some(Value::Found(found)) => push(out, cut(found::text(found).as_bytes(), *limit)),
             },
         }
     }
@@ -190,6 +195,7 @@ impl Json<'_, '_> {
             None => return self.null(),
             Some(Value::Number(number)) => self.out.push_str(&number.to_string()),
             Some(Value::Text(text)) => push_json(self.out, &readable(cut(&text, limit))),
+            Some(Value::Found(found)) => found::push(self.out, found),
         }
         true
     }

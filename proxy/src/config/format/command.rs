@@ -38,6 +38,7 @@ pub(super) fn command(written: &Parameters<'_>) -> Result<Command, Rule> {
         "EMIT_TIME" => written.time().map(Command::EmitTime),
         "DOWNSTREAM_PEER_CERT_V_START" => written.time().map(Command::DownstreamPeerValidFrom),
         "DOWNSTREAM_PEER_CERT_V_END" => written.time().map(Command::DownstreamPeerExpires),
+        "DYNAMIC_METADATA" => written.metadata(),
         "GRPC_STATUS" => written.no_length().and_then(|()| grpc_status(written.text)),
         "RESPONSE_CODE_DETAILS" => {
             written.no_length().map(|()| Command::ResponseCodeDetails { spaces: written.text == "ALLOW_WHITESPACES" })
@@ -73,6 +74,12 @@ impl Parameters<'_> {
     fn time(&self) -> Result<TimeFormat, Rule> {
         self.no_length()?;
         TimeFormat::parse(self.text)
+    }
+
+    fn metadata(&self) -> Result<Command, Rule> {
+        self.required()?;
+        let mut names = self.text.split(':').map(str::to_owned);
+        Ok(Command::Metadata { filter: names.next().unwrap_or_default(), path: names.collect() })
     }
 
     fn field(&self) -> Result<FieldChoice, Rule> {
@@ -248,8 +255,8 @@ static PLAIN: [(&str, Command); 69] = [
     ("VIRTUAL_CLUSTER_NAME", Command::Unset),
 ];
 
-/// Commands that tell what filters or metadata set.
-const UNSET: &[&str] = &["DYNAMIC_METADATA", "CLUSTER_METADATA", "UPSTREAM_METADATA", "FILTER_STATE", "UPSTREAM_FILTER_STATE"];
+/// Commands that tell what nothing here sets.
+const UNSET: &[&str] = &["CLUSTER_METADATA", "UPSTREAM_METADATA", "FILTER_STATE", "UPSTREAM_FILTER_STATE"];
 
 /// Beginnings of commands that Envoy has and we do not.
 const UNSUPPORTED: &[&str] = &[

@@ -85,9 +85,19 @@ fn times_are_taken_apart() {
 
 #[test]
 fn what_nothing_sets_is_accepted() {
-    for text in ["%DYNAMIC_METADATA(a:b):5%", "%FILTER_STATE(a:PLAIN)%", "%UPSTREAM_METADATA(a)%", "%FILTER_CHAIN_NAME%"] {
+    for text in ["%FILTER_STATE(a:PLAIN)%", "%UPSTREAM_METADATA(a)%", "%FILTER_CHAIN_NAME%"] {
         assert!(matches!(items(text).as_slice(), [FormatItem::Command(Command::Unset, _)]), "{text}");
     }
+}
+
+#[test]
+fn metadata_is_asked_for_by_its_filter_and_names() {
+    let of = |filter: &str, path: &[&str]| Command::Metadata {
+        filter: filter.to_owned(),
+        path: path.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    assert_eq!(items("%DYNAMIC_METADATA(a)%"), [FormatItem::Command(of("a", &[]), None)]);
+    assert_eq!(items("%DYNAMIC_METADATA(a:b:c d):5%"), [FormatItem::Command(of("a", &["b", "c d"]), Some(5))]);
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub fn value<'a>(command: &'a Command, exchange: &Exchange<'a>) -> Option<Value<
         Command::ResponseTrailersBytes => Some(Value::Number(exchange.trailers.map_or(0, fields_size))),
         Command::StreamId => exchange.request?.headers.get(REQUEST_ID).map(|id| Value::bytes(id.as_bytes())),
         Command::UniqueId => Some(Value::text(unique_id())),
+        Command::Metadata { filter, path } => exchange.info.metadata.as_deref()?.find(filter, path).map(Value::Found),
         Command::Unset => None,
         Command::RequestedServerName
         | Command::DownstreamTlsVersion

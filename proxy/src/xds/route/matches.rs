@@ -67,12 +67,12 @@ fn match_policy(policy: &TypedExtensionConfig, parser: &mut Parser) -> Option<Pa
     })
 }
 
-/// No filter here sets dynamic metadata or filter state, so what decides is what a matcher says about a value that is not there.
+/// Routes do not look at what filters find out, so what decides is what a matcher says about a value that is not there.
 fn fits_without_metadata(wire: &wire::RouteMatch, parser: &mut Parser) -> bool {
     let inverted = parser.each("dynamic_metadata", &wire.dynamic_metadata, |matcher, parser| {
         metadata(matcher, parser);
         if !matcher.invert {
-            parser.warn("never fits: no supported filter sets dynamic metadata");
+            parser.warn("never fits: a route is chosen without a look at what filters find out");
         }
         Some(matcher.invert)
     });
