@@ -22,7 +22,7 @@ use crate::drain::Farewell;
 use crate::exchange::{Certificate, ConnectionInfo, StreamInfo, TlsInfo};
 use crate::runtime::policy::Refusal;
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
-use crate::stream::{ReadAhead, Rewind, Socket};
+use crate::stream::{LARGE, ReadAhead, Rewind, Socket};
 use crate::task::Seldom;
 use crate::telemetry::metrics::PeerStats;
 use crate::telemetry::substitution::Exchange;
@@ -214,7 +214,7 @@ async fn serve_tls(
     listener: &ActiveListener,
     chain: Arc<ActiveChain>,
     info: Rc<ConnectionInfo>,
-    stream: tokio_rustls::server::TlsStream<ReadAhead<Rewind<Socket>>>,
+    mut stream: tokio_rustls::server::TlsStream<ReadAhead<Rewind<Socket>>>,
     farewell: &Farewell,
 ) {
     let Some(forbidden) = admit(&worker, listener, &chain, &info).await else { return };
@@ -233,6 +233,8 @@ async fn serve_tls(
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
             let _counted = peer(&worker, listener, &info);
+            // A large piece goes out by one write.
+            stream.get_mut().1.set_buffer_limit(Some(LARGE));
             let leg = crate::forward::tcp::Leg::Other(Box::new(stream));
             Box::pin(tunnel::serve(&worker, tcp, stats, info, (leg, Bytes::new()), forbidden)).await;
         }

@@ -1,6 +1,7 @@
 //! Byte streams handed from stage to stage.
 
 mod ahead;
+mod large;
 
 use std::io;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::config::address::{SocketOption, SocketOptionValue, SocketState, TcpKeepalive};
 
 pub use ahead::ReadAhead;
+pub use large::{LARGE, Lent};
 
 /// A client's socket.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::connect::io::UpstreamIo;
 use crate::connect::tcp::{self, OpenError};
 use crate::exchange::{ConnectionInfo, ResponseFlag, StreamInfo};
 use crate::forward::tcp::{End, Leg, Limits, Moved, forward};
-use crate::stream::Socket;
+use crate::stream::{LARGE, Socket};
 use crate::telemetry::metrics::TcpStats;
 use crate::telemetry::substitution::Exchange;
 use crate::upstream::{ClusterState, EndpointState};
@@ -156,7 +156,12 @@ async fn attempt(
             let (io, guard) = opened.io.into_parts();
             let leg = match io {
                 UpstreamIo::Tcp(stream) => Leg::Tcp(stream),
-                other @ (UpstreamIo::Unix(_) | UpstreamIo::Tls(_)) => Leg::Other(Box::new(other)),
+                UpstreamIo::Unix(stream) => Leg::Other(Box::new(stream)),
+                UpstreamIo::Tls(mut stream) => {
+                    // A large piece goes out by one write.
+                    stream.get_mut().1.set_buffer_limit(Some(LARGE));
+                    Leg::Other(stream)
+                }
             };
             Ok((leg, guard, opened.bond))
         }

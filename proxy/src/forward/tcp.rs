@@ -2,20 +2,19 @@
 //! long transfers stay in the kernel (splice(2)).
 
 mod pipe;
+mod streams;
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use self::pipe::Pipe;
+use self::streams::streams;
 use crate::forward::timeout::{Activity, Deadlines, Expired, within};
 
 /// One read in user space. Interactive protocols need no more; a transfer that fills it is spliced.
@@ -247,76 +246,10 @@ async fn splice_all(from: &TcpStream, to: &TcpStream, pipe: &Pipe, meter: Meter<
     }
 }
 
-async fn streams(client: Box<dyn ByteStream>, upstream: Box<dyn ByteStream>, ahead: Bytes, moved: &Moved, activity: &Activity) -> End {
-    let received = Meter { count: &moved.received, activity };
-    let sent = Meter { count: &moved.sent, activity };
-    let (client_reads, client_writes) = tokio::io::split(client);
-    let (upstream_reads, mut upstream_writes) = tokio::io::split(upstream);
-    let there = async {
-        upstream_writes.write_all(&ahead).await.map_err(Fault::Write)?;
-        if !ahead.is_empty() {
-            received.add(ahead.len());
-        }
-        copy(client_reads, upstream_writes, received).await
-    };
-    let back = copy(upstream_reads, client_writes, sent);
-    match tokio::try_join!(async { there.await.map_err(|fault| fault.end(End::Client, End::Upstream)) }, async {
-        back.await.map_err(|fault| fault.end(End::Upstream, End::Client))
-    },)
-    {
-        Ok(((), ())) => End::Finished,
-        Err(end) => end,
-    }
-}
-
-/// One direction. All that is there is passed on at once: TLS gives a record at a time, and a write for each would wake the other side
-/// for each.
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, meter: Meter<'_>) -> Result<(), Fault> {
-    let mut buffer = vec![0_u8; COPY_BUFFER];
-    let mut full_reads = 0_u32;
-    loop {
-        let (read, error) = read_ready(&mut from, &mut buffer).await;
-        if read > 0 {
-            to.write_all(buffer.get(..read).unwrap_or_default()).await.map_err(Fault::Write)?;
-            to.flush().await.map_err(Fault::Write)?;
-            meter.add(read);
-        }
-        match error {
-            Some(error) => return Err(Fault::Read(error)),
-            None if read == 0 => return to.shutdown().await.map_err(Fault::Write),
-            None => {}
-        }
-        full_reads = if read == buffer.len() { full_reads.saturating_add(1) } else { 0 };
-        if full_reads == FULL_READS && buffer.len() < LONG_COPY_BUFFER {
-            buffer.resize(LONG_COPY_BUFFER, 0);
-        }
-    }
-}
-
-/// Waits for something, and reads what more there is without waiting, with the error that came after it. Nothing: the end.
-async fn read_ready(from: &mut (impl AsyncRead + Unpin), buffer: &mut [u8]) -> (usize, Option<io::Error>) {
-    poll_fn(|cx| {
-        let mut read = ReadBuf::new(buffer);
-        loop {
-            let before = read.filled().len();
-            let polled = Pin::new(&mut *from).poll_read(cx, &mut read);
-            let after = read.filled().len();
-            match polled {
-                Poll::Ready(Ok(())) if after > before && read.remaining() > 0 => {}
-                Poll::Ready(Ok(())) => return Poll::Ready((after, None)),
-                Poll::Ready(Err(error)) => return Poll::Ready((after, Some(error))),
-                Poll::Pending if after > 0 => return Poll::Ready((after, None)),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    })
-    .await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     async fn pair() -> (TcpStream, TcpStream) {

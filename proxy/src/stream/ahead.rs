@@ -1,17 +1,13 @@
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is read ahead at once: four records of TLS.
-const AHEAD: usize = 64 * 1024;
+use super::Lent;
 
-thread_local! {
-    /// The buffer that was given back last: at most times, connections of a thread need one in turn.
-    static SPARE: Cell<Option<Box<[u8; AHEAD]>>> = const { Cell::new(None) };
-}
+/// After a read of so much, the next is expected to be as large.
+const BULK: usize = 64 * 1024;
 
 /// A stream under TLS. The library reads a record in two or more pieces; where one read was not all that there was, the next takes what
 /// more there is at once and keeps it.
@@ -19,17 +15,19 @@ thread_local! {
 pub struct ReadAhead<IO> {
     io: IO,
     /// None while nothing is kept, so that an idle connection costs nothing.
-    kept: Option<Box<[u8; AHEAD]>>,
+    kept: Option<Lent>,
     from: usize,
     to: usize,
     /// The last read was filled to the end.
     more: bool,
+    /// The last read ahead was large: not even the first piece of the next is read alone.
+    bulk: bool,
 }
 
 impl<IO> ReadAhead<IO> {
     /// Nothing is read yet.
     pub fn new(io: IO) -> Self {
-        Self { io, kept: None, from: 0, to: 0, more: false }
+        Self { io, kept: None, from: 0, to: 0, more: false, bulk: false }
     }
 }
 
@@ -40,12 +38,8 @@ impl<IO: AsyncRead + Unpin> ReadAhead<IO> {
         buf.put_slice(given);
         self.from = self.from.saturating_add(given.len());
         if self.from == self.to && !self.more {
-            self.give_back();
+            self.kept = None;
         }
-    }
-
-    fn give_back(&mut self) {
-        SPARE.set(self.kept.take());
     }
 
     fn poll_directly(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -55,13 +49,16 @@ impl<IO: AsyncRead + Unpin> ReadAhead<IO> {
     }
 
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let kept = self.kept.get_or_insert_with(|| SPARE.take().unwrap_or_else(|| Box::new([0; AHEAD])));
-        let mut ahead = ReadBuf::new(kept.as_mut_slice());
+        let kept = self.kept.get_or_insert_with(Lent::take);
+        let mut ahead = ReadBuf::new(kept);
         let polled = Pin::new(&mut self.io).poll_read(cx, &mut ahead);
         (self.from, self.to) = (0, ahead.filled().len());
         self.more = polled.is_ready() && ahead.remaining() == 0;
+        if polled.is_ready() {
+            self.bulk = self.to >= BULK;
+        }
         if self.to == 0 {
-            self.give_back();
+            self.kept = None;
         }
         polled
     }
@@ -71,7 +68,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for ReadAhead<IO> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.from == this.to {
-            if !this.more || buf.remaining() == 0 {
+            if buf.remaining() == 0 || !(this.more || this.bulk) {
                 return this.poll_directly(cx, buf);
             }
             ready!(this.poll_ahead(cx))?;
@@ -105,6 +102,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for ReadAhead<IO> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::LARGE;
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -131,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_is_given_in_order_whatever_the_sizes() {
-        for sizes in [&[1][..], &[4096], &[4097], &[AHEAD], &[AHEAD + 4096], &[AHEAD + 4097, 3, 200_000]] {
+        for sizes in [&[1][..], &[4096], &[4097], &[LARGE], &[LARGE + 4096], &[LARGE + 4097, 3, 200_000, 5]] {
             for read in [1, 4096, 16_000, 100_000] {
                 let (got, _) = all(sizes, read).await;
                 let expected: Vec<u8> =
@@ -144,6 +142,6 @@ mod tests {
     #[tokio::test]
     async fn small_messages_cost_no_memory() {
         assert_eq!(all(&[100, 4000, 4095], 4096).await.1, 0);
-        assert_eq!(all(&[5000], 100).await.1, AHEAD, "of a large one, what is not asked for yet is kept");
+        assert_eq!(all(&[5000], 100).await.1, LARGE, "of a large one, what is not asked for yet is kept");
     }
 }
