@@ -43,7 +43,9 @@ impl DerefMut for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let buffer = mem::take(&mut self.0);
-        BUFFERS.with_borrow_mut(|buffers| {
+        // A thread that ends keeps none any more.
+        let _ended = BUFFERS.try_with(|buffers| {
+            let mut buffers = buffers.borrow_mut();
             if buffers.len() < KEPT {
                 buffers.push(buffer);
             }

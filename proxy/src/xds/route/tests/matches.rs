@@ -97,7 +97,10 @@ fn metadata_that_nobody_sets_fits_only_inverted() {
     };
     assert!(read(on(true)).without_metadata);
     assert!(!read(on(false)).without_metadata);
-    route_told(&json!({"match": on(false)}), "match.dynamic_metadata[0]: never fits: a route is chosen without a look at what filters find out");
+    route_told(
+        &json!({"match": on(false)}),
+        "match.dynamic_metadata[0]: never fits: a route is chosen without a look at what filters find out",
+    );
     assert!(!read(json!({"prefix": "/", "filter_state": [{"key": "k", "string_match": {"exact": "x"}}]})).without_metadata);
 }
 
