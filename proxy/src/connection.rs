@@ -22,7 +22,7 @@ use crate::drain::Farewell;
 use crate::exchange::{Certificate, ConnectionInfo, StreamInfo, TlsInfo};
 use crate::runtime::policy::Refusal;
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
-use crate::stream::{LARGE, ReadAhead, Rewind, Socket};
+use crate::stream::{ReadAhead, Rewind, Socket, most};
 use crate::task::Seldom;
 use crate::telemetry::metrics::PeerStats;
 use crate::telemetry::substitution::Exchange;
@@ -233,9 +233,12 @@ async fn serve_tls(
         }
         (ChainHandler::Tcp(tcp), ChainStats::Tcp(stats)) => {
             let _counted = peer(&worker, listener, &info);
-            // A large piece goes out by one write.
-            stream.get_mut().1.set_buffer_limit(Some(LARGE));
-            let leg = crate::forward::tcp::Leg::Other(Box::new(stream));
+            let most = most(listener.config.buffer_limit);
+            // A large piece comes by one read, and goes out by one write.
+            let (ahead, tls) = stream.get_mut();
+            ahead.read_ahead(most);
+            tls.set_buffer_limit(Some(most));
+            let leg = crate::forward::tcp::Leg::Other(Box::new(stream), most);
             Box::pin(tunnel::serve(&worker, tcp, stats, info, (leg, Bytes::new()), forbidden)).await;
         }
         (ChainHandler::Http(_), ChainStats::Tcp(_)) | (ChainHandler::Tcp(_), ChainStats::Http(_)) => {}

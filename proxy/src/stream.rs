@@ -14,7 +14,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::config::address::{SocketOption, SocketOptionValue, SocketState, TcpKeepalive};
 
 pub use ahead::ReadAhead;
-pub use large::{LARGE, Lent};
+pub use large::{LARGE, Lent, most};
 
 /// A client's socket.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::connect::io::UpstreamIo;
 use crate::connect::tcp::{self, OpenError};
 use crate::exchange::{ConnectionInfo, ResponseFlag, StreamInfo};
 use crate::forward::tcp::{End, Leg, Limits, Moved, forward};
-use crate::stream::{LARGE, Socket};
+use crate::stream::{LARGE, Socket, most};
 use crate::telemetry::metrics::TcpStats;
 use crate::telemetry::substitution::Exchange;
 use crate::upstream::{ClusterState, EndpointState};
@@ -25,7 +25,7 @@ use crate::worker::Worker;
 pub fn plain(socket: Socket) -> Leg {
     match socket {
         Socket::Tcp(stream) => Leg::Tcp(stream),
-        Socket::Unix(stream) => Leg::Other(Box::new(stream)),
+        Socket::Unix(stream) => Leg::Other(Box::new(stream), LARGE),
     }
 }
 
@@ -154,13 +154,16 @@ async fn attempt(
             stream.upstream.local = opened.local;
             stream.upstream.tls = opened.tls;
             let (io, guard) = opened.io.into_parts();
+            let most = most(cluster.config().buffer_limit);
             let leg = match io {
                 UpstreamIo::Tcp(stream) => Leg::Tcp(stream),
-                UpstreamIo::Unix(stream) => Leg::Other(Box::new(stream)),
+                UpstreamIo::Unix(stream) => Leg::Other(Box::new(stream), most),
                 UpstreamIo::Tls(mut stream) => {
-                    // A large piece goes out by one write.
-                    stream.get_mut().1.set_buffer_limit(Some(LARGE));
-                    Leg::Other(stream)
+                    // A large piece comes by one read, and goes out by one write.
+                    let (ahead, tls) = stream.get_mut();
+                    ahead.read_ahead(most);
+                    tls.set_buffer_limit(Some(most));
+                    Leg::Other(stream, most)
                 }
             };
             Ok((leg, guard, opened.bond))

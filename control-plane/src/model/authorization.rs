@@ -131,6 +131,34 @@ impl AuthorizationPolicy {
     }
 }
 
+impl Pattern {
+    /// Whether a text, which is there, is meant.
+    pub fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Present => true,
+            Self::Exact(exact) => **exact == *text,
+            Self::Prefix(begin) => text.starts_with(&**begin),
+            Self::Suffix(end) => text.ends_with(&**end),
+        }
+    }
+}
+
+impl<T> Test<T> {
+    /// Whether something is meant, by what each value says.
+    fn holds(&self, fits: impl Fn(&T) -> bool) -> bool {
+        (self.one_of.is_empty() || self.one_of.iter().any(&fits)) && !self.none_of.iter().any(fits)
+    }
+}
+
+impl Path {
+    fn may_be(&self, path: &str) -> bool {
+        match self {
+            Self::Text(pattern) => pattern.fits(path),
+            Self::Template(_) => true,
+        }
+    }
+}
+
 impl Action {
     /// Who is asked, if somebody is.
     pub fn provider(&self) -> Option<&str> {
@@ -147,13 +175,20 @@ impl Rule {
         self.is_of_tokens() || self.to.iter().flatten().any(What::is_of_requests)
     }
 
-    /// Whether it may fit something at a port of the workload.
-    pub fn can_be_at(&self, port: u16) -> bool {
-        let may = |what: &What| match what {
-            What::Port(test) => (test.one_of.is_empty() || test.one_of.contains(&port)) && !test.none_of.contains(&port),
-            What::Host(_) | What::Method(_) | What::Path(_) | What::Header(..) | What::Ip(_) | What::ServerName(_) => true,
+    /// Whether it may fit a request at a port of the workload, of which the method and the path may be known.
+    pub fn can_be_at(&self, port: u16, known: Option<(&str, &str)>) -> bool {
+        let may = |what: &What| match (what, known) {
+            (What::Port(ports), _) => ports.holds(|one| *one == port),
+            (What::Method(methods), Some((method, _))) => methods.holds(|pattern| pattern.fits(method)),
+            (What::Path(paths), Some((_, path))) => paths.one_of.is_empty() || paths.one_of.iter().any(|one| one.may_be(path)),
+            _ => true,
         };
         self.to.is_empty() || self.to.iter().any(|all| all.iter().all(may))
+    }
+
+    /// Headers that it asks for.
+    pub fn headers(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.to.iter().flatten().filter_map(|what| if let What::Header(name, _) = what { Some(name) } else { None })
     }
 
     /// Whether it asks what a token says.

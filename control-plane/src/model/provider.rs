@@ -76,6 +76,27 @@ pub struct Body {
     pub bytes: bool,
 }
 
+/// The method and path of a question by gRPC.
+const CHECK: (&str, &str) = ("POST", "/envoy.service.auth.v3.Authorization/Check");
+
+impl Provider {
+    /// Whether it is told of a header, if a request has it.
+    pub fn is_told(&self, header: &str) -> bool {
+        match &self.way {
+            Way::Grpc => true,
+            Way::Http(copied) => copied.headers.iter().any(|pattern| pattern.fits(header)),
+        }
+    }
+
+    /// Method and path of a question, where all have the same.
+    pub const fn question(&self) -> Option<(&'static str, &'static str)> {
+        match self.way {
+            Way::Grpc => Some(CHECK),
+            Way::Http(_) => None,
+        }
+    }
+}
+
 /// What the sidecars of a namespace ask when a policy names a provider.
 ///
 /// # Errors

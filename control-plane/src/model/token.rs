@@ -52,6 +52,13 @@ pub struct TokenRule {
     pub word_lists: BTreeSet<Arc<str>>,
 }
 
+impl TokenRule {
+    /// Headers that its tokens write, and nobody else.
+    pub fn written(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.claim_headers.iter().map(|(name, _)| name).chain(&self.taken_headers).chain(&self.payload_header)
+    }
+}
+
 /// Where keys are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Keys {

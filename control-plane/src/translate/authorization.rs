@@ -7,7 +7,7 @@ mod demand;
 /// Demands of tokens.
 mod token;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use prost::{Message, Name as ProstName};
@@ -21,6 +21,7 @@ use crate::model::authorization::{Action, AuthorizationPolicy, Rule, What, Who};
 use crate::model::mesh::Mesh;
 use crate::model::name::Name;
 use crate::model::provider::{self, Provider};
+use crate::model::token::TokenRule;
 use crate::model::workload::Workload;
 use crate::translate::authorization::demand::{Clause as _, all, who};
 use crate::translate::{names, wire};
@@ -39,6 +40,8 @@ pub(super) struct Guard<'a> {
     policies: Vec<&'a Arc<AuthorizationPolicy>>,
     /// What was to say whose tokens are believed, and cannot be read.
     unknown_tokens: Vec<&'a Name>,
+    /// Headers that only tokens write.
+    token_headers: BTreeSet<Arc<str>>,
     /// Who can be asked, and by which cluster.
     providers: BTreeMap<&'a str, (&'a Provider, String)>,
 }
@@ -62,11 +65,13 @@ impl<'a> Guard<'a> {
             let (provider, target) = provider::asked(mesh, &workload.name.namespace, name).ok()?;
             Some((name, (provider, names::target(&target))))
         });
+        let believed = mesh.believed(workload);
         Self {
             trust_domain: &mesh.settings().trust_domain,
             providers: known.collect(),
+            token_headers: believed.rules.iter().flat_map(TokenRule::written).cloned().collect(),
             policies,
-            unknown_tokens: mesh.believed(workload).broken,
+            unknown_tokens: believed.broken,
         }
     }
 
@@ -77,22 +82,29 @@ impl<'a> Guard<'a> {
     }
 
     /// Filters of requests, in the order in which they decide; `tokens` is the one that verifies those. As in Istio a provider comes
-    /// before it, and may put a token into a request, or send a client for one whose token has expired; unless its policies ask what
-    /// tokens say. What is only counted and logged is so whatever the rest decides.
+    /// before it, and may put a token into a request, or send a client for one whose token has expired; unless it needs what tokens
+    /// say. What is only counted and logged is so whatever the rest decides.
     pub(super) fn http(&self, tokens: Option<&HttpFilter>) -> Vec<HttpFilter> {
         let parts = |parts: [Part; 2]| parts.into_iter().filter_map(|part| self.http_part(part));
         let first = self.asked(false).chain(tokens.cloned());
         first.chain(parts([Part::Audit, Part::Unasked])).chain(self.asked(true)).chain(parts([Part::Deny, Part::Allow])).collect()
     }
 
-    /// Providers, by whether their policies ask what tokens say.
-    fn asked(&self, of_tokens: bool) -> impl Iterator<Item = HttpFilter> {
-        let asks = |name: &str| self.policies_of(name).flat_map(|policy| &policy.rules).any(Rule::is_of_tokens);
-        let providers = self.providers.iter().filter(move |(name, _)| asks(name) == of_tokens);
+    /// Providers, by whether they need what tokens say.
+    fn asked(&self, with_tokens: bool) -> impl Iterator<Item = HttpFilter> {
+        let providers = self.providers.iter().filter(move |(name, (provider, _))| self.needs_tokens(name, provider) == with_tokens);
         providers.flat_map(|(name, (provider, cluster))| {
             let rules: BTreeMap<_, _> = self.policies_of(name).flat_map(|policy| self.rules(policy, Scope::Request)).collect();
             custom::filters(provider, cluster, rules)
         })
+    }
+
+    /// Whether a rule for it asks what tokens say, or for a header that they write; or it is told of such a header: before tokens are
+    /// verified, what is in there is whatever a client likes.
+    fn needs_tokens(&self, name: &str, provider: &Provider) -> bool {
+        let asks = |rule: &Rule| rule.is_of_tokens() || rule.headers().any(|header| self.token_headers.contains(header));
+        let is_told = self.token_headers.iter().any(|header| provider.is_told(header));
+        is_told || self.policies_of(name).flat_map(|policy| &policy.rules).any(asks)
     }
 
     fn policies_of(&self, provider: &str) -> impl Iterator<Item = &AuthorizationPolicy> {

@@ -101,3 +101,27 @@ fn it_comes_before_tokens_are_verified_and_before_deny_and_allow() {
     assert_eq!(names, [first.as_slice(), &["rbac.deny", "rbac.allow", "router"]].concat());
     assert_eq!(judge.names(TCP)[..2], ["envoy.filters.network.rbac.audit", "envoy.filters.network.rbac.custom"]);
 }
+
+/// What a client writes where tokens do decides nothing, and is told to nobody.
+#[test]
+fn a_header_that_tokens_write_is_asked_for_when_they_have() {
+    let tokens = "---\napiVersion: ninon.dev/v1alpha1\nkind: RequestAuthentication\nmetadata: {name: r, namespace: shop}\n\
+        spec: {jwtRules: [{issuer: i, jwksUri: 'https://keys.example', outputClaimToHeaders: [{header: x-group, claim: group}], \
+        outputPayloadToHeader: x-payload}]}\n";
+    let is_first = |policies: &str| {
+        let names = Judge::of(&[policies, tokens].concat()).names(WEB);
+        let at = |part: &str| names.iter().position(|name| name.contains(part)).unwrap();
+        at("ext_authz") < at("jwt_authn")
+    };
+    // By HTTP it is told of no header here.
+    assert!(is_first(&custom("b", "[{to: [{operation: {paths: [/a]}}], when: [{key: 'request.headers[x-other]', values: [a]}]}]")));
+    for key in ["request.headers[X-Group]", "request.headers[x-payload]", "request.auth.claims[group]"] {
+        for values in ["values", "notValues"] {
+            let rules = format!("[{{}}, {{when: [{{key: '{key}', {values}: [staff]}}]}}]");
+            assert!(!is_first(&custom("b", &rules)), "{key} {values}");
+        }
+    }
+    assert!(!is_first(&custom("a", "[{}]")), "by gRPC it is told of all");
+    let told = custom("b", "[{}]").replace("port: 80, failOpen", "port: 80, includeRequestHeadersInCheck: [x-gr*], failOpen");
+    assert!(!is_first(&told));
+}

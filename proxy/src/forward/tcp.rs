@@ -16,11 +16,14 @@ use tokio::time::Instant;
 use self::pipe::Pipe;
 use self::streams::streams;
 use crate::forward::timeout::{Activity, Deadlines, Expired, within};
+use crate::stream::LARGE;
 
 /// One read in user space. Interactive protocols need no more; a transfer that fills it is spliced.
 const COPY_BUFFER: usize = 16 * 1024;
 /// The same for a transfer that is long but gets no pipe.
 const LONG_COPY_BUFFER: usize = 64 * 1024;
+/// Connections that may be idle for so long have large pieces.
+const PATIENT: Duration = Duration::from_secs(300);
 /// Full reads in a row before a transfer counts as long.
 const FULL_READS: u32 = 3;
 
@@ -52,8 +55,8 @@ pub enum End {
 pub enum Leg {
     /// Plain TCP.
     Tcp(TcpStream),
-    /// Anything else.
-    Other(Box<dyn ByteStream>),
+    /// Anything else, and what may be kept for one direction of it.
+    Other(Box<dyn ByteStream>, usize),
 }
 
 /// A stream of bytes both ways.
@@ -85,7 +88,10 @@ pub async fn forward(client: Leg, upstream: Leg, ahead: Bytes, limits: Limits, m
             }
             end
         }
-        (client, upstream) => within(&mut deadlines, streams(client.boxed(), upstream.boxed(), ahead, moved, &activity)).await,
+        (client, upstream) => {
+            let piece = piece(limits.idle).min(client.most()).min(upstream.most());
+            within(&mut deadlines, streams((client.boxed(), upstream.boxed()), ahead, piece, (moved, &activity))).await
+        }
     };
     match ended {
         Ok(end) => end,
@@ -98,9 +104,22 @@ impl Leg {
     fn boxed(self) -> Box<dyn ByteStream> {
         match self {
             Self::Tcp(stream) => Box::new(stream),
-            Self::Other(stream) => stream,
+            Self::Other(stream, _) => stream,
         }
     }
+
+    const fn most(&self) -> usize {
+        match self {
+            Self::Tcp(_) => LARGE,
+            Self::Other(_, most) => *most,
+        }
+    }
+}
+
+/// What is passed on at once at most. It counts as moved once all of it is passed on: a slow peer takes a piece in less time than a
+/// connection may be idle.
+fn piece(idle: Option<Duration>) -> usize {
+    if idle.is_some_and(|idle| idle < PATIENT) { LONG_COPY_BUFFER } else { LARGE }
 }
 
 /// Makes the close that follows a reset rather than an orderly end.
@@ -313,7 +332,9 @@ mod tests {
         let (proxy_upstream, _upstream) = tokio::io::duplex(64);
         let limits = Limits { idle: Some(Duration::from_secs(3600)), max: None };
         let moved = Moved::default();
-        let end = forward(Leg::Other(Box::new(proxy_client)), Leg::Other(Box::new(proxy_upstream)), Bytes::new(), limits, &moved).await;
+        let end =
+            forward(Leg::Other(Box::new(proxy_client), LARGE), Leg::Other(Box::new(proxy_upstream), LARGE), Bytes::new(), limits, &moved)
+                .await;
         assert_eq!(end, End::Idle);
     }
 }

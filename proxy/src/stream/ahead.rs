@@ -6,8 +6,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Lent;
 
-/// After a read of so much, the next is expected to be as large.
-const BULK: usize = 64 * 1024;
+/// What is read ahead at once, unless more is asked for: four records of TLS. After a read of so much, the next is expected to be large.
+const AHEAD: usize = 64 * 1024;
 
 /// A stream under TLS. The library reads a record in two or more pieces; where one read was not all that there was, the next takes what
 /// more there is at once and keeps it.
@@ -22,12 +22,19 @@ pub struct ReadAhead<IO> {
     more: bool,
     /// The last read ahead was large: not even the first piece of the next is read alone.
     bulk: bool,
+    /// What is read ahead at once.
+    most: usize,
 }
 
 impl<IO> ReadAhead<IO> {
     /// Nothing is read yet.
     pub fn new(io: IO) -> Self {
-        Self { io, kept: None, from: 0, to: 0, more: false, bulk: false }
+        Self { io, kept: None, from: 0, to: 0, more: false, bulk: false, most: AHEAD }
+    }
+
+    /// From now on so much is read ahead at once.
+    pub fn read_ahead(&mut self, most: usize) {
+        self.most = most;
     }
 }
 
@@ -49,13 +56,13 @@ impl<IO: AsyncRead + Unpin> ReadAhead<IO> {
     }
 
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let kept = self.kept.get_or_insert_with(Lent::take);
+        let kept = self.kept.get_or_insert_with(|| Lent::take(self.most));
         let mut ahead = ReadBuf::new(kept);
         let polled = Pin::new(&mut self.io).poll_read(cx, &mut ahead);
         (self.from, self.to) = (0, ahead.filled().len());
         self.more = polled.is_ready() && ahead.remaining() == 0;
         if polled.is_ready() {
-            self.bulk = self.to >= BULK;
+            self.bulk = self.to >= AHEAD;
         }
         if self.to == 0 {
             self.kept = None;
@@ -102,7 +109,6 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for ReadAhead<IO> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LARGE;
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -129,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_is_given_in_order_whatever_the_sizes() {
-        for sizes in [&[1][..], &[4096], &[4097], &[LARGE], &[LARGE + 4096], &[LARGE + 4097, 3, 200_000, 5]] {
+        for sizes in [&[1][..], &[4096], &[4097], &[AHEAD], &[AHEAD + 4096], &[AHEAD + 4097, 3, 200_000, 5]] {
             for read in [1, 4096, 16_000, 100_000] {
                 let (got, _) = all(sizes, read).await;
                 let expected: Vec<u8> =
@@ -142,6 +148,6 @@ mod tests {
     #[tokio::test]
     async fn small_messages_cost_no_memory() {
         assert_eq!(all(&[100, 4000, 4095], 4096).await.1, 0);
-        assert_eq!(all(&[5000], 100).await.1, LARGE, "of a large one, what is not asked for yet is kept");
+        assert_eq!(all(&[5000], 100).await.1, AHEAD, "of a large one, what is not asked for yet is kept");
     }
 }

@@ -9,20 +9,28 @@ pub const LARGE: usize = 256 * 1024;
 /// Buffers kept per thread: one for what comes encrypted, and one for what goes on, each way.
 const KEPT: usize = 3;
 
+/// What may be kept for one direction of a stream whose connection may keep so much: in pieces that are worth a call.
+pub fn most(buffer_limit: usize) -> usize {
+    buffer_limit.clamp(16 * 1024, LARGE)
+}
+
 thread_local! {
     static BUFFERS: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A buffer of [`LARGE`] bytes with anything in it. Once dropped, it serves the next: at most times, connections of a thread need
+/// A buffer with anything in it. Once dropped, it serves the next of its size: at most times, connections of a thread need
 /// one in turn.
 #[derive(Debug)]
 pub struct Lent(Box<[u8]>);
 
 impl Lent {
     /// One that was given back, or a new one.
-    pub fn take() -> Self {
-        let kept = BUFFERS.with_borrow_mut(Vec::pop);
-        Self(kept.unwrap_or_else(|| vec![0; LARGE].into_boxed_slice()))
+    pub fn take(size: usize) -> Self {
+        let kept = BUFFERS.with_borrow_mut(|buffers| {
+            let at = buffers.iter().position(|buffer| buffer.len() == size)?;
+            Some(buffers.swap_remove(at))
+        });
+        Self(kept.unwrap_or_else(|| vec![0; size].into_boxed_slice()))
     }
 }
 
@@ -59,11 +67,11 @@ mod tests {
 
     #[test]
     fn a_buffer_serves_the_next_and_no_more_are_kept_than_three() {
-        let lent: Vec<_> = (0..KEPT + 1).map(|_| Lent::take()).collect();
+        let lent: Vec<_> = (0..KEPT + 1).map(|_| Lent::take(LARGE)).collect();
         assert!(lent.iter().all(|buffer| buffer.len() == LARGE));
         drop(lent);
         assert_eq!(BUFFERS.with_borrow(Vec::len), KEPT);
-        let _taken = Lent::take();
-        assert_eq!(BUFFERS.with_borrow(Vec::len), KEPT - 1);
+        let taken = [Lent::take(LARGE), Lent::take(1000)];
+        assert_eq!((BUFFERS.with_borrow(Vec::len), taken[1].len()), (KEPT - 1, 1000));
     }
 }

@@ -61,10 +61,10 @@ fn enforced(mesh: &Mesh, policy: &AuthorizationPolicy) -> Condition {
 
 /// Whether a workload is where the provider of a policy is reached, at a port that the policy speaks of.
 fn is_behind(mesh: &Mesh, policy: &AuthorizationPolicy, workload: &Workload, name: &str) -> bool {
-    let Ok((_, Target::Service(service, number))) = provider::asked(mesh, &workload.name.namespace, name) else { return false };
+    let Ok((provider, Target::Service(service, number))) = provider::asked(mesh, &workload.name.namespace, name) else { return false };
     let Some(service) = mesh.service(&service).filter(|service| service.selects(workload)) else { return false };
     let port = service.port(number).and_then(|port| workload.reached_at(port));
-    port.is_some_and(|port| policy.rules.iter().any(|rule| rule.can_be_at(port)))
+    port.is_some_and(|port| policy.rules.iter().any(|rule| rule.can_be_at(port, provider.question())))
 }
 
 fn selected_by<'a>(mesh: &'a Mesh, policy: &'a AuthorizationPolicy) -> impl Iterator<Item = &'a Arc<Workload>> {

@@ -200,10 +200,15 @@ fn a_policy_whose_provider_would_be_asked_about_itself_says_so() {
         enforced_beside(&spec, "STRICT", "[{name: http, port: 8080}, {name: grpc, port: 9000}]", more)
     };
     let told = "false AsksItself shop/cart-1 is behind its provider, and would be asked about every question to it";
-    for rules in ["[{}]", "[{to: [{operation: {paths: [/a]}}]}]", "[{to: [{operation: {ports: ['8080', '9000']}}]}]"] {
+    for rules in ["[{}]", "[{to: [{operation: {notPaths: [/a]}}]}]", "[{to: [{operation: {ports: ['8080', '9000']}}]}]"] {
         assert!(of(rules).starts_with(told), "{rules}: {}", of(rules));
     }
-    for rules in ["[{to: [{operation: {notPorts: ['9000']}}]}]", "[{to: [{operation: {ports: ['8080']}}]}]"] {
+    for rules in [
+        "[{to: [{operation: {notPorts: ['9000']}}]}]",
+        "[{to: [{operation: {ports: ['8080']}}]}]",
+        "[{to: [{operation: {paths: [/a*]}}]}]",
+        "[{to: [{operation: {methods: [GET]}}]}]",
+    ] {
         assert_eq!(of(rules).trim_end(), "true Enforced", "{rules}");
     }
 }

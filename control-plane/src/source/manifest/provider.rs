@@ -152,7 +152,7 @@ fn copied(http: &written::HttpProvider, reader: &mut Reader) -> Option<Copied> {
     });
     let to_application = names("headersToUpstreamOnAllow", http.headers_to_upstream_on_allow.as_ref(), reader);
     for pattern in &to_application {
-        if let Some(framing) = text::framing().find(|name| fits(pattern, name)) {
+        if let Some(framing) = text::framing().find(|name| pattern.fits(name)) {
             reader.refuse_at::<()>("headersToUpstreamOnAllow", format_args!("{framing:?} would be among them, and is the request's own"));
         }
     }
@@ -192,15 +192,6 @@ fn names(field: &str, list: Option<&Vec<String>>, reader: &mut Reader) -> Vec<Pa
         };
         fixed.map(|_| pattern)
     })
-}
-
-fn fits(pattern: &Pattern, name: &str) -> bool {
-    match pattern {
-        Pattern::Present => true,
-        Pattern::Exact(text) => **text == *name,
-        Pattern::Prefix(begin) => name.starts_with(&**begin),
-        Pattern::Suffix(end) => name.ends_with(&**end),
-    }
 }
 
 #[cfg(test)]

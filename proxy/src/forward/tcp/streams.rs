@@ -13,11 +13,10 @@ use crate::stream::Lent;
 
 /// Passes bytes between two streams of which one at least is no plain socket.
 pub(super) async fn streams(
-    client: Box<dyn ByteStream>,
-    upstream: Box<dyn ByteStream>,
+    (client, upstream): (Box<dyn ByteStream>, Box<dyn ByteStream>),
     ahead: Bytes,
-    moved: &Moved,
-    activity: &Activity,
+    piece: usize,
+    (moved, activity): (&Moved, &Activity),
 ) -> End {
     let received = Meter { count: &moved.received, activity };
     let sent = Meter { count: &moved.sent, activity };
@@ -28,9 +27,9 @@ pub(super) async fn streams(
         if !ahead.is_empty() {
             received.add(ahead.len());
         }
-        copy(client_reads, upstream_writes, received).await
+        copy(client_reads, upstream_writes, piece, received).await
     };
-    let back = copy(upstream_reads, client_writes, sent);
+    let back = copy(upstream_reads, client_writes, piece, sent);
     match tokio::try_join!(async { there.await.map_err(|fault| fault.end(End::Client, End::Upstream)) }, async {
         back.await.map_err(|fault| fault.end(End::Upstream, End::Client))
     },)
@@ -42,7 +41,7 @@ pub(super) async fn streams(
 
 /// One direction, in large pieces once it proves long. All that is there is passed on at once: TLS gives a record at a time, and a write
 /// for each would wake the other side for each.
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, meter: Meter<'_>) -> Result<(), Fault> {
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, piece: usize, meter: Meter<'_>) -> Result<(), Fault> {
     let mut buffer = vec![0_u8; COPY_BUFFER];
     let mut full_reads = 0_u32;
     while full_reads < FULL_READS {
@@ -54,7 +53,7 @@ async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
     }
     drop(buffer);
     loop {
-        let (buffer, read, error) = read_large(&mut from).await;
+        let (buffer, read, error) = read_large(&mut from, piece).await;
         if pass_on(&mut to, buffer.get(..read).unwrap_or_default(), error, meter).await?.is_break() {
             return Ok(());
         }
@@ -81,9 +80,9 @@ async fn pass_on(
 }
 
 /// Into a buffer that is held from the first byte until it is dropped.
-async fn read_large(from: &mut (impl AsyncRead + Unpin)) -> (Lent, usize, Option<io::Error>) {
+async fn read_large(from: &mut (impl AsyncRead + Unpin), piece: usize) -> (Lent, usize, Option<io::Error>) {
     poll_fn(|cx| {
-        let mut buffer = Lent::take();
+        let mut buffer = Lent::take(piece);
         let (read, error) = ready!(poll_ready(from, &mut buffer, cx));
         Poll::Ready((buffer, read, error))
     })
@@ -111,14 +110,15 @@ fn poll_ready(from: &mut (impl AsyncRead + Unpin), buffer: &mut [u8], cx: &mut C
 mod tests {
     use super::super::{Leg, Limits, forward};
     use super::*;
+    use crate::stream::LARGE;
     use tokio::io::AsyncReadExt;
 
     #[tokio::test]
     async fn a_long_transfer_arrives_whole_and_half_closes_are_passed_on() {
         let (mut client, proxy_client) = tokio::io::duplex(1 << 20);
         let (proxy_upstream, mut upstream) = tokio::io::duplex(100_000);
-        let (moved, sent) = (Moved::default(), (0..3_000_000_u32).map(|at| at.to_le_bytes()[1]).collect::<Vec<_>>());
-        let legs = (Leg::Other(Box::new(proxy_client)), Leg::Other(Box::new(proxy_upstream)));
+        let (moved, sent) = (Moved::default(), (0..3_000_000_u32).map(|at| u8::try_from(at % 251).unwrap()).collect::<Vec<_>>());
+        let legs = (Leg::Other(Box::new(proxy_client), LARGE), Leg::Other(Box::new(proxy_upstream), LARGE));
         let forwarded = forward(legs.0, legs.1, Bytes::from_static(b"ahead"), Limits::default(), &moved);
         let ask = async {
             client.write_all(&sent).await.unwrap();
