@@ -138,6 +138,8 @@ mod tests {
 {apiVersion: v1, kind: Service, metadata: {name: hidden, namespace: auth, annotations: {ninon.dev/exports: auth}}, spec: {ports: [{port: 80}]}}
 ---
 {apiVersion: ninon.dev/v1alpha1, kind: ExternalService, metadata: {name: far, namespace: auth}, spec: {hosts: [authz.example], ports: [{port: 443, appProtocol: http}]}}
+---
+{apiVersion: ninon.dev/v1alpha1, kind: ExternalService, metadata: {name: shut, namespace: auth, annotations: {ninon.dev/exports: auth}}, spec: {hosts: [shut.example], ports: [{port: 443, appProtocol: http}]}}
 ";
 
     fn asked_at(way: &str, service: &str, port: u16) -> Result<Target, String> {
@@ -175,6 +177,7 @@ mod tests {
             ("envoyExtAuthzHttp", "authz.auth", 5),
             ("envoyExtAuthzHttp", "hidden.auth", 80),
             ("envoyExtAuthzHttp", "authz.example", 443),
+            ("envoyExtAuthzHttp", "auth/shut.example", 443),
             ("envoyExtAuthzHttp", "shop/authz.example", 443),
             ("envoyExtAuthzHttp", "auth/authz.example", 80),
         ] {
