@@ -17,8 +17,11 @@ pub enum Found<'a> {
 
 impl Metadata {
     /// A filter has found something out.
-    pub fn insert(&mut self, filter: &str, name: &str, value: Value) {
-        self.0.entry(filter.to_owned()).or_default().insert(name.to_owned(), value);
+    pub fn insert(&mut self, filter: &str, name: String, value: Value) {
+        match self.0.get_mut(filter) {
+            Some(found) => drop(found.insert(name, value)),
+            None => drop(self.0.insert(filter.to_owned(), BTreeMap::from([(name, value)]))),
+        }
     }
 
     /// What one filter has found out.

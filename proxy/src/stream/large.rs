@@ -54,8 +54,10 @@ impl Drop for Lent {
         // A thread that ends keeps none any more.
         let _ended = BUFFERS.try_with(|buffers| {
             let mut buffers = buffers.borrow_mut();
-            if buffers.len() < KEPT {
-                buffers.push(buffer);
+            buffers.push(buffer);
+            // The oldest goes: sizes that nobody needs any more would keep out those that are in use.
+            if buffers.len() > KEPT {
+                buffers.remove(0);
             }
         });
     }
@@ -73,5 +75,12 @@ mod tests {
         assert_eq!(BUFFERS.with_borrow(Vec::len), KEPT);
         let taken = [Lent::take(LARGE), Lent::take(1000)];
         assert_eq!((BUFFERS.with_borrow(Vec::len), taken[1].len()), (KEPT - 1, 1000));
+    }
+
+    #[test]
+    fn buffers_of_another_size_do_not_keep_out_those_in_use() {
+        drop((0..KEPT).map(|_| Lent::take(1000)).collect::<Vec<_>>());
+        drop(Lent::take(LARGE));
+        assert!(BUFFERS.with_borrow(|buffers| buffers.len() == KEPT && buffers.iter().any(|buffer| buffer.len() == LARGE)));
     }
 }

@@ -50,8 +50,8 @@ fn keep(live: &mut Live, rules: &str, prefixes: [&String; 2], decision: Option<D
     let prefix = prefixes.into_iter().find(|prefix| !prefix.is_empty()).map_or("", String::as_str);
     let kept = live.info.metadata.get_or_insert_default();
     let result = if decision.allowed { "allowed" } else { "denied" };
-    kept.insert(RBAC, &format!("{prefix}{rules}_engine_result"), result.into());
+    kept.insert(RBAC, format!("{prefix}{rules}_engine_result"), result.into());
     if let Some(policy) = decision.policy {
-        kept.insert(RBAC, &format!("{prefix}{rules}_effective_policy_id"), policy.into());
+        kept.insert(RBAC, format!("{prefix}{rules}_effective_policy_id"), policy.into());
     }
 }

@@ -172,7 +172,7 @@ fn keep(live: &mut Live, began: Instant, filter: &ExternalAuthorization, metadat
     }
     let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     for (name, value) in metadata.into_iter().chain([(DURATION.to_owned(), took.into())]) {
-        live.info.metadata.get_or_insert_default().insert(EXT_AUTHZ, &name, value);
+        live.info.metadata.get_or_insert_default().insert(EXT_AUTHZ, name, value);
     }
 }
 

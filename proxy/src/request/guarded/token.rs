@@ -105,7 +105,7 @@ pub(super) fn verify(
     verified.was_spoofed = jwt::sanitize(filter, &mut live.head);
     verified.apply(filter, &mut live.head);
     for (name, claims) in verified.metadata(filter) {
-        live.info.metadata.get_or_insert_default().insert(JWT_AUTHN, name, claims);
+        live.info.metadata.get_or_insert_default().insert(JWT_AUTHN, name.to_owned(), claims);
     }
     Ok(Passed::Verified(verified))
 }
