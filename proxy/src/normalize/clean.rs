@@ -111,18 +111,39 @@ fn keep_only_te_trailers(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes from an outsider's request what only insiders may say.
+/// Removes from an outsider's request what only insiders may say. Nearly every request between sidecars has one of the names: those
+/// that are there are looked for, not all that there are.
 pub(super) fn internal_headers(headers: &mut HeaderMap, edge: bool) {
-    let any = headers.keys().any(|name| name.as_str().starts_with("x-envoy-"));
-    if !any {
-        return;
-    }
-    for name in INTERNAL_ONLY {
+    let is_inner = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.starts_with("x-envoy-") && (INTERNAL_ONLY.contains(&name) || (edge && EDGE_ONLY.contains(&name)))
+    };
+    while let Some(name) = headers.keys().find(is_inner).cloned() {
         headers.remove(name);
     }
-    if edge {
-        for name in EDGE_ONLY {
-            headers.remove(name);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outsiders_say_nothing_that_only_insiders_may() {
+        let mut sent = HeaderMap::new();
+        for name in INTERNAL_ONLY.into_iter().chain(EDGE_ONLY).chain(["x-envoy-retry-on", "x-envoy-other", "x-env", "accept"]) {
+            sent.append(name, HeaderValue::from_static("1"));
         }
+        let left = |edge| {
+            let mut headers = sent.clone();
+            internal_headers(&mut headers, edge);
+            let mut names: Vec<String> = headers.keys().map(ToString::to_string).collect();
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(left(true), ["accept", "x-env", "x-envoy-other"]);
+        let mut inside = vec!["accept", "x-env", "x-envoy-other"];
+        inside.extend(EDGE_ONLY);
+        inside.sort_unstable();
+        assert_eq!(left(false), inside);
     }
 }
