@@ -2,6 +2,7 @@
 
 mod ahead;
 mod large;
+pub mod pacing;
 
 use std::io;
 use std::pin::Pin;

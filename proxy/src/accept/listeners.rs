@@ -120,6 +120,7 @@ fn open_tcp(listener: &Listener, address: &ListenAddress, ip: SocketAddr) -> io:
     if listener.transparent {
         if ip.is_ipv4() { socket.set_ip_transparent_v4(true)? } else { socket.set_ip_transparent_v6(true)? }
     }
+    crate::stream::pacing::spare(&(&socket).into(), ip.ip(), &listener.socket_options);
     crate::stream::set_options(&socket, &listener.socket_options, crate::config::address::SocketState::Prebind)?;
     socket.bind(&ip.into())?;
     crate::stream::set_options(&socket, &listener.socket_options, crate::config::address::SocketState::Bound)?;

@@ -9,7 +9,13 @@ use crate::config::address::{SocketOption, SocketOptionValue, TcpKeepalive as Pr
 
 /// Sets an option. The numbers are Linux's (`asm-generic/socket.h`, `netinet/tcp.h`).
 pub(super) fn set(socket: &SockRef<'_>, option: &SocketOption) -> io::Result<()> {
-    let SocketOptionValue::Int(value) = option.value else { return Err(unsupported()) };
+    let value = match &option.value {
+        SocketOptionValue::Int(value) => *value,
+        SocketOptionValue::Bytes(name) if (option.level, option.name) == (IPPROTO_TCP, libc::TCP_CONGESTION) => {
+            return socket.set_tcp_congestion(name);
+        }
+        SocketOptionValue::Bytes(_) => return Err(unsupported()),
+    };
     let unsigned = u32::try_from(value).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
     let size = usize::try_from(value).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
     match (option.level, option.name) {

@@ -20,7 +20,7 @@ use crate::connect::io::{CountedIo, UpstreamIo};
 use crate::connect::socket_option;
 use crate::connect::{TlsSource, TlsTarget};
 use crate::exchange::TlsInfo;
-use crate::stream::ReadAhead;
+use crate::stream::{ReadAhead, pacing};
 use crate::upstream::{ClusterState, EndpointState};
 
 /// A connection that could not be made.
@@ -184,6 +184,7 @@ fn prepare(socket: &TcpSocket, remote: SocketAddr, cluster: &Cluster, from: Opti
     // Small writes go out at once; the codecs write whole messages where they can.
     socket.set_nodelay(true).map_err(|error| DialCause::from(&error))?;
     let reference = SockRef::from(socket);
+    pacing::spare(&reference, remote.ip(), &cluster.socket_options);
     let set = |state: SocketState| {
         let mut options = cluster.socket_options.iter().filter(|option| option.state == state);
         options.try_for_each(|option| socket_option::set(&reference, option)).map_err(|_| DialCause::SocketOption)

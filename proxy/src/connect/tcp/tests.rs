@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 
@@ -9,6 +10,7 @@ use super::{DialCause, DialError, OpenError, dial, open};
 use crate::config::address::{Address, SocketOption, SocketOptionValue, SocketState, TcpKeepalive};
 use crate::config::cluster::Cluster;
 use crate::config::endpoint::Health;
+use crate::connect::io::UpstreamIo;
 use crate::upstream::tests::listed;
 use crate::upstream::{ClusterState, EndpointState};
 
@@ -75,6 +77,23 @@ async fn an_unknown_socket_option_fails_the_connection() {
     let (_listener, address) = listener().await;
     let mut config = config();
     config.socket_options = vec![SocketOption { level: 1, name: 9999, value: SocketOptionValue::Int(1), state: SocketState::Prebind }];
+    let error = dial(&address, &config, None, None).await.unwrap_err();
+    assert_eq!(error.cause, DialCause::SocketOption);
+}
+
+#[tokio::test]
+async fn the_operator_chooses_the_congestion_control() {
+    let (_listener, address) = listener().await;
+    let chosen = |name: &str| {
+        let value = SocketOptionValue::Bytes(name.as_bytes().to_vec());
+        vec![SocketOption { level: 6, name: 13, value, state: SocketState::Prebind }]
+    };
+    let mut config = config();
+    config.socket_options = chosen("reno");
+    let dialed = dial(&address, &config, None, None).await.unwrap();
+    let UpstreamIo::Tcp(stream) = dialed.io else { panic!("TCP") };
+    assert!(SockRef::from(&stream).tcp_congestion().unwrap().starts_with(b"reno\0"));
+    config.socket_options = chosen("nonsense");
     let error = dial(&address, &config, None, None).await.unwrap_err();
     assert_eq!(error.cause, DialCause::SocketOption);
 }
