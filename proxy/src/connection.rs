@@ -104,7 +104,7 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
                 }
                 Err(error) => {
                     count_handshake_failure(listener, &error.cause);
-                    tracing::debug!(listener = %listener.config.name, client = %info.client, %error, "TLS handshake");
+                    worker.tell_no_handshake(&info, &error);
                     log_unserved(&worker, listener, &Rc::new(info));
                 }
             }

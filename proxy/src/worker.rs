@@ -29,6 +29,7 @@ use crate::stream::Socket;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
 use crate::telemetry::access_log::WorkerLog;
 use crate::telemetry::sparse::Sparse;
+use crate::tls::HandshakeError;
 
 /// Connections on their way from one worker to another. When it is full, a connection stays where it was accepted.
 const HANDOVER_QUEUE: usize = 256;
@@ -53,6 +54,7 @@ pub struct Worker {
     /// Services that do not answer are told of now and then.
     pub silent: Sparse,
     refusals: Sparse,
+    handshakes: Sparse,
     connections: Cell<u64>,
     index: usize,
     peers: Vec<mpsc::Sender<Handover>>,
@@ -111,6 +113,16 @@ impl Worker {
         let ConnectionInfo { listener, client, local: destination, .. } = info;
         tracing::warn!(%listener, %client, %destination, %cluster, untold, "refused: {reason}{past}");
     }
+
+    /// Tells now and then of clients that are refused in the handshake, or refuse it; of those that are gone or do not speak TLS, only
+    /// to whoever asks for everything.
+    pub fn tell_no_handshake(&self, info: &ConnectionInfo, error: &HandshakeError) {
+        let ConnectionInfo { listener, client, .. } = info;
+        match if error.is_refusal() { self.handshakes.tell() } else { None } {
+            Some(untold) => tracing::warn!(%listener, %client, untold, "TLS handshake: {error}"),
+            None => tracing::debug!(%listener, %client, %error, "TLS handshake"),
+        }
+    }
 }
 
 /// The ways between workers: a sender to each, and each one's receiver.
@@ -140,6 +152,7 @@ async fn serve(start: Start) -> io::Result<()> {
         drain,
         silent: Sparse::default(),
         refusals: Sparse::default(),
+        handshakes: Sparse::default(),
         connections: Cell::new(0),
         index,
         peers,

@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::fmt;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,9 @@ pub trait Certificates {
 
     /// Whether a server that shows these would be accepted now.
     fn accepts(&self, own: &ClientTls, chain: &[CertificateDer<'static>]) -> bool;
+
+    /// Why a handshake by these settings failed, in a sentence, by an error of its stream.
+    fn failed(&self, own: &ClientTls, error: &io::Error) -> String;
 
     /// What a handshake said.
     fn told(&self, connection: &ClientConnection) -> TlsInfo;
@@ -104,6 +108,10 @@ mod tests {
     impl Certificates for Known {
         fn expires(&self, _: &CertificateDer<'_>) -> Option<SystemTime> {
             Some(SystemTime::now() + HOUR)
+        }
+
+        fn failed(&self, _: &ClientTls, error: &io::Error) -> String {
+            error.to_string()
         }
 
         fn accepts(&self, _: &ClientTls, _: &[CertificateDer<'static>]) -> bool {

@@ -215,8 +215,8 @@ fn under(socket: &TcpSocket, reference: &SockRef<'_>, remote: SocketAddr, from: 
 
 async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) -> Result<Dialed, DialCause> {
     let connector = TlsConnector::from(Arc::clone(&target.config));
-    let stream =
-        connector.connect(target.server_name.clone(), ReadAhead::new(io)).await.map_err(|error| DialCause::Tls(error.to_string()))?;
+    let stream = connector.connect(target.server_name.clone(), ReadAhead::new(io)).await;
+    let stream = stream.map_err(|error| DialCause::Tls(target.certificates.failed(&target.settings, &error)))?;
     let session = stream.get_ref().1;
     let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
     let bond = Bond::new(&target, session.peer_certificates());

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ClientConnection};
@@ -14,6 +15,7 @@ use crate::config::ClusterName;
 use crate::config::cluster::{Cluster, UpstreamProtocol};
 use crate::config::identity::{CertificatePem, ClientTls, Validation};
 use crate::exchange::TlsInfo;
+use crate::tls::handshake::{HandshakeError, Peer};
 use crate::tls::server::{cipher_name, version_name};
 use crate::tls::{LONGEST_PROBLEM, TlsError, bounded, describe, names, pem, provider, verify, versions};
 
@@ -187,6 +189,14 @@ impl Source {
         }
         config.map(|config| (config, expires, trusted))
     }
+}
+
+/// Why a handshake by these settings failed, by an error of its stream.
+pub fn failed(settings: &ClientTls, error: &std::io::Error) -> HandshakeError {
+    let error = HandshakeError::new(Peer::Server, error);
+    let pem = settings.certificate.as_ref().map(|source| source.load());
+    let own = pem.and_then(|pem| CertificateDer::from_pem_slice(&pem.chain).ok());
+    error.of_ours(own.map(|leaf| names::of(&leaf)))
 }
 
 /// What a handshake said.

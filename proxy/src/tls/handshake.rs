@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
-use crate::tls::{LONGEST_PROBLEM, bounded};
+use crate::tls::{LONGEST_PROBLEM, bounded, peer};
 
 /// A handshake that was not completed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,10 @@ pub struct HandshakeError {
     pub peer: Peer,
     /// Why.
     pub cause: HandshakeFailure,
+    /// The names in a certificate of the peer's that was refused: what it says it is.
+    pub theirs: Option<String>,
+    /// The names in our own certificate, where we showed or would have shown one.
+    pub ours: Option<String>,
 }
 
 /// The other side.
@@ -57,7 +61,30 @@ impl HandshakeError {
             (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => HandshakeFailure::HungUp,
             (None, kind) => HandshakeFailure::Io(kind),
         };
-        Self { peer, cause }
+        // Whatever is refused later than this is another handshake's.
+        let refused = peer::refused();
+        let theirs = refused.filter(|names| matches!(&cause, HandshakeFailure::Certificate(rule) if !rule.contains(names.as_str())));
+        Self { theirs, ..Self::of(peer, cause) }
+    }
+
+    fn of(peer: Peer, cause: HandshakeFailure) -> Self {
+        Self { peer, cause, theirs: None, ours: None }
+    }
+
+    /// That took longer than `limit`.
+    pub fn timed_out(peer: Peer, limit: Duration) -> Self {
+        Self::of(peer, HandshakeFailure::TimedOut(limit))
+    }
+
+    /// Of somebody with this name.
+    pub fn of_ours(self, ours: Option<String>) -> Self {
+        Self { ours, ..self }
+    }
+
+    /// Whether it tells of somebody who speaks TLS and may not come, or whom we may not reach: not of one that is slow, gone, or not of TLS at all.
+    pub fn is_refusal(&self) -> bool {
+        use HandshakeFailure::{Alert, Certificate, NoCertificate, Protocol};
+        matches!(self.cause, Certificate(_) | NoCertificate | Alert(_) | Protocol(_))
     }
 
     /// The cause in one word, for metrics and logs.
@@ -77,6 +104,19 @@ impl HandshakeError {
 
 impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.tell(f)?;
+        let told = |names: &Option<String>| names.clone().unwrap_or_default();
+        match (told(&self.theirs).as_str(), told(&self.ours).as_str()) {
+            ("", "") => Ok(()),
+            ("", ours) => write!(f, " (ours: {ours})"),
+            (theirs, "") => write!(f, " (theirs: {theirs})"),
+            (theirs, ours) => write!(f, " (theirs: {theirs}; ours: {ours})"),
+        }
+    }
+}
+
+impl HandshakeError {
+    fn tell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peer = self.peer;
         match &self.cause {
             HandshakeFailure::TimedOut(limit) => {
@@ -107,7 +147,7 @@ impl fmt::Display for Peer {
 /// The rule by which the library refuses a certificate.
 pub(super) fn rule_of(error: &Error) -> String {
     let cause = of_library(error);
-    if let HandshakeFailure::Certificate(rule) = cause { rule } else { HandshakeError { peer: Peer::Server, cause }.to_string() }
+    if let HandshakeFailure::Certificate(rule) = cause { rule } else { HandshakeError::of(Peer::Server, cause).to_string() }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what the library may add is told in its own words")]
@@ -138,7 +178,8 @@ fn rule(problem: &CertificateError) -> String {
         CertificateError::BadEncoding => "it is malformed",
         CertificateError::BadSignature => "a signature is wrong",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => "it is not for this use (extended key usage)",
-        // The library says so by this word alone.
+        // The library says so by these words alone.
+        CertificateError::Other(inner) if inner.0.to_string() == "CaUsedAsEndEntity" => "it is an authority's own",
         CertificateError::Other(inner) if inner.0.to_string() == "EndEntityUsedAsCa" => "one that is no authority's has issued it",
         CertificateError::Other(inner) => return bounded(&inner.0.to_string(), LONGEST_RULE),
         other => return bounded(&other.to_string(), LONGEST_PROBLEM),

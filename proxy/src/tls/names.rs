@@ -110,7 +110,17 @@ pub(super) fn accept(certificate: &CertificateDer<'_>, wanted: &[SanMatch]) -> R
     let parsed = X509Certificate::from_der(certificate);
     let names = parsed.as_ref().ok().and_then(|(_, certificate)| alternative_names(certificate)).unwrap_or_default();
     let fits = |(kind, name): &(SanKind, Cow<'_, str>)| wanted.iter().any(|want| want.kind == *kind && fits(want, name));
-    if names.iter().any(fits) { Ok(()) } else { Err(NotAccepted { presented: told(names.iter().map(|(_, name)| name.as_ref())) }) }
+    if names.iter().any(fits) { Ok(()) } else { Err(NotAccepted { presented: all(&names) }) }
+}
+
+/// Some of the names in a certificate, which need not be accepted; nothing where it has none that can be read.
+pub(super) fn of(certificate: &CertificateDer<'_>) -> String {
+    let parsed = X509Certificate::from_der(certificate);
+    all(&parsed.as_ref().ok().and_then(|(_, certificate)| alternative_names(certificate)).unwrap_or_default())
+}
+
+fn all(names: &[(SanKind, Cow<'_, str>)]) -> String {
+    told(names.iter().map(|(_, name)| name.as_ref()))
 }
 
 fn fits(want: &SanMatch, name: &str) -> bool {

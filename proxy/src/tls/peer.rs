@@ -1,6 +1,7 @@
 //! The library's checks of peers, written once. What is made of a certificate differs; that whoever shows it holds its key does not:
 //! signatures are always verified.
 
+use std::cell::Cell;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use crate::tls::accepted::Chain;
+use crate::tls::names;
 
 /// What is made of what a server shows.
 pub(super) trait ServerCheck: Debug + Send + Sync {
@@ -28,6 +30,24 @@ pub(super) trait ClientCheck: Debug + Send + Sync {
 
     /// Names of authorities, for clients that have several certificates.
     fn hints(&self) -> &[DistinguishedName];
+}
+
+thread_local! {
+    /// The names in the certificate that was refused last on this thread. The library's error has no room for them; it is returned in the
+    /// same turn, before another certificate is looked at.
+    static REFUSED: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// Whose certificate was refused just now, as it says itself.
+pub(super) fn refused() -> Option<String> {
+    REFUSED.take()
+}
+
+fn noted<T>(leaf: &CertificateDer<'_>, outcome: Result<T, Error>) -> Result<T, Error> {
+    if outcome.is_err() {
+        REFUSED.set(Some(names::of(leaf)));
+    }
+    outcome
 }
 
 /// A check of peers, as the library wants it.
@@ -56,8 +76,7 @@ impl<C: ServerCheck> ServerCertVerifier for Peers<C> {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.check.check(Chain { leaf, intermediates }, host, now)?;
-        Ok(ServerCertVerified::assertion())
+        noted(leaf, self.check.check(Chain { leaf, intermediates }, host, now)).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -66,7 +85,7 @@ impl<C: ServerCheck> ServerCertVerifier for Peers<C> {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        noted(cert, verify_tls12_signature(message, cert, dss, &self.algorithms))
     }
 
     fn verify_tls13_signature(
@@ -75,7 +94,7 @@ impl<C: ServerCheck> ServerCertVerifier for Peers<C> {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        noted(cert, verify_tls13_signature(message, cert, dss, &self.algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -98,8 +117,7 @@ impl<C: ClientCheck> ClientCertVerifier for Peers<C> {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.check.check(Chain { leaf, intermediates }, now)?;
-        Ok(ClientCertVerified::assertion())
+        noted(leaf, self.check.check(Chain { leaf, intermediates }, now)).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -108,7 +126,7 @@ impl<C: ClientCheck> ClientCertVerifier for Peers<C> {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        noted(cert, verify_tls12_signature(message, cert, dss, &self.algorithms))
     }
 
     fn verify_tls13_signature(
@@ -117,7 +135,7 @@ impl<C: ClientCheck> ClientCertVerifier for Peers<C> {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        noted(cert, verify_tls13_signature(message, cert, dss, &self.algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use crate::config::identity::{CertificatePem, ServerTls, Validation};
 use crate::exchange::Certificate;
 use crate::exchange::info::TlsInfo;
-use crate::tls::handshake::{HandshakeError, HandshakeFailure, Peer};
+use crate::tls::handshake::{HandshakeError, Peer};
 use crate::tls::{TlsError, describe, names, pem, provider, verify, versions};
 
 /// What handshakes with clients need, made anew when a certificate or an authority is replaced.
@@ -180,20 +180,20 @@ pub async fn accept<IO>(io: IO, config: Arc<ServerConfig>, limit: Duration) -> R
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut local = None;
     let handshake = async {
-        let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(|error| HandshakeError::new(Peer::Client, &error))?;
         let config = lenient(config, &begun.client_hello());
-        let local = config.cert_resolver.resolve(begun.client_hello());
-        let stream = begun.into_stream(config).await?;
-        Ok((stream, local))
+        local = config.cert_resolver.resolve(begun.client_hello());
+        begun.into_stream(config).await.map_err(|error| HandshakeError::new(Peer::Client, &error))
     };
-    match timeout(limit, handshake).await {
-        Ok(Ok((stream, local))) => {
+    let outcome = timeout(limit, handshake).await.unwrap_or_else(|_| Err(HandshakeError::timed_out(Peer::Client, limit)));
+    match outcome {
+        Ok(stream) => {
             let told = TlsInfo { local: local.and_then(|key| facts_of(&key)), ..info(stream.get_ref().1) };
             Ok((stream, told))
         }
-        Ok(Err(error)) => Err(HandshakeError::new(Peer::Client, &error)),
-        Err(_) => Err(HandshakeError { peer: Peer::Client, cause: HandshakeFailure::TimedOut(limit) }),
+        Err(error) => Err(error.of_ours(local.and_then(|key| key.cert.first().map(names::of)))),
     }
 }
 

@@ -166,6 +166,11 @@ struct ClientSide {
     resumed: bool,
 }
 
+/// What happened, without who it was.
+fn plain(error: HandshakeError) -> String {
+    HandshakeError { theirs: None, ours: None, ..error }.to_string()
+}
+
 async fn meet(server: &ServerTls, client: &ClientTls) -> Met {
     let name = client.sni.as_deref().unwrap_or("127.0.0.1").to_owned();
     let client = client::client_config(client, &[]).unwrap();

@@ -1,3 +1,4 @@
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -32,6 +33,10 @@ impl Certificates for Shown {
 
     fn accepts(&self, settings: &ClientTls, chain: &[CertificateDer<'static>]) -> bool {
         client::accepts(settings, chain)
+    }
+
+    fn failed(&self, settings: &ClientTls, error: &io::Error) -> String {
+        client::failed(settings, error).to_string()
     }
 
     fn told(&self, connection: &ClientConnection) -> TlsInfo {

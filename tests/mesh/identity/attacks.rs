@@ -188,11 +188,18 @@ async fn tls_1_2_is_refused_and_a_name_that_is_asked_for_opens_nothing() {
     assert!(meshed.asks(meshed.port, "web", " -servername bank.bank.svc.cluster.local").is_ok());
     meshed.stranger.openssl(
         "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -x509 -days 1 -keyout self.key -out self.pem -subj /O=tests -addext \
-         subjectAltName=URI:spiffe://cluster.local/ns/shop/sa/web",
+         basicConstraints=critical,CA:FALSE -addext subjectAltName=URI:spiffe://cluster.local/ns/shop/sa/web",
     );
     for name in ["cart.shop.svc.cluster.local", "bank.bank.svc.cluster.local"] {
         assert!(meshed.asks(meshed.port, "self", &format!(" -servername {name}")).is_err(), "{name}");
     }
+    // Who was refused, by whom and why is told to operators who ask for nothing.
+    let (theirs, ours) = ("spiffe://cluster.local/ns/shop/sa/web", "spiffe://cluster.local/ns/shop/sa/cart");
+    let told =
+        format!("TLS handshake: the client's certificate was refused: no trusted authority issued it (theirs: {theirs}; ours: {ours})");
+    meshed.says(&told).await;
+    let line = meshed.cart.log().lines().find(|line| line.contains(&told)).unwrap().to_owned();
+    assert!(line.contains(" WARN "), "{line}");
 }
 
 /// An authority of files: its root has no constraint, so two control planes may have it.

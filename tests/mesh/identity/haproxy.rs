@@ -1,3 +1,5 @@
+use std::process::Command;
+
 use ninon_tests::named::{self, Named};
 use ninon_tests::ports;
 use ninon_tests::process::Process;
@@ -77,4 +79,10 @@ async fn ninon_reaches_haproxy_and_nobody_else_in_its_place() {
     // It has a certificate of the same root, and is somebody else than the service's accounts.
     let refused = named::get(outbound, "/", "host: fake\r\n", LIMIT).await.unwrap();
     assert_eq!(refused.0, 503, "{refused:?}");
+    let url = format!("http://127.0.0.1:{outbound}/");
+    let output = Command::new("curl").args(["-sS", "-D", "-", "--max-time", "20", "-H", "host: fake", &url]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    let why = "TLS: the server's certificate was refused: it is for spiffe://cluster.local/ns/shop/sa/bank, which is not accepted here \
+               (ours: spiffe://cluster.local/ns/shop/sa/web)";
+    assert!(told.contains("proxy-status: ninon; error=connection_refused") && told.contains(why), "{told}");
 }

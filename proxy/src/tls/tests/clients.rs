@@ -18,8 +18,8 @@ async fn visit(validation: Validation, certificate: Option<CertificateSource>, v
 async fn refused(validation: Validation, certificate: CertificateSource) -> String {
     let old = visit(validation.clone(), Some(certificate.clone()), TlsVersion::Tls12).await;
     let new = visit(validation, Some(certificate), TlsVersion::Tls13).await;
-    let told = new.server.unwrap_err().to_string();
-    assert_eq!(old.server.unwrap_err().to_string(), told);
+    let told = plain(new.server.unwrap_err());
+    assert_eq!(plain(old.server.unwrap_err()), told);
     assert!(old.client.is_err() && new.client.is_err());
     told
 }
@@ -47,7 +47,7 @@ async fn an_accepted_client_is_known_by_its_names() {
 async fn a_client_without_a_certificate_is_refused_where_one_is_required() {
     for version in [TlsVersion::Tls12, TlsVersion::Tls13] {
         let met = visit(Authority::new("ca").trust(), None, version).await;
-        assert_eq!(met.server.unwrap_err().to_string(), "the client showed no certificate, which is required");
+        assert_eq!(plain(met.server.unwrap_err()), "the client showed no certificate, which is required");
         assert_eq!(met.client.unwrap_err().reason(), "alert");
     }
 }
@@ -87,6 +87,19 @@ async fn a_certificate_out_of_its_time_is_refused() {
     assert_eq!(refused(ca.trust(), expired).await, "the client's certificate was refused: it has expired");
     let early = ca.issue_with(&[SHOP], |params| params.not_before = date_time_ymd(4000, 1, 1));
     assert_eq!(refused(ca.trust(), early).await, "the client's certificate was refused: it is not valid yet");
+}
+
+#[tokio::test]
+async fn a_refusal_says_who_they_are_and_who_we_are() {
+    let ca = Authority::new("ca");
+    let expired = ca.issue_with(&[SHOP], |params| params.not_after = date_time_ymd(2020, 1, 1));
+    let server = ServerTls { validation: Some(ca.trust().into()), ..server_tls(vec![ca.issue(&["spiffe://mesh.test/ns/shop/sa/bank"])]) };
+    let met = meet(&server, &ClientTls { certificate: Some(expired.clone()), ..client_tls() }).await;
+    let told = format!("the client's certificate was refused: it has expired (theirs: {SHOP}; ours: spiffe://mesh.test/ns/shop/sa/bank)");
+    assert_eq!(met.server.unwrap_err().to_string(), told);
+    let error = std::io::Error::other(rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired));
+    let told = client::failed(&ClientTls { certificate: Some(expired), ..client_tls() }, &error).to_string();
+    assert_eq!(told, format!("the server refused the handshake with the alert certificate_expired (ours: {SHOP})"));
 }
 
 #[tokio::test]
