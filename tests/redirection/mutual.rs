@@ -90,9 +90,10 @@ impl Mesh {
 async fn between_hosts_nothing_is_in_plain_text() {
     let mesh = Mesh::new("STRICT").await;
     let _application = Application::start(&mesh.server, "shop");
-    let (out, into) = mesh.client_and_server().await;
+    // From before anybody has a certificate: tokens go over the wire then.
     let captures = [Capture::start(mesh.network.node(1), "wire"), Capture::start(&mesh.server, "eth0")];
     let own = Capture::start(&mesh.server, "lo");
+    let (out, into) = mesh.client_and_server().await;
     let seen = mesh.asks().await.unwrap();
     assert!(seen.starts_with("shop to 127.0.0.1: get") && seen.contains(MARKER), "{seen}");
     // The server speaks first, and the client says a line.
