@@ -18,6 +18,8 @@ mod local;
 mod mirror;
 /// Requests of the proxy's own.
 mod own;
+/// How long tunnels last.
+mod standing;
 /// What a request tells its collector.
 mod traced;
 
@@ -229,6 +231,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     way.end()?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
     check_upgrade(inner, live, &route.action)?;
+    live.asked = standing::asked(live);
     match &route.action {
         RouteAction::Redirect(redirect) => Err(local::redirect(live, redirect).into()),
         RouteAction::Direct(direct) => Err(local::direct(live, direct).into()),

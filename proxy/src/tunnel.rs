@@ -47,7 +47,7 @@ pub async fn serve(
         let limits = Limits { idle: proxy.idle_timeout, max: longest(proxy, bond.as_ref()) };
         let end = tokio::select! {
             end = forward(client, upstream, ahead, limits, &moved) => end,
-            () = refused(worker, bond.as_ref()) => End::MaxDuration,
+            () = worker.refuses(bond.as_ref()) => End::MaxDuration,
         };
         drop(guard);
         record_end(end, stats, &mut stream);
@@ -89,18 +89,6 @@ type Connected = (Leg, ConnectionGuard, Option<Bond>);
 fn longest(proxy: &TcpProxy, bond: Option<&Bond>) -> Option<Duration> {
     let left = bond.and_then(Bond::until).map(|until| until.saturating_duration_since(Instant::now()));
     proxy.max_connection_duration.into_iter().chain(left).min()
-}
-
-/// Returns when the server is not accepted any more.
-async fn refused(worker: &Worker, bond: Option<&Bond>) {
-    let Some(bond) = bond else { return std::future::pending().await };
-    let mut changes = worker.shared.trust.subscribe();
-    while bond.is_accepted() {
-        if changes.changed().await.is_err() {
-            return std::future::pending().await;
-        }
-    }
-    tracing::info!("a server is not accepted any more, and its connection closed");
 }
 
 /// Dials endpoints until one answers, as often as the proxy allows.

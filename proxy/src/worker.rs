@@ -19,6 +19,7 @@ use crate::balance::{BalanceError, Balancer};
 use crate::config::ClusterName;
 use crate::config::address::Address;
 use crate::connect::TlsSource;
+use crate::connect::bond::Bond;
 use crate::connect::pool::Pools;
 use crate::connection;
 use crate::drain::{DRAIN_POLL, Phase, Watcher};
@@ -112,6 +113,18 @@ impl Worker {
         let past = if info.dialled_proxy { "; it was not redirected here: the client dialled the proxy itself" } else { "" };
         let ConnectionInfo { listener, client, local: destination, .. } = info;
         tracing::warn!(%listener, %client, %destination, %cluster, untold, "refused: {reason}{past}");
+    }
+
+    /// Returns when the server of a connection is not accepted any more.
+    pub async fn refuses(&self, bond: Option<&Bond>) {
+        let Some(bond) = bond else { return std::future::pending().await };
+        let mut changes = self.shared.trust.subscribe();
+        while bond.is_accepted() {
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+        tracing::info!("a server is not accepted any more, and its connection closed");
     }
 
     /// Tells now and then of clients that are refused in the handshake, or refuse it; of those that are gone or do not speak TLS, only

@@ -34,6 +34,8 @@ mod secure;
 mod soak;
 /// Certificates that somebody else has.
 mod stolen;
+/// What outlives the decision that let it in.
+mod tunnels;
 /// HTTP/1 that is HTTP/2 between sidecars.
 mod upgrade;
 /// Identities that somebody else gives.

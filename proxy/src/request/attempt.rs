@@ -32,7 +32,7 @@ use crate::reply::LocalReply;
 use crate::request::counted::Upgraded;
 use crate::request::limits::{self, Allowed, race};
 use crate::request::live::{Held, Live};
-use crate::request::{Connection, Stop, expects_continue, fault_reply, mirror};
+use crate::request::{Connection, Stop, expects_continue, fault_reply, mirror, standing};
 use crate::route;
 use crate::runtime::Generation;
 use crate::upstream::{ClusterState, EndpointState, LimitKind, Permit};
@@ -278,6 +278,7 @@ impl Attempts<'_> {
         info.protocol = Some(upstream.connection.version);
         info.tls.clone_from(&upstream.connection.tls);
         info.reused = upstream.reused;
+        live.tied = live.asked.is_some().then(|| standing::Tied::Pooled(upstream.connection));
         let status = outgoing.response.status();
         if let Some(traced) = &mut live.traced {
             traced.attempt_answered(status);

@@ -11,6 +11,7 @@ use crate::codec::{Body, Informational};
 use crate::config::filter::{FilterKind, FilterOverrides};
 use crate::config::route::{Route, RouteAction, RouteTable, VirtualHost};
 use crate::filter;
+use crate::filter::access::{Subject, decide};
 use crate::reply::LocalReply;
 use crate::request::live::Live;
 use crate::request::{Connection, Inner, Stop, select_in};
@@ -124,15 +125,24 @@ fn run(inner: &Inner, live: &mut Live, way: &mut Way<'_>, (guards, from): (&Guar
     Ok(None)
 }
 
+/// By which rules a request is denied; filters that ask others are not asked again.
+pub(super) fn denied(guards: &Guards, levels: &Levels, subject: &Subject<'_>) -> Option<String> {
+    guards.http.iter().find_map(|guard| {
+        let (FilterKind::Access(access), _) = filter::kind(&guard.filter, levels.iter())? else { return None };
+        let decision = decide(access.rules.as_ref()?, subject);
+        (!decision.allowed).then(|| decision.details())
+    })
+}
+
 /// The route of a request, its virtual host and its table.
-struct Levels {
+pub(super) struct Levels {
     route: Option<Arc<Route>>,
     host: Option<Arc<VirtualHost>>,
     table: Option<Arc<RouteTable>>,
 }
 
 impl Levels {
-    fn of(live: &Live) -> Self {
+    pub(super) fn of(live: &Live) -> Self {
         let route = live.info.route.clone();
         let host = route.as_ref().and(live.info.virtual_host.clone());
         let table = route.as_ref().and(live.table.clone());

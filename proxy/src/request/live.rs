@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::forward::replay::Progress;
 use crate::forward::timeout::{Activity, Deadlines, Expired};
 use crate::normalize::Normalized;
 use crate::request::counted::Upgraded;
+use crate::request::standing::{self, Over, Tied};
 use crate::request::traced::Traced;
 use crate::request::{Connection, begin_info};
 use crate::route;
@@ -44,6 +46,10 @@ pub(super) struct Live {
     pub(super) cluster: Option<Arc<ClusterState>>,
     /// What counts the request where it was sent.
     pub(super) held: Option<Held>,
+    /// What was asked for, if that may become a tunnel.
+    pub(super) asked: Option<Box<RequestHead>>,
+    /// The connection behind a tunnel.
+    pub(super) tied: Option<Tied>,
     /// The connection changed to another protocol.
     pub(super) upgraded: Option<Upgraded>,
     /// The request had a body that was not read when the answer began.
@@ -100,6 +106,8 @@ impl Live {
             progress: None,
             cluster: None,
             held: None,
+            asked: None,
+            tied: None,
             upgraded: None,
             body_pending: false,
             unread: true,
@@ -160,7 +168,8 @@ impl Live {
         if !self.connection.0.manager.access_log.is_empty() {
             self.response_headers = Some(parts.headers.clone());
         }
-        let body = ResponseBody { body, live: self };
+        let over = standing::over(&mut self);
+        let body = ResponseBody { body, live: self, over };
         Outgoing { response: http::Response::from_parts(parts, body), spelling: outgoing.spelling }
     }
 
@@ -199,6 +208,13 @@ impl Live {
         if let Some(traced) = &mut self.traced {
             traced.attempt_ended(&self.info, &self.head, &self.connection.0.worker.shared.spans);
         }
+    }
+
+    /// A tunnel may not be any more.
+    fn closed(&mut self, why: Cow<'static, str>) -> BodyError {
+        self.info.flags.set(ResponseFlag::LocalReset);
+        self.info.details = why;
+        BodyError::Disconnected
     }
 
     /// A deadline passed while the answer's body was on its way.
@@ -308,6 +324,8 @@ impl RequestHead {
 pub struct ResponseBody {
     body: Body,
     live: Box<Live>,
+    /// A tunnel's.
+    over: Option<Over>,
 }
 
 impl http_body::Body for ResponseBody {
@@ -316,6 +334,10 @@ impl http_body::Body for ResponseBody {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if let Some(Poll::Ready(why)) = this.over.as_mut().map(|over| over.as_mut().poll(cx)) {
+            this.over = None;
+            return Poll::Ready(Some(Err(this.live.closed(why))));
+        }
         let Poll::Ready(polled) = Pin::new(&mut this.body).poll_frame(cx) else {
             this.live.request_ended();
             return this.live.deadlines.poll_expired(cx).map(|which| Some(Err(this.live.expired(which))));
@@ -365,6 +387,6 @@ impl ResponseBody {
     pub(super) fn local(body: Bytes, mut live: Box<Live>) -> Self {
         // Of a body that the client does not want, nothing is read.
         live.complete = body.is_empty() || live.head.method == Method::HEAD;
-        Self { body: Body::from(body), live }
+        Self { body: Body::from(body), live, over: None }
     }
 }

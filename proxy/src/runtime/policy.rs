@@ -70,6 +70,14 @@ pub struct Refusal {
 #[derive(Debug)]
 pub struct Watch(watch::Receiver<()>);
 
+impl Watch {
+    /// Waits for the next change.
+    pub async fn changed(&mut self) {
+        // Who waits holds the sender.
+        let _gone = self.0.changed().await.is_err();
+    }
+}
+
 impl Guards {
     /// Those of a chain. Keys that are `known` are not fetched anew.
     pub fn new(chain: &FilterChain, registry: &Registry, known: &[Arc<Fetched>]) -> Self {
@@ -180,17 +188,20 @@ impl ChainPolicy {
         Self { current: ArcSwap::new(guards), changed: watch::Sender::new(()) }
     }
 
-    /// These hold from now on; connections are told.
+    /// These hold from now on; connections and tunnels are told.
     pub fn change(&self, guards: &Arc<Guards>) {
         self.current.store(Arc::clone(guards));
-        if !guards.network.is_empty() {
-            self.changed.send_replace(());
-        }
+        self.changed.send_replace(());
     }
 
     /// What holds now.
     pub fn current(&self) -> arc_swap::Guard<Arc<Guards>> {
         self.current.load()
+    }
+
+    /// Hears of changes from now on.
+    pub fn watch(&self) -> Watch {
+        Watch(self.changed.subscribe())
     }
 
     /// Decides about a connection that comes.
@@ -199,7 +210,7 @@ impl ChainPolicy {
     /// It may not be.
     pub fn admit(&self, connection: &ConnectionInfo) -> Result<Watch, Refusal> {
         // Before it is decided, so that no change goes by in between.
-        let watch = Watch(self.changed.subscribe());
+        let watch = self.watch();
         match self.current.load().refuse(connection) {
             None => Ok(watch),
             Some(refusal) => Err(refusal),
@@ -209,8 +220,7 @@ impl ChainPolicy {
     /// Waits until a connection that was admitted may not be any more.
     pub async fn forbids(&self, connection: &ConnectionInfo, mut watch: Watch) -> Refusal {
         loop {
-            // The sender lives as long as this.
-            let _gone = watch.0.changed().await.is_err();
+            watch.changed().await;
             if let Some(refusal) = self.current.load().refuse_now(connection) {
                 return refusal;
             }

@@ -64,7 +64,7 @@ async fn answer(mut stream: TcpStream) {
 }
 
 /// A head, byte by byte: what follows it is somebody else's.
-async fn read_head(stream: &mut TcpStream) -> Option<String> {
+pub(super) async fn read_head(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -73,16 +73,16 @@ async fn read_head(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// Two sidecars, with an application at the second one.
-struct Pair {
-    world: World,
+pub(super) struct Pair {
+    pub(super) world: World,
     web: u16,
     cart: u16,
-    outbound: u16,
+    pub(super) outbound: u16,
     _running: (Process, Process, JoinSet<()>),
 }
 
 impl Pair {
-    async fn start(policy: &str, client: Program, server: Program) -> Self {
+    pub(super) async fn start(policy: &str, client: Program, server: Program) -> Self {
         let world = World::start().await;
         world.write("shop.yaml", policy);
         let stranger = Stranger::new(&world);
