@@ -222,6 +222,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     };
     let mut way = guarded::Way::choose(inner, live, table);
     live.traced = traced::Traced::begin(&inner.manager, &inner.stats, &mut live.info, &mut live.head.headers);
+    live.asked = standing::asked(inner, live);
     if let Some(waiting) = guarded::pass(inner, live, &mut way)? {
         let informational = &informational;
         let mut asking =
@@ -231,7 +232,7 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     way.end()?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
     check_upgrade(inner, live, &route.action)?;
-    live.asked = standing::asked(live);
+    standing::passed(live);
     match &route.action {
         RouteAction::Redirect(redirect) => Err(local::redirect(live, redirect).into()),
         RouteAction::Direct(direct) => Err(local::direct(live, direct).into()),

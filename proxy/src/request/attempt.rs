@@ -1,7 +1,7 @@
 mod replies;
 mod translate;
 /// CONNECT that ends here.
-mod tunnel;
+pub(super) mod tunnel;
 
 pub(super) use self::replies::stream_expired;
 pub(super) use self::translate::upstream_version;

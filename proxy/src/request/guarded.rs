@@ -125,12 +125,14 @@ fn run(inner: &Inner, live: &mut Live, way: &mut Way<'_>, (guards, from): (&Guar
     Ok(None)
 }
 
-/// By which rules a request is denied; filters that ask others are not asked again.
-pub(super) fn denied(guards: &Guards, levels: &Levels, subject: &Subject<'_>) -> Option<String> {
+/// By which rules a request is denied, both as it came and as filters left it: rules before a filter that changed it, and behind, have seen
+/// one of the two. Filters that ask others are not asked again.
+pub(super) fn denied(guards: &Guards, levels: &Levels, [before, after]: [&Subject<'_>; 2]) -> Option<String> {
     guards.http.iter().find_map(|guard| {
         let (FilterKind::Access(access), _) = filter::kind(&guard.filter, levels.iter())? else { return None };
-        let decision = decide(access.rules.as_ref()?, subject);
-        (!decision.allowed).then(|| decision.details())
+        let rules = access.rules.as_ref()?;
+        let decision = decide(rules, after);
+        (!decision.allowed && !decide(rules, before).allowed).then(|| decision.details())
     })
 }
 

@@ -20,7 +20,7 @@ use crate::forward::replay::Progress;
 use crate::forward::timeout::{Activity, Deadlines, Expired};
 use crate::normalize::Normalized;
 use crate::request::counted::Upgraded;
-use crate::request::standing::{self, Over, Tied};
+use crate::request::standing::{self, Asked, Over, Tied};
 use crate::request::traced::Traced;
 use crate::request::{Connection, begin_info};
 use crate::route;
@@ -47,7 +47,7 @@ pub(super) struct Live {
     /// What counts the request where it was sent.
     pub(super) held: Option<Held>,
     /// What was asked for, if that may become a tunnel.
-    pub(super) asked: Option<Box<RequestHead>>,
+    pub(super) asked: Option<Box<Asked>>,
     /// The connection behind a tunnel.
     pub(super) tied: Option<Tied>,
     /// The connection changed to another protocol.

@@ -199,6 +199,11 @@ impl ChainPolicy {
         self.current.load()
     }
 
+    /// As [`Self::current`], to be kept.
+    pub fn current_full(&self) -> Arc<Guards> {
+        self.current.load_full()
+    }
+
     /// Hears of changes from now on.
     pub fn watch(&self) -> Watch {
         Watch(self.changed.subscribe())

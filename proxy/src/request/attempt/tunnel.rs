@@ -26,7 +26,7 @@ use crate::upstream::LimitKind;
 const PIECE: usize = 16 * 1024;
 
 /// Whether the route ends this request's tunnel here.
-pub(super) fn ends_here(forward: &Forward, head: &RequestHead) -> bool {
+pub(in crate::request) fn ends_here(forward: &Forward, head: &RequestHead) -> bool {
     let Some(connect) = forward.upgrades.iter().find(|upgrade| upgrade.protocol == "connect" && upgrade.enabled) else { return false };
     let asks = head.method == Method::CONNECT && head.path.is_none() || connect.allow_post && head.method == Method::POST;
     connect.connect_terminate && asks
