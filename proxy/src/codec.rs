@@ -20,13 +20,13 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::{Request, Response};
 
-pub use body::{Body, BodyError};
+pub use body::{Body, BodyError, Message};
 pub use drain::Drain;
 
 /// What a server-side codec asks of the layer above.
 pub trait Service {
     /// The body of an answer.
-    type ResponseBody: http_body::Body<Data = Bytes, Error = BodyError> + 'static;
+    type ResponseBody: Message + 'static;
 
     /// Answers one request. Dropped when the client goes away; `Err` ends the stream (HTTP/2 reset) or the connection
     /// (HTTP/1) without an answer.

@@ -2,6 +2,8 @@
 
 /// Sends a request to its cluster, again where that is allowed.
 mod attempt;
+/// Bodies of answers.
+mod body;
 /// What is counted of connections.
 mod counted;
 /// What filters say.
@@ -45,8 +47,9 @@ use crate::stream::Rewind;
 use crate::telemetry::metrics::{HttpStats, PeerStats};
 use crate::worker::Worker;
 
+use body::ResponseBody;
 use counted::Counted;
-use live::{Live, ResponseBody};
+use live::Live;
 
 /// One client's HTTP connection. Cheap to clone.
 #[derive(Clone)]
@@ -163,7 +166,7 @@ impl Service for Connection {
         let mut live = Live::begin(self, Version::HTTP_11);
         live.closing = true;
         count_fault(&self.0.stats, fault);
-        local::answer(live, &fault_reply(fault))
+        local::answer(live, &local::fault_reply(fault))
     }
 }
 
@@ -172,27 +175,6 @@ fn count_fault(stats: &HttpStats, fault: RequestFault) {
         RequestFault::Malformed(_) | RequestFault::Version(_) | RequestFault::Coding(_) => stats.downstream_cx_protocol_error.inc(),
         RequestFault::HeadTooLarge(_) => stats.downstream_rq_too_large.inc(),
         RequestFault::HeadTimeout => stats.downstream_rq_header_timeout.inc(),
-    }
-}
-
-/// The answer to a head that could not be read.
-fn fault_reply(fault: RequestFault) -> LocalReply {
-    let protocol_error = |status, body: &'static str, details: &'static str, rule: &str| {
-        LocalReply::new(status, body, details).because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", rule)
-    };
-    match fault {
-        RequestFault::Malformed(rule) => protocol_error(StatusCode::BAD_REQUEST, "Bad Request", "http1.codec_error", rule),
-        RequestFault::Version(rule) => protocol_error(StatusCode::UPGRADE_REQUIRED, "Upgrade Required", "low_version", rule),
-        RequestFault::Coding(rule) => {
-            protocol_error(StatusCode::NOT_IMPLEMENTED, "Not Implemented", "http1.invalid_transfer_encoding", rule)
-        }
-        RequestFault::HeadTooLarge(rule) => {
-            protocol_error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large", "http1.headers_too_large", rule)
-        }
-        RequestFault::HeadTimeout => {
-            let reply = LocalReply::new(StatusCode::REQUEST_TIMEOUT, "request header timeout", "request_header_timeout");
-            reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request's head did not arrive in time")
-        }
     }
 }
 
@@ -232,7 +214,6 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
     way.end()?;
     let Some(route) = live.info.route.clone() else { return Err(no_route().into()) };
     check_upgrade(inner, live, &route.action)?;
-    standing::passed(live);
     match &route.action {
         RouteAction::Redirect(redirect) => Err(local::redirect(live, redirect).into()),
         RouteAction::Direct(direct) => Err(local::direct(live, direct).into()),

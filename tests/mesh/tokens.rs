@@ -11,16 +11,16 @@ use crate::objects::{service, workload};
 use crate::shop::{Shop, policy};
 use crate::world::{LIMIT, Program};
 
-const ISSUER: &str = "https://issuer.example";
+pub(super) const ISSUER: &str = "https://issuer.example";
 
 /// Somebody who issues tokens, with keys of his own.
-struct Issuer {
-    port: u16,
+pub(super) struct Issuer {
+    pub(super) port: u16,
     _process: Process,
 }
 
 impl Issuer {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let (port, folder) = (ports::free(), Folder::new());
         let mut command = Command::new(settings::clients_python());
         command.arg(settings::tests_dir().join("mesh/issuer.py")).arg(port.to_string()).arg(folder.path());
@@ -37,7 +37,7 @@ impl Issuer {
     }
 
     /// A token for the shop, with these claims as well or instead.
-    async fn token(&self, claims: Value) -> String {
+    pub(super) async fn token(&self, claims: Value) -> String {
         let mut all = json!({"iss": ISSUER, "sub": "ada", "aud": "shop", "exp": 4_000_000_000_u64});
         all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
         let mut query = String::new();
@@ -46,7 +46,7 @@ impl Issuer {
     }
 }
 
-fn authentication(spec: &str) -> String {
+pub(super) fn authentication(spec: &str) -> String {
     format!("---\napiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {{name: web, namespace: shop}}\nspec: {spec}\n")
 }
 

@@ -7,6 +7,14 @@ use http_body::{Frame, SizeHint};
 
 use crate::codec::{http1, http2};
 
+/// A body on its way.
+pub trait Message: http_body::Body<Data = Bytes, Error = BodyError> {
+    /// What goes on although nobody takes what there is of it; ready when it cannot. Who waits for room asks this meanwhile.
+    fn poll_meanwhile(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<BodyError> {
+        Poll::Pending
+    }
+}
+
 /// A message body.
 #[derive(Default)]
 pub enum Body {
@@ -20,7 +28,7 @@ pub enum Body {
     /// Read from an HTTP/2 stream.
     Http2(http2::IncomingBody),
     /// Made here: recorded for replay, copied to a mirror, counted.
-    Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>),
+    Boxed(Pin<Box<dyn Message>>),
 }
 
 /// Why a body ended early.
@@ -86,6 +94,16 @@ impl http_body::Body for Body {
             Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.size_hint(),
             Self::Boxed(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Message for Body {
+    fn poll_meanwhile(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BodyError> {
+        match self.get_mut() {
+            Self::Http1(body) => body.poll_meanwhile(cx),
+            Self::Boxed(body) => body.as_mut().poll_meanwhile(cx),
+            Self::Empty | Self::Full(_) | Self::Http2(_) => Poll::Pending,
         }
     }
 }

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
-use crate::codec::{Body, BodyError};
+use crate::codec::{Body, BodyError, Message};
 use crate::forward::timeout::Activity;
 
 /// A body of which the beginning was read.
@@ -73,6 +73,8 @@ impl http_body::Body for Refilled {
     }
 }
 
+impl Message for Refilled {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,4 +124,6 @@ mod tests {
             self.0.is_empty()
         }
     }
+
+    impl Message for Pieces {}
 }

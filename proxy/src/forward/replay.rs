@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
-use crate::codec::{Body, BodyError};
+use crate::codec::{Body, BodyError, Message};
 use crate::forward::timeout::Activity;
 
 /// How far a request's body has come.
@@ -145,6 +145,8 @@ impl http_body::Body for Attempt {
         self.size_hint
     }
 }
+
+impl Message for Attempt {}
 
 impl Source {
     fn keep(&mut self, frame: &Frame<Bytes>) {

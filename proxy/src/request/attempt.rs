@@ -6,7 +6,6 @@ pub(super) mod tunnel;
 pub(super) use self::replies::stream_expired;
 pub(super) use self::translate::upstream_version;
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +31,7 @@ use crate::reply::LocalReply;
 use crate::request::counted::Upgraded;
 use crate::request::limits::{self, Allowed, race};
 use crate::request::live::{Held, Live};
-use crate::request::{Connection, Stop, expects_continue, fault_reply, mirror, standing};
+use crate::request::{Connection, Stop, expects_continue, local, mirror, standing};
 use crate::route;
 use crate::runtime::Generation;
 use crate::upstream::{ClusterState, EndpointState, LimitKind, Permit};
@@ -179,6 +178,7 @@ impl Attempts<'_> {
         let Some(body) = self.body.as_ref().map_or(Some(Body::Empty), Replay::attempt) else {
             return Next::Stop(give_up("the request's body is larger than may be kept for another attempt").into());
         };
+        let body = standing::upload(live.asked.as_deref(), body);
         if tunnel::ends_here(self.job.forward, &live.head) {
             return self.open_tunnel(live, picked, body).await;
         }
@@ -291,7 +291,7 @@ impl Attempts<'_> {
         live.held = Some(Held { in_flight, picked, retry: self.retry_permit.take() });
         live.deadlines.per_try = None;
         live.deadlines.per_try_idle = None;
-        live.info.details = Cow::Borrowed("via_upstream");
+        live.info.details = "via_upstream".into();
         self.finish(live, &mut outgoing);
         Next::Answer(outgoing)
     }
@@ -354,7 +354,7 @@ impl Attempts<'_> {
             }
             ExchangeFailure::RequestBody(BodyError::Malformed(rule)) if live.head.version != Version::HTTP_2 => {
                 live.closing = true;
-                return Next::Stop(fault_reply(RequestFault::Malformed(rule)).into());
+                return Next::Stop(local::fault_reply(RequestFault::Malformed(rule)).into());
             }
             ExchangeFailure::RequestBody(_) => {
                 live.info.flags.set(ResponseFlag::DownstreamConnectionTermination);

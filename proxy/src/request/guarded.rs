@@ -1,5 +1,7 @@
 /// Who may do what.
 mod access;
+/// The same, of a request that has passed.
+pub(super) mod again;
 /// A service that is asked.
 mod external;
 /// Tokens.
@@ -11,7 +13,6 @@ use crate::codec::{Body, Informational};
 use crate::config::filter::{FilterKind, FilterOverrides};
 use crate::config::route::{Route, RouteAction, RouteTable, VirtualHost};
 use crate::filter;
-use crate::filter::access::{Subject, decide};
 use crate::reply::LocalReply;
 use crate::request::live::Live;
 use crate::request::{Connection, Inner, Stop, select_in};
@@ -83,6 +84,7 @@ pub(super) async fn wait(asking: &mut Asking<'_>, live: &mut Live, way: &mut Way
         if passed? {
             way.choose_again(&asking.connection.0, live);
         }
+        again::passed(live, &guard.filter);
         next = run(&asking.connection.0, live, way, (&guards, at.saturating_add(1)))?;
     }
     Ok(())
@@ -118,22 +120,12 @@ fn run(inner: &Inner, live: &mut Live, way: &mut Way<'_>, (guards, from): (&Guar
                     token::Passed::Verified(verified) if verified.clears_route(tokens) => way.choose_again(inner, live),
                     token::Passed::Verified(_) => {}
                 }
+                again::passed(live, &guard.filter);
             }
             Some((FilterKind::External(_), _)) => return Ok(Some(at)),
         }
     }
     Ok(None)
-}
-
-/// By which rules a request is denied, both as it came and as filters left it: rules before a filter that changed it, and behind, have seen
-/// one of the two. Filters that ask others are not asked again.
-pub(super) fn denied(guards: &Guards, levels: &Levels, [before, after]: [&Subject<'_>; 2]) -> Option<String> {
-    guards.http.iter().find_map(|guard| {
-        let (FilterKind::Access(access), _) = filter::kind(&guard.filter, levels.iter())? else { return None };
-        let rules = access.rules.as_ref()?;
-        let decision = decide(rules, after);
-        (!decision.allowed && !decide(rules, before).allowed).then(|| decision.details())
-    })
 }
 
 /// The route of a request, its virtual host and its table.

@@ -1,26 +1,23 @@
-use std::borrow::Cow;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use tokio::time::Instant;
 
 use crate::balance::Picked;
-use crate::codec::{Body, BodyError, Outgoing};
+use crate::codec::{Body, Outgoing};
 use crate::config::route::{RouteTable, WeightedCluster};
 use crate::connect::pool::InFlight;
 use crate::exchange::{RequestHead, ResponseFlag, StreamInfo};
 use crate::ext_authz::ResponseChanges;
 use crate::forward::replay::Progress;
-use crate::forward::timeout::{Activity, Deadlines, Expired};
+use crate::forward::timeout::{Activity, Deadlines};
 use crate::normalize::Normalized;
+use crate::request::body::ResponseBody;
 use crate::request::counted::Upgraded;
-use crate::request::standing::{self, Asked, Over, Tied};
+use crate::request::standing::{Asked, Tied};
 use crate::request::traced::Traced;
 use crate::request::{Connection, begin_info};
 use crate::route;
@@ -148,7 +145,7 @@ impl Live {
     }
 
     /// The answer's last byte is there.
-    fn completed(&mut self) {
+    pub(super) fn completed(&mut self) {
         self.complete = true;
         if self.held.is_some() && self.info.upstream.response_ended.is_none() {
             self.info.upstream.response_ended = Some(Instant::now());
@@ -168,8 +165,7 @@ impl Live {
         if !self.connection.0.manager.access_log.is_empty() {
             self.response_headers = Some(parts.headers.clone());
         }
-        let over = standing::over(&mut self);
-        let body = ResponseBody { body, live: self, over };
+        let body = ResponseBody::new(body, self);
         Outgoing { response: http::Response::from_parts(parts, body), spelling: outgoing.spelling }
     }
 
@@ -207,41 +203,6 @@ impl Live {
         self.held = None;
         if let Some(traced) = &mut self.traced {
             traced.attempt_ended(&self.info, &self.head, &self.connection.0.worker.shared.spans);
-        }
-    }
-
-    /// A tunnel may not be any more.
-    fn closed(&mut self, why: Cow<'static, str>) -> BodyError {
-        self.info.flags.set(ResponseFlag::LocalReset);
-        self.info.details = why;
-        BodyError::Disconnected
-    }
-
-    /// A deadline passed while the answer's body was on its way.
-    fn expired(&mut self, which: Expired) -> BodyError {
-        let stats = &self.connection.0.stats;
-        match which {
-            Expired::Idle => {
-                stats.downstream_rq_idle_timeout.inc();
-                self.info.flags.set(ResponseFlag::StreamIdleTimeout);
-                BodyError::TimedOut("stream_idle_timeout")
-            }
-            Expired::MaxStream => {
-                stats.downstream_rq_max_duration_reached.inc();
-                self.info.flags.set(ResponseFlag::DurationTimeout);
-                BodyError::TimedOut("max_stream_duration")
-            }
-            Expired::Request => {
-                stats.downstream_rq_timeout.inc();
-                BodyError::TimedOut("request_timeout")
-            }
-            Expired::Route | Expired::PerTry | Expired::PerTryIdle => {
-                if let Some(cluster) = &self.cluster {
-                    cluster.stats().upstream_rq_timeout.inc();
-                }
-                self.info.flags.set(ResponseFlag::UpstreamRequestTimeout);
-                BodyError::TimedOut("the route's timeout")
-            }
         }
     }
 }
@@ -317,76 +278,5 @@ impl RequestHead {
             upgrade: None,
             headers: HeaderMap::new(),
         }
-    }
-}
-
-/// An answer's body on its way to the client; what counts the request ends with it.
-pub struct ResponseBody {
-    body: Body,
-    live: Box<Live>,
-    /// A tunnel's.
-    over: Option<Over>,
-}
-
-impl http_body::Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        if let Some(Poll::Ready(why)) = this.over.as_mut().map(|over| over.as_mut().poll(cx)) {
-            this.over = None;
-            return Poll::Ready(Some(Err(this.live.closed(why))));
-        }
-        let Poll::Ready(polled) = Pin::new(&mut this.body).poll_frame(cx) else {
-            this.live.request_ended();
-            return this.live.deadlines.poll_expired(cx).map(|which| Some(Err(this.live.expired(which))));
-        };
-        let live = &mut this.live;
-        match &polled {
-            Some(Ok(frame)) => {
-                live.deadlines.activity.touch();
-                if let Some(data) = frame.data_ref() {
-                    let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                    live.info.bytes_sent = live.info.bytes_sent.saturating_add(length);
-                }
-                if let Some(trailers) = frame.trailers_ref() {
-                    live.response_trailers = Some(trailers.clone());
-                }
-                if this.body.is_end_stream() {
-                    live.completed();
-                }
-            }
-            Some(Err(error)) => {
-                live.info.flags.set(match error {
-                    BodyError::Reset(_) => ResponseFlag::UpstreamRemoteReset,
-                    BodyError::Malformed(_) => ResponseFlag::UpstreamProtocolError,
-                    BodyError::Disconnected | BodyError::TimedOut(_) | BodyError::TooLarge => ResponseFlag::UpstreamConnectionTermination,
-                });
-                live.connection.0.stats.rq_reset_after_downstream_response_started.inc();
-                if let Some(held) = live.held.take() {
-                    held.in_flight.connection_lost();
-                }
-            }
-            None => live.completed(),
-        }
-        Poll::Ready(polled)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl ResponseBody {
-    /// A body made here.
-    pub(super) fn local(body: Bytes, mut live: Box<Live>) -> Self {
-        // Of a body that the client does not want, nothing is read.
-        live.complete = body.is_empty() || live.head.method == Method::HEAD;
-        Self { body: Body::from(body), live, over: None }
     }
 }

@@ -6,11 +6,13 @@ use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Method, StatusCode, Version};
 use tokio::time::Instant;
 
-use crate::codec::Outgoing;
+use crate::codec::{Outgoing, RequestFault};
 use crate::config::route::{DirectResponse, Redirect};
+use crate::exchange::ResponseFlag;
 use crate::forward::headers;
 use crate::reply::LocalReply;
-use crate::request::live::{Live, ResponseBody};
+use crate::request::body::ResponseBody;
+use crate::request::live::Live;
 use crate::route;
 use crate::telemetry::access_log;
 use crate::telemetry::substitution::{self, Exchange};
@@ -135,4 +137,25 @@ pub(super) fn direct(live: &Live, direct: &DirectResponse) -> LocalReply {
         return with_location(reply, &url);
     }
     reply.routed()
+}
+
+/// The answer to a head that could not be read.
+pub(super) fn fault_reply(fault: RequestFault) -> LocalReply {
+    let protocol_error = |status, body: &'static str, details: &'static str, rule: &str| {
+        LocalReply::new(status, body, details).because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", rule)
+    };
+    match fault {
+        RequestFault::Malformed(rule) => protocol_error(StatusCode::BAD_REQUEST, "Bad Request", "http1.codec_error", rule),
+        RequestFault::Version(rule) => protocol_error(StatusCode::UPGRADE_REQUIRED, "Upgrade Required", "low_version", rule),
+        RequestFault::Coding(rule) => {
+            protocol_error(StatusCode::NOT_IMPLEMENTED, "Not Implemented", "http1.invalid_transfer_encoding", rule)
+        }
+        RequestFault::HeadTooLarge(rule) => {
+            protocol_error(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large", "http1.headers_too_large", rule)
+        }
+        RequestFault::HeadTimeout => {
+            let reply = LocalReply::new(StatusCode::REQUEST_TIMEOUT, "request header timeout", "request_header_timeout");
+            reply.because(Some(ResponseFlag::DownstreamProtocolError), "http_request_error", "the request's head did not arrive in time")
+        }
+    }
 }

@@ -5,22 +5,23 @@ use std::borrow::Cow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::Method;
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::sync::watch;
 
+use crate::codec::{Body, BodyError, Message};
 use crate::config::route::RouteAction;
 use crate::connect::bond::Bond;
 use crate::connect::pool::ConnectionFacts;
-use crate::exchange::RequestHead;
-use crate::filter::access::Subject;
 use crate::request::Inner;
 use crate::request::attempt::tunnel;
-use crate::request::guarded::{Levels, denied};
+use crate::request::guarded::again::Views;
 use crate::request::live::Live;
 use crate::runtime::policy::Guards;
-
-/// Ends when a tunnel has to, and says why.
-pub(super) type Over = Pin<Box<dyn Future<Output = Cow<'static, str>>>>;
+use crate::task::spawn_bounded_by_connection;
 
 /// The connection behind a tunnel.
 pub(super) enum Tied {
@@ -39,14 +40,20 @@ impl Tied {
     }
 }
 
-/// What rules were asked about, of a request that may become a tunnel: filters change it, and its route does afterwards.
+/// A request that may become a tunnel.
 pub(super) struct Asked {
-    /// Before any filter.
-    before: RequestHead,
-    /// Behind all of them.
-    after: Option<RequestHead>,
+    /// What rules are asked about.
+    pub(super) views: Views,
     /// The rules that let it in.
     guards: Arc<Guards>,
+    /// Why it has to end, for both of its directions; dropped where it is no tunnel.
+    end: watch::Sender<Option<Cow<'static, str>>>,
+}
+
+impl Asked {
+    fn new(inner: &Inner, live: &Live) -> Box<Self> {
+        Box::new(Self { views: Views::begin(live), guards: inner.policy.current_full(), end: watch::Sender::new(None) })
+    }
 }
 
 /// Of a request whose filters run next.
@@ -57,51 +64,60 @@ pub(super) fn asked(inner: &Inner, live: &Live) -> Option<Box<Asked>> {
         Some(RouteAction::Redirect(_) | RouteAction::Direct(_) | RouteAction::NonForwarding) | None => false,
     };
     let may = head.upgrade.is_some() || head.path.is_none() || head.method == Method::CONNECT || head.method == Method::POST && ends_here();
-    may.then(|| Box::new(Asked { before: head.clone(), after: None, guards: inner.policy.current_full() }))
+    may.then(|| Asked::new(inner, live))
 }
 
-/// All filters have let it pass.
-pub(super) fn passed(live: &mut Live) {
-    if let Some(asked) = &mut live.asked {
-        asked.after = Some(live.head.clone());
+/// It is one, with a connection of its own, whatever it looked like before filters chose another route.
+pub(super) fn is_tunnel(live: &mut Live, bond: Option<Bond>) {
+    live.asked = live.asked.take().or_else(|| Some(Asked::new(&live.connection.0, live)));
+    live.tied = Some(Tied::Own(bond));
+}
+
+/// The client's direction, which may go on when the server's has ended.
+pub(super) fn upload(asked: Option<&Asked>, body: Body) -> Body {
+    match asked {
+        Some(asked) if !body.is_end_stream() => Body::Boxed(Box::pin(Upload { body, cut: Cut::of(&asked.end) })),
+        _ => body,
     }
 }
 
-/// Of an answer that begins: nothing where it is no tunnel.
-pub(super) fn over(live: &mut Live) -> Option<Over> {
-    let (asked, tied) = (live.asked.take(), live.tied.take());
+/// Of an answer that begins: what the server's direction ends by; nothing where it is no tunnel.
+pub(super) fn watch(live: &mut Live) -> Option<Cut> {
+    let (asked, tied) = (live.asked.take()?, live.tied.take());
     let is_tunnel = live.upgraded.is_some() || matches!(tied, Some(Tied::Own(_)));
     if !is_tunnel {
         return None;
     }
     let inner = Rc::clone(&live.connection.0);
-    let (remote, metadata, levels) = (live.info.remote.clone(), live.info.metadata.clone(), Levels::of(live));
-    Some(Box::pin(async move {
+    let remote = live.info.remote.clone();
+    let cut = Cut::of(&asked.end);
+    spawn_bounded_by_connection(async move {
+        let Asked { views, guards, end } = *asked;
         let forbidden = async {
-            let Some(Asked { before, after: Some(after), guards }) = asked.map(|asked| *asked) else { return std::future::pending().await };
-            let before = Subject { connection: &inner.info, remote: &remote, metadata: None, request: Some(&before) };
-            let after = Subject { metadata: metadata.as_deref(), request: Some(&after), ..before };
             // Before it is decided, so that no change goes by in between.
             let mut watch = inner.policy.watch();
             loop {
                 let now = inner.policy.current_full();
                 if !Arc::ptr_eq(&now, &guards)
-                    && let Some(details) = denied(&now, &levels, [&before, &after])
+                    && let Some(details) = views.denied(&now, &inner.info, &remote)
                 {
-                    tracing::debug!(client = %remote, details, "a tunnel is forbidden from now on");
                     return details;
                 }
                 watch.changed().await;
             }
         };
         let bond = tied.as_ref().and_then(Tied::bond);
-        tokio::select! {
+        let why: Cow<'static, str> = tokio::select! {
             biased;
+            () = end.closed() => return,
             details = forbidden => details.into(),
             () = inner.worker.refuses(bond) => "upstream_certificate_revoked".into(),
             () = expired(tied.as_ref()) => "upstream_certificate_expired".into(),
-        }
-    }))
+        };
+        tracing::debug!(client = %remote, %why, "a tunnel may not go on");
+        end.send_replace(Some(why));
+    });
+    Some(cut)
 }
 
 /// Bytes cannot be told to go, and end with the certificates. What HTTP carries ends as its connection does, which is told.
@@ -112,5 +128,65 @@ async fn expired(tied: Option<&Tied>) {
             None => std::future::pending().await,
         },
         Some(Tied::Own(None) | Tied::Pooled(_)) | None => std::future::pending().await,
+    }
+}
+
+/// Ready when a tunnel has to end, and ever after.
+pub(super) struct Cut {
+    wait: Option<Pin<Box<dyn Future<Output = Cow<'static, str>>>>>,
+    why: Cow<'static, str>,
+}
+
+impl Cut {
+    fn of(end: &watch::Sender<Option<Cow<'static, str>>>) -> Self {
+        let mut end = end.subscribe();
+        let wait = async move {
+            match end.wait_for(Option::is_some).await {
+                Ok(why) => why.clone().unwrap_or_default(),
+                // It is no tunnel.
+                Err(_) => std::future::pending().await,
+            }
+        };
+        Self { wait: Some(Box::pin(wait)), why: Cow::Borrowed("") }
+    }
+
+    /// Why it has to.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<&Cow<'static, str>> {
+        if let Some(wait) = &mut self.wait {
+            self.why = ready!(wait.as_mut().poll(cx));
+            self.wait = None;
+        }
+        Poll::Ready(&self.why)
+    }
+}
+
+struct Upload {
+    body: Body,
+    cut: Cut,
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.as_mut().poll_meanwhile(cx) {
+            Poll::Ready(error) => Poll::Ready(Some(Err(error))),
+            Poll::Pending => Pin::new(&mut self.body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Message for Upload {
+    fn poll_meanwhile(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BodyError> {
+        self.cut.poll(cx).map(|_| BodyError::Disconnected)
     }
 }

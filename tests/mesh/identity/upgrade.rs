@@ -28,7 +28,15 @@ fn policy(of_mesh: &str, of_service: &str) -> String {
 
 /// An application that answers with the head of what it got, in pieces and with a trailer where that is asked for, and turns into an echo
 /// where it is asked to.
-async fn application() -> (u16, JoinSet<()>) {
+async fn application() -> Application {
+    serve(answer).await
+}
+
+/// Where an application listens, and its tasks.
+pub(super) type Application = (u16, JoinSet<()>);
+
+/// An application that does so with each connection.
+pub(super) async fn serve<F: Future<Output = ()> + Send + 'static>(answer: impl Fn(TcpStream) -> F + Send + 'static) -> Application {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let mut serving = JoinSet::new();
@@ -83,10 +91,13 @@ pub(super) struct Pair {
 
 impl Pair {
     pub(super) async fn start(policy: &str, client: Program, server: Program) -> Self {
+        Self::before(application().await, policy, client, server).await
+    }
+
+    pub(super) async fn before((application, serving): Application, policy: &str, client: Program, server: Program) -> Self {
         let world = World::start().await;
         world.write("shop.yaml", policy);
         let stranger = Stranger::new(&world);
-        let (application, serving) = application().await;
         let (outbound, unused) = (ports::free(), ports::free());
         let (one, cart) = join((&world, &stranger), server, "cart", &[Port::new("http", ports::free(), application)], ports::free()).await;
         let (other, web) = join((&world, &stranger), client, "web", &[Port::new("http", unused, unused)], outbound).await;

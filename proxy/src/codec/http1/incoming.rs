@@ -13,6 +13,10 @@ use crate::codec::BodyError;
 /// A connection that a body is read from, whatever carries its bytes.
 pub(super) trait Source {
     fn poll_body(&self, exchange: u64, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+    /// What goes on of the exchange while nobody takes the body; ready when that fails.
+    fn poll_meanwhile(&self, _exchange: u64, _cx: &mut Context<'_>) -> Poll<BodyError> {
+        Poll::Pending
+    }
     fn size_hint(&self, exchange: u64) -> SizeHint;
     /// Whether the body was given completely, so that its connection can go on.
     fn is_ended(&self, exchange: u64) -> bool;
@@ -35,6 +39,13 @@ impl IncomingBody {
         if let Some(source) = self.source.take() {
             source.release(self.exchange);
         }
+    }
+}
+
+impl IncomingBody {
+    /// As [`crate::codec::Message::poll_meanwhile`].
+    pub fn poll_meanwhile(&self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        self.source.as_ref().map_or(Poll::Pending, |source| source.poll_meanwhile(self.exchange, cx))
     }
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
-use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::head::strip_connection_fields;
-use crate::codec::BodyError;
+use crate::codec::{BodyError, Message};
 
 /// What is taken from a body before its window is asked for room: small messages never ask.
 const TAKEN_UNASKED: usize = 16 * 1024;
@@ -63,13 +62,13 @@ impl Pump {
     /// Sends what there is. After anything but [`End::Complete`] the stream is left for the caller to reset.
     pub(super) fn poll<B>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<End>
     where
-        B: Body<Data = Bytes, Error = BodyError>,
+        B: Message,
     {
         loop {
             if self.unasked >= TAKEN_UNASKED
                 && let Some(waiting) = self.poll_room(cx)
             {
-                return waiting;
+                return if waiting.is_pending() { body.poll_meanwhile(cx).map(End::Body) } else { waiting };
             }
             let frame = match body.as_mut().poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => frame,

@@ -15,7 +15,7 @@ use super::head::{content_length, join_cookies, strip_connection_fields};
 use super::incoming::IncomingBody;
 use super::pump::{End, Pump};
 use super::server::Shared;
-use crate::codec::{Abort, Body, Incoming, Informational, Outgoing, RequestFault, Service, Spelling};
+use crate::codec::{Abort, Body, Incoming, Informational, Message, Outgoing, RequestFault, Service, Spelling};
 
 /// Where the answer goes; empty once it has begun, after which 1xx answers go nowhere.
 type Respond = Rc<RefCell<Option<SendResponse<Bytes>>>>;
@@ -110,7 +110,7 @@ fn reset(respond: &Respond, abort: Abort) {
 /// Sends the answer; `false` when the client did not want all of it.
 async fn send<B>(response: Response<B>, tunnel: bool, respond: &Respond, stall_timeout: Option<Duration>) -> bool
 where
-    B: http_body::Body<Data = Bytes, Error = crate::codec::BodyError>,
+    B: Message,
 {
     let Some(mut respond) = respond.take() else { return false };
     let (mut head, body) = response.into_parts();

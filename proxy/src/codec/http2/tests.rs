@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::codec::{Abort, Body, BodyError, Drain, Http2Options, Incoming, Informational, Outgoing, RequestFault, Service};
+use crate::codec::{Abort, Body, BodyError, Drain, Http2Options, Incoming, Informational, Message, Outgoing, RequestFault, Service};
 use crate::task::OwnedTask;
 
 mod attacks;
@@ -130,6 +130,15 @@ struct Frames {
     left: usize,
     taken: Rc<Cell<usize>>,
     end: Option<Result<HeaderMap, BodyError>>,
+    /// When it must not go on.
+    cut: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Message for Frames {
+    fn poll_meanwhile(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BodyError> {
+        let Some(cut) = &mut self.cut else { return Poll::Pending };
+        cut.as_mut().poll(cx).map(|()| BodyError::Disconnected)
+    }
 }
 
 impl http_body::Body for Frames {
@@ -148,7 +157,12 @@ impl http_body::Body for Frames {
 
 fn frames(left: usize, end: Option<Result<HeaderMap, BodyError>>) -> (Body, Rc<Cell<usize>>) {
     let taken = Rc::new(Cell::new(0));
-    (Body::Boxed(Box::pin(Frames { left, taken: Rc::clone(&taken), end })), taken)
+    (Body::Boxed(Box::pin(Frames { left, taken: Rc::clone(&taken), end, cut: None })), taken)
+}
+
+/// More than any window takes, which after a minute must not go on.
+fn forbidden_after_a_minute() -> Body {
+    Body::Boxed(Box::pin(Frames { left: usize::MAX, taken: Rc::default(), end: None, cut: Some(Box::pin(sleep(Duration::from_secs(60)))) }))
 }
 
 fn trailers() -> HeaderMap {

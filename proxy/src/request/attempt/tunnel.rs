@@ -11,14 +11,14 @@ use tokio::time::Instant;
 
 use super::{Attempts, Next, race};
 use crate::balance::Picked;
-use crate::codec::{Body, BodyError, Outgoing};
+use crate::codec::{Body, BodyError, Message, Outgoing};
 use crate::config::route::Forward;
 use crate::connect::io::CountedIo;
 use crate::connect::pool::{ExchangeError, Failure};
 use crate::connect::tcp::{self, OpenError};
 use crate::exchange::RequestHead;
 use crate::request::live::Live;
-use crate::request::standing::Tied;
+use crate::request::standing;
 use crate::task::OwnedTask;
 use crate::upstream::LimitKind;
 
@@ -52,7 +52,7 @@ impl Attempts<'_> {
         };
         live.info.upstream.local = opened.local;
         live.info.upstream.tls = opened.tls;
-        live.tied = Some(Tied::Own(opened.bond));
+        standing::is_tunnel(live, opened.bond);
         live.info.upstream.response_began = Some(Instant::now());
         live.info.details = "via_upstream".into();
         // A tunnel lasts as long as something moves.
@@ -103,6 +103,8 @@ impl http_body::Body for Download {
     }
 }
 
+impl Message for Download {}
+
 /// An HTTP/1 upstream's tunnel for an HTTP/2 client. HTTP/1 cannot tell an orderly end from a lost connection: the stream is reset (as
 /// Envoy).
 pub(super) struct UntilLost(pub(super) Body);
@@ -114,5 +116,11 @@ impl http_body::Body for UntilLost {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = ready!(Pin::new(&mut self.get_mut().0).poll_frame(cx));
         Poll::Ready(Some(polled.unwrap_or(Err(BodyError::Disconnected))))
+    }
+}
+
+impl Message for UntilLost {
+    fn poll_meanwhile(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BodyError> {
+        Pin::new(&mut self.get_mut().0).poll_meanwhile(cx)
     }
 }

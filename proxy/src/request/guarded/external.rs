@@ -15,7 +15,7 @@ use crate::forward::timeout::within;
 use crate::reply::LocalReply;
 use crate::request::guarded::Asking;
 use crate::request::live::Live;
-use crate::request::{Stop, attempt, expects_continue, fault_reply, go_on, own};
+use crate::request::{Stop, attempt, expects_continue, go_on, local, own};
 use crate::telemetry::metrics::ExternalStats;
 
 /// Whose metadata an answer's is.
@@ -114,7 +114,7 @@ async fn body(asking: &mut Asking<'_>, live: &mut Live, settings: BodySettings) 
         Ok(Ok(read)) => read,
         Ok(Err(BodyError::Malformed(rule))) if live.head.version != http::Version::HTTP_2 => {
             live.closing = true;
-            return Err(fault_reply(RequestFault::Malformed(rule)).into());
+            return Err(local::fault_reply(RequestFault::Malformed(rule)).into());
         }
         Ok(Err(_)) => {
             live.info.flags.set(ResponseFlag::DownstreamConnectionTermination);

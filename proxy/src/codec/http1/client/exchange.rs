@@ -23,7 +23,7 @@ use crate::codec::http1::encode::{self, Encoder, mentions};
 use crate::codec::http1::incoming::{IncomingBody, Source};
 use crate::codec::http1::recycle;
 use crate::codec::http1::response::{Asked, ResponseHead};
-use crate::codec::{Body, BodyError, Informational, Outgoing, Spelling};
+use crate::codec::{Body, BodyError, Informational, Message as _, Outgoing, Spelling};
 use crate::task::spawn_bounded_by_connection;
 
 /// How long a body waits for 100 from a server that may never send it (RFC 9110, 10.1.1).
@@ -149,17 +149,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
     /// Moves the body into the buffer while there is room; whether that is all for the moment.
     fn fill(&self, cx: &mut Context<'_>) -> Result<bool, SendError> {
         loop {
-            let mut body = {
+            let (mut body, is_full) = {
                 let mut state = self.0.borrow_mut();
                 if state.waits(cx) {
                     return Ok(true);
                 }
-                if state.wire.out.len() >= state.options.buffer_limit {
-                    return Ok(false);
-                }
-                std::mem::take(&mut state.body)
+                let is_full = state.wire.out.len() >= state.options.buffer_limit;
+                (std::mem::take(&mut state.body), is_full)
             };
             // The body is polled without a borrow: it may be on a connection that looks at this one.
+            if is_full {
+                let cut = Pin::new(&mut body).poll_meanwhile(cx);
+                self.0.borrow_mut().body = body;
+                return if let Poll::Ready(error) = cut { Err(SendError::RequestBody(error)) } else { Ok(false) };
+            }
             let frame = if body.is_end_stream() { Poll::Ready(None) } else { Pin::new(&mut body).poll_frame(cx) };
             let mut state = self.0.borrow_mut();
             state.body = body;
@@ -248,6 +251,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Source for Exchange<IO> {
             Ok(()) => self.0.borrow_mut().poll_body(cx),
             Err(SendError::RequestBody(error)) => Poll::Ready(Some(Err(error))),
             Err(_) => Poll::Ready(Some(Err(BodyError::Disconnected))),
+        }
+    }
+
+    fn poll_meanwhile(&self, _: u64, cx: &mut Context<'_>) -> Poll<BodyError> {
+        match self.poll_request(cx) {
+            Ok(()) => Poll::Pending,
+            Err(SendError::RequestBody(error)) => Poll::Ready(error),
+            Err(_) => Poll::Ready(BodyError::Disconnected),
         }
     }
 

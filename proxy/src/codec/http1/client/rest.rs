@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 
-use crate::codec::{Body, BodyError};
+use crate::codec::{Body, BodyError, Message};
 
 /// `early`, then `rest`.
 pub(super) fn rest(early: Vec<Bytes>, rest: Body) -> Body {
@@ -49,5 +49,11 @@ impl http_body::Body for Rest {
             Some(rest) => SizeHint::with_exact(rest.saturating_add(early)),
             None => SizeHint::default(),
         }
+    }
+}
+
+impl Message for Rest {
+    fn poll_meanwhile(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BodyError> {
+        Pin::new(&mut self.get_mut().rest).poll_meanwhile(cx)
     }
 }

@@ -6,7 +6,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,7 +19,7 @@ use crate::codec::http1::encode::{self, Answering, Encoder};
 use crate::codec::http1::incoming::{IncomingBody, Source};
 use crate::codec::http1::recycle;
 use crate::codec::http1::request::RequestHead;
-use crate::codec::{Body, BodyError, Incoming, Informational, Outgoing, Service, Spelling};
+use crate::codec::{Body, Incoming, Informational, Message, Outgoing, Service, Spelling};
 
 /// Serves one request; `closing` tells whether to close the connection behind it.
 pub(super) async fn serve<IO, S>(
@@ -81,7 +80,7 @@ where
 pub(super) async fn reject<IO, B>(link: &Link<IO>, outgoing: Outgoing<B>, clock: &mut Clock) -> Result<(), ServeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
-    B: http_body::Body<Data = Bytes, Error = BodyError>,
+    B: Message,
 {
     let answering = Answering { http_10: false, head: false, tunnel: false, keep_alive: false };
     answer(link, outgoing, answering, clock).await.map(drop)
@@ -143,7 +142,7 @@ where
 async fn answer<IO, B>(link: &Link<IO>, outgoing: Outgoing<B>, answering: Answering, clock: &mut Clock) -> Result<bool, ServeError>
 where
     IO: AsyncRead + AsyncWrite + Unpin + 'static,
-    B: http_body::Body<Data = Bytes, Error = BodyError>,
+    B: Message,
 {
     let Outgoing { response, spelling } = outgoing;
     // The body may be the request's: ask it before the connection is borrowed.
@@ -175,7 +174,7 @@ struct Sending<'a, IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
     fn poll<B>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Poll<Result<(), ServeError>>
     where
-        B: http_body::Body<Data = Bytes, Error = BodyError>,
+        B: Message,
     {
         self.link.register(cx);
         loop {
@@ -186,6 +185,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(ServeError::client("the client closed within the answer"))),
                 Poll::Pending => {
+                    if body.as_mut().poll_meanwhile(cx).is_ready() {
+                        return Poll::Ready(Err(ServeError::service("the answer's body may not go on")));
+                    }
                     if !self.tunnel && self.poll_stalled(cx).is_ready() {
                         return Poll::Ready(Err(ServeError::client("the client takes no more of the answer")));
                     }
@@ -214,7 +216,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
     /// Moves the body into the buffer while there is room; whether the body has nothing at the moment.
     fn fill<B>(&mut self, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Result<bool, ServeError>
     where
-        B: http_body::Body<Data = Bytes, Error = BodyError>,
+        B: Message,
     {
         while !self.encoder.is_ended() && self.link.has_room() {
             let frame = if body.is_end_stream() {

@@ -98,3 +98,5 @@ impl http_body::Body for Frames {
         std::task::Poll::Ready(self.0.pop_front().map(|data| data.map(http_body::Frame::data)))
     }
 }
+
+impl crate::codec::Message for Frames {}

@@ -144,6 +144,8 @@ impl http_body::Body for Pieces {
     }
 }
 
+impl crate::codec::Message for Pieces {}
+
 /// Status, body and trailers of an answer that comes in these pieces, or what is wrong with it.
 async fn received(pieces: &[&[u8]]) -> String {
     let (client, mut peer) = tokio::io::duplex(64 * 1024);

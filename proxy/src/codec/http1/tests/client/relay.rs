@@ -61,6 +61,8 @@ impl http_body::Body for Channel {
     }
 }
 
+impl crate::codec::Message for Channel {}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_ends_before_its_request_ends_the_connection() {
     local(async {

@@ -13,6 +13,8 @@ fn frames(frames: Vec<Frame<Bytes>>) -> Body {
             std::task::Poll::Ready(self.0.pop_front().map(Ok))
         }
     }
+
+    impl crate::codec::Message for Frames {}
     Body::Boxed(Box::pin(Frames(frames.into())))
 }
 

@@ -115,6 +115,8 @@ async fn a_client_that_does_not_read_stops_the_body() {
             std::task::Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![0; 10_000])))))
         }
     }
+
+    impl crate::codec::Message for Endless {}
     let taken = Rc::new(Cell::new(0));
     let count = Rc::clone(&taken);
     let service = Handler(move |_| std::future::ready(Ok(Response::new(Body::Boxed(Box::pin(Endless(Rc::clone(&count))))).into())));

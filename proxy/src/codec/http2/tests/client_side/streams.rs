@@ -162,6 +162,30 @@ async fn a_request_body_that_fails_resets_the_stream() {
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_that_must_not_go_on_is_reset_though_the_server_takes_none_of_it() {
+    local(async {
+        let (client, server) = client(options()).await;
+        let reason = Rc::new(Cell::new(None));
+        let seen = Rc::clone(&reason);
+        let _server = run(server, move |(request, mut respond)| {
+            let seen = Rc::clone(&seen);
+            let mut stream = respond.send_response(Response::new(()), false).expect("response");
+            crate::task::spawn_bounded_by_connection(async move {
+                let _unread = request;
+                seen.set(poll_fn(|cx| stream.poll_reset(cx)).await.ok());
+            });
+        });
+        let outgoing = send(&client, request_with(forbidden_after_a_minute())).join().await.expect("task").expect("answer");
+        sleep(Duration::from_secs(59)).await;
+        assert_eq!(reason.get(), None);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(reason.get(), Some(Reason::CANCEL));
+        drop(outgoing);
+    })
+    .await;
+}
+
 /// Fails after a while.
 struct Late(Pin<Box<tokio::time::Sleep>>);
 
@@ -173,6 +197,8 @@ impl http_body::Body for Late {
         self.0.as_mut().poll(cx).map(|()| Some(Err(BodyError::Disconnected)))
     }
 }
+
+impl Message for Late {}
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_reset_fails_where_it_is_read() {

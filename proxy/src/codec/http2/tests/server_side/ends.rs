@@ -77,6 +77,22 @@ async fn a_lost_connection_cancels_the_service() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_must_not_go_on_is_reset_though_the_client_takes_none_of_it() {
+    local(async {
+        let (here, there) = tokio::io::duplex(65_536);
+        let _server = start(there, options(), answer(|_| async { Ok(Response::new(forbidden_after_a_minute()).into()) }));
+        let (mut sender, _connection) = peer(here).await;
+        let (response, mut body) = sender.send_request(post(), false).expect("send");
+        let _unread = response.await.expect("response");
+        let reset = timeout(Duration::from_secs(59), poll_fn(|cx| body.poll_reset(cx)));
+        assert!(reset.await.is_err(), "not before");
+        let reset = timeout(Duration::from_secs(2), poll_fn(|cx| body.poll_reset(cx)));
+        assert_eq!(reset.await.expect("in time").expect("reset"), Reason::INTERNAL_ERROR);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_abort_resets_with_its_reason() {
     local(async {
         let (here, there) = tokio::io::duplex(65_536);
