@@ -240,18 +240,8 @@ async fn a_cluster_of_the_bootstrap_file_has_its_endpoints_in_another() {
     sidecar.answers("/", "other").await;
 }
 
-#[tokio::test]
-async fn a_certificate_comes_from_a_file() {
-    let files = Files::new();
-    let port = ports::free();
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let pair = json!({
-        "certificate_chain": { "inline_string": made.cert.pem() },
-        "private_key": { "inline_string": made.signing_key.serialize_pem() },
-    });
-    files.put("sds.json", &[json!({ "@type": SECRET, "name": "identity", "tls_certificate": pair })]);
-    files.put("cds.json", &[]);
-    files.put("rds.json", &[says("table", "safe")]);
+/// A listener whose certificate is a secret of a file.
+fn safe(port: u16) -> Value {
     let mut safe = listener("in", port, "table");
     let secret = json!({ "name": "identity", "sds_config": ads() });
     let tls = json!({
@@ -259,15 +249,117 @@ async fn a_certificate_comes_from_a_file() {
         "common_tls_context": { "tls_certificate_sds_secret_configs": [secret] },
     });
     safe["filter_chains"][0]["transport_socket"] = json!({ "name": "tls", "typed_config": tls });
-    files.put("lds.json", &[safe]);
-    let sidecar = files.start(proxy::command);
+    safe
+}
+
+type Identity = rcgen::CertifiedKey<rcgen::KeyPair>;
+
+fn identity() -> Identity {
+    rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap()
+}
+
+/// Until a client that trusts it alone is answered.
+async fn shows(files: &Files, port: u16, identity: &Identity, sidecar: &Sidecar) {
+    let pem = files.path("ca.pem");
+    fs::write(&pem, identity.cert.pem()).unwrap();
     let curl = || async {
         let url = format!("https://localhost:{port}/");
-        let pem = files.path("ca.pem");
-        fs::write(&pem, made.cert.pem()).unwrap();
-        let output = Command::new("curl").args(["-sS", "--cacert"]).arg(pem).arg(url).output().unwrap();
+        let output = Command::new("curl").args(["-sS", "--cacert"]).arg(&pem).arg(url).output().unwrap();
         (output.stdout == b"safe").then_some(())
     };
     assert!(eventually(LIMIT, curl).await.is_some(), "{}", sidecar.process.log());
+}
+
+#[tokio::test]
+async fn a_certificate_comes_from_a_file() {
+    let files = Files::new();
+    let port = ports::free();
+    let made = identity();
+    let pair = json!({
+        "certificate_chain": { "inline_string": made.cert.pem() },
+        "private_key": { "inline_string": made.signing_key.serialize_pem() },
+    });
+    files.put("sds.json", &[json!({ "@type": SECRET, "name": "identity", "tls_certificate": pair })]);
+    files.put("cds.json", &[]);
+    files.put("rds.json", &[says("table", "safe")]);
+    files.put("lds.json", &[safe(port)]);
+    let sidecar = files.start(proxy::command);
+    shows(&files, port, &made, &sidecar).await;
     assert!(!sidecar.page("/config_dump").await.contains("PRIVATE KEY"));
+}
+
+/// The secret says where its files are, which are in a folder that a link leads to, as a mounted Secret of Kubernetes.
+async fn a_certificate_that_a_link_leads_to_is_followed(program: fn(&Path) -> Command) {
+    let files = Files::new();
+    let port = ports::free();
+    let put = |name: &str, identity: &Identity| {
+        fs::create_dir_all(files.path("certs").join(name)).unwrap();
+        fs::write(files.path("certs").join(name).join("chain.pem"), identity.cert.pem()).unwrap();
+        fs::write(files.path("certs").join(name).join("key.pem"), identity.signing_key.serialize_pem()).unwrap();
+        symlink(name, files.path("certs").join("next")).unwrap();
+        fs::rename(files.path("certs").join("next"), files.path("certs").join("data")).unwrap();
+    };
+    let (one, two) = (identity(), identity());
+    put("one", &one);
+    let pair = json!({
+        "certificate_chain": { "filename": files.path("certs/data/chain.pem") },
+        "private_key": { "filename": files.path("certs/data/key.pem") },
+        "watched_directory": { "path": files.path("certs") },
+    });
+    files.put("sds.json", &[json!({ "@type": SECRET, "name": "identity", "tls_certificate": pair })]);
+    files.put("cds.json", &[]);
+    files.put("rds.json", &[says("table", "safe")]);
+    files.put("lds.json", &[safe(port)]);
+    let sidecar = files.start(program);
+    shows(&files, port, &one, &sidecar).await;
+    put("two", &two);
+    shows(&files, port, &two, &sidecar).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_a_link_leads_to_is_followed_here() {
+    a_certificate_that_a_link_leads_to_is_followed(proxy::command).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_a_link_leads_to_is_followed_in_envoy() {
+    a_certificate_that_a_link_leads_to_is_followed(envoy::command).await;
+}
+
+/// One after the other, as it happens: until both have come, the pair before serves.
+async fn a_certificate_whose_files_are_replaced_is_followed(program: fn(&Path) -> Command) {
+    let files = Files::new();
+    let port = ports::free();
+    fs::create_dir(files.path("certs")).unwrap();
+    let put = |name: &str, text: &str| {
+        fs::write(files.path("certs/beside"), text).unwrap();
+        fs::rename(files.path("certs/beside"), files.path("certs").join(name)).unwrap();
+    };
+    let (one, two) = (identity(), identity());
+    put("key.pem", &one.signing_key.serialize_pem());
+    put("chain.pem", &one.cert.pem());
+    let pair = json!({
+        "certificate_chain": { "filename": files.path("certs/chain.pem") },
+        "private_key": { "filename": files.path("certs/key.pem") },
+    });
+    files.put("sds.json", &[json!({ "@type": SECRET, "name": "identity", "tls_certificate": pair })]);
+    files.put("cds.json", &[]);
+    files.put("rds.json", &[says("table", "safe")]);
+    files.put("lds.json", &[safe(port)]);
+    let sidecar = files.start(program);
+    shows(&files, port, &one, &sidecar).await;
+    put("key.pem", &two.signing_key.serialize_pem());
+    shows(&files, port, &one, &sidecar).await;
+    put("chain.pem", &two.cert.pem());
+    shows(&files, port, &two, &sidecar).await;
+}
+
+#[tokio::test]
+async fn a_certificate_whose_files_are_replaced_is_followed_here() {
+    a_certificate_whose_files_are_replaced_is_followed(proxy::command).await;
+}
+
+#[tokio::test]
+async fn a_certificate_whose_files_are_replaced_is_followed_in_envoy() {
+    a_certificate_whose_files_are_replaced_is_followed(envoy::command).await;
 }

@@ -31,10 +31,18 @@ pub(super) struct Files {
     events: AsyncFd<OwnedFd>,
     /// Folders, and the number of each one's watch; `None` where there is none yet.
     folders: BTreeMap<Arc<Path>, Option<i32>>,
-    /// Files, and what was wrong when they were read last: it is told once.
-    files: BTreeMap<(Kind, ResourceFile), Option<String>>,
+    files: BTreeMap<(Kind, ResourceFile), Known>,
     /// When folders without a watch are tried again.
     retry: Instant,
+}
+
+/// What is known of a file.
+#[derive(Default)]
+struct Known {
+    /// What was wrong when it was read last: it is told once.
+    fault: Option<String>,
+    /// Folders that it is read again for beside its own.
+    folders: BTreeSet<Arc<Path>>,
 }
 
 impl Files {
@@ -53,7 +61,7 @@ impl Files {
         let files = &self.files;
         let events = &self.events;
         self.folders.retain(|folder, watch| {
-            let is_wanted = files.keys().any(|(_, file)| file.folder == *folder);
+            let is_wanted = files.iter().any(|((_, file), known)| is_of(folder, file, known));
             if let (false, Some(watch)) = (is_wanted, watch) {
                 // Gone already, if the folder is.
                 let _removed = inotify::remove_watch(events, *watch).is_ok();
@@ -65,25 +73,38 @@ impl Files {
     /// Watches a file from now on, and reads it. `None` when it cannot be used, which is told.
     pub(super) async fn read(&mut self, kind: Kind, file: &ResourceFile) -> Option<Content> {
         // Watched first: no change is missed between the two.
-        if !self.folders.contains_key(&file.folder) {
-            let watch = self.watch(&file.folder);
-            let watch = watch.inspect_err(|error| tracing::warn!(folder = %file.folder.display(), %error, "the folder cannot be watched"));
-            self.folders.insert(Arc::clone(&file.folder), watch.ok());
-        }
+        self.begin(&file.folder);
         let path = Arc::clone(&file.path);
         let read = tokio::time::timeout(READ_LIMIT, OwnedTask::blocking(move || parse(kind, &path)).join()).await;
         let read = match read {
             Ok(read) => read.unwrap_or_else(|| Err(Faults::one("the reader failed"))),
             Err(_) => Err(Faults::one(format_args!("reading took longer than {}s", READ_LIMIT.as_secs()))),
         };
-        let fault = read.as_ref().err().map(ToString::to_string);
-        if let Some(fault) = &fault
-            && self.files.get(&(kind, file.clone())) != Some(&Some(fault.clone()))
-        {
-            tracing::warn!(path = %file.path.display(), %kind, %fault, "the file is not used; what was good before stays");
+        let mut known = self.files.remove(&(kind, file.clone())).unwrap_or_default();
+        match &read {
+            Ok(content) => {
+                // Before anybody reads what is in them.
+                content.folders.iter().for_each(|folder| self.begin(folder));
+                known = Known { fault: None, folders: content.folders.clone() };
+            }
+            Err(faults) => {
+                let fault = faults.to_string();
+                if known.fault.as_ref() != Some(&fault) {
+                    tracing::warn!(path = %file.path.display(), %kind, %fault, "the file is not used; what was good before stays");
+                }
+                known.fault = Some(fault);
+            }
         }
-        self.files.insert((kind, file.clone()), fault);
+        self.files.insert((kind, file.clone()), known);
         read.ok()
+    }
+
+    fn begin(&mut self, folder: &Arc<Path>) {
+        if !self.folders.contains_key(folder) {
+            let watch = self.watch(folder);
+            let watch = watch.inspect_err(|error| tracing::warn!(folder = %folder.display(), %error, "the folder cannot be watched"));
+            self.folders.insert(Arc::clone(folder), watch.ok());
+        }
     }
 
     /// Waits for a folder to change; the files that are watched there.
@@ -94,7 +115,9 @@ impl Files {
                 folders = changed_folders(&self.events, &mut self.folders) => folders,
                 () = tokio::time::sleep_until(self.retry), if unwatched => self.watch_again(),
             };
-            let changed: Vec<_> = self.files.keys().filter(|(_, file)| folders.contains(&file.folder)).cloned().collect();
+            let has_changed =
+                |((_, file), known): &(&(Kind, ResourceFile), &Known)| folders.iter().any(|folder| is_of(folder, file, known));
+            let changed: Vec<_> = self.files.iter().filter(has_changed).map(|(file, _)| file.clone()).collect();
             if !changed.is_empty() {
                 return changed;
             }
@@ -122,6 +145,11 @@ impl Files {
         }
         watched
     }
+}
+
+/// Whether a file is read again when a folder changes.
+fn is_of(folder: &Arc<Path>, file: &ResourceFile, known: &Known) -> bool {
+    file.folder == *folder || known.folders.contains(folder)
 }
 
 fn parse(kind: Kind, path: &Path) -> Result<Content, Faults> {
@@ -220,7 +248,7 @@ mod tests {
             assert_eq!(next(&mut files, &file).await.as_deref(), Some("2"));
             fs::write(&file.path, "{").unwrap();
             while next(&mut files, &file).await.is_some() {}
-            assert!(files.files.values().all(Option::is_some), "what is wrong is known");
+            assert!(files.files.values().all(|known| known.fault.is_some()), "what is wrong is known");
             folder.write(3);
             while next(&mut files, &file).await.as_deref() != Some("3") {}
         });
@@ -236,7 +264,7 @@ mod tests {
             fs::remove_file(&file.path).unwrap();
             assert!(std::process::Command::new("mkfifo").arg(&*file.path).status().unwrap().success());
             assert_eq!(next(&mut files, &file).await, None);
-            assert!(files.files.values().flatten().all(|fault| fault.ends_with("is not a file")));
+            assert!(files.files.values().all(|known| known.fault.as_ref().is_some_and(|fault| fault.ends_with("is not a file"))));
         });
     }
 

@@ -145,7 +145,7 @@ fn plain(value: &Value) -> Json {
 fn snapshot(resources: &StaticResources, runtime: &Runtime, parser: &mut Parser) -> Snapshot {
     parser.know_clusters(resources.clusters.iter().map(|cluster| cluster.name.clone()));
     parser.each::<_, ()>("secrets", &resources.secrets, |wire, parser| {
-        let (name, secret) = tls::secret(wire, parser)?;
+        let (name, secret) = tls::static_secret(wire, parser)?;
         if !parser.know_secret(name, secret) {
             parser.refuse_at::<()>("name", format_args!("there is a secret {:?} already", wire.name));
         }

@@ -171,7 +171,7 @@ impl Follower {
 
     /// A file was read. What it has and nothing refers to there is left alone.
     pub fn read(&mut self, kind: Kind, file: &ResourceFile, content: Content) -> Outcome {
-        let Content { mut resources, version } = content;
+        let Content { mut resources, version, folders: _ } = content;
         match self.files.get(&(kind, file.clone())) {
             None | Some(Wanted::Nothing) => return self.look(Instant::now()),
             Some(Wanted::All) => {}

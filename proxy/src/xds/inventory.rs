@@ -324,7 +324,7 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
         table.renew(name, None, expires);
         return Ok(());
     };
-    if table.known_mut(name).is_some_and(|known| known.body.as_ref() == Some(body)) {
+    if table.known_mut(name).is_some_and(|known| known.body.as_ref() == Some(body)) && !T::is_in_files(body) {
         table.renew(name, Some(&offered.version), expires);
         table.forgive(name);
         return Ok(());

@@ -1,5 +1,9 @@
 //! A file of resources: a `DiscoveryResponse` as JSON, as Envoy reads it ("xDS REST and gRPC protocol", "Filesystem subscriptions").
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
 use prost_types::Any;
 use serde_json::Value as Json;
 use xds_proto::envoy::service::discovery::v3::DiscoveryResponse;
@@ -9,6 +13,7 @@ use xds_proto::unknown::UnknownKind;
 use crate::xds::invalid::{Faults, Invalid, Parser};
 use crate::xds::outside;
 use crate::xds::resource::Kind;
+use crate::xds::tls;
 
 /// What a file holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +22,8 @@ pub struct Content {
     pub resources: Vec<Any>,
     /// The file's name for this state of it.
     pub version: String,
+    /// Folders of files that the resources name: what changes there changes them.
+    pub folders: BTreeSet<Arc<Path>>,
 }
 
 /// Reads a file of one type of resources; what it says without effect is told beside.
@@ -45,7 +52,8 @@ fn content(kind: Kind, answer: DiscoveryResponse, parser: &mut Parser) -> Option
     if !answer.type_url.is_empty() && Kind::from_type_url(&answer.type_url) != Some(kind) {
         return parser.refuse_at("type_url", format_args!("{:?} is not {:?}", answer.type_url, kind.type_url()));
     }
-    Some(Content { resources: answer.resources, version: answer.version_info })
+    let folders = if kind == Kind::Secret { tls::folders(&answer.resources) } else { BTreeSet::new() };
+    Some(Content { resources: answer.resources, version: answer.version_info, folders })
 }
 
 #[cfg(test)]

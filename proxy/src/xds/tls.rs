@@ -5,21 +5,24 @@
 use std::sync::Arc;
 
 use xds_proto::any;
-use xds_proto::envoy::config::core::v3::TransportSocket;
 use xds_proto::envoy::config::core::v3::transport_socket::ConfigType;
+use xds_proto::envoy::config::core::v3::{TransportSocket, WatchedDirectory};
 use xds_proto::envoy::extensions::transport_sockets::raw_buffer::v3::RawBuffer;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3 as wire;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::common_tls_context::ValidationContextType;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::downstream_tls_context::{OcspStaplePolicy, SessionTicketKeysType};
+use xds_proto::envoy::extensions::transport_sockets::tls::v3::secret::Type;
 use xds_proto::envoy::extensions::transport_sockets::tls::v3::tls_parameters::TlsProtocol;
 
 use crate::config::identity::{CertificateSource, ClientTls, ServerTls, TlsVersion, Trust};
-use crate::xds::invalid::Parser;
+use crate::xds::invalid::{Parser, StaticSecret};
 
 mod certificate;
+mod files;
 mod spiffe;
 
 pub use certificate::secret;
+pub use files::folders;
 
 /// As Envoy for servers, and for clients the same: TLS 1.0 and 1.1 are not spoken at all (RFC 8996).
 const MIN_VERSION: TlsVersion = TlsVersion::Tls12;
@@ -148,6 +151,7 @@ fn parts(context: &wire::CommonTlsContext, parser: &mut Parser) -> Option<Parts>
     parser.unsupported("tls_certificate_provider_instance", context.tls_certificate_provider_instance.is_some());
     let versions = versions(context.tls_params.as_ref(), parser);
     let mut certificates = parser.each("tls_certificates", &context.tls_certificates, |certificate, parser| {
+        read_once(certificate.watched_directory.as_ref(), parser);
         certificate::pem(certificate, parser).map(CertificateSource::new)
     });
     let named = &context.tls_certificate_sds_secret_configs;
@@ -158,9 +162,10 @@ fn parts(context: &wire::CommonTlsContext, parser: &mut Parser) -> Option<Parts>
     });
     let validation = match &context.validation_context_type {
         None => Some(None),
-        Some(ValidationContextType::ValidationContext(context)) => {
-            parser.at("validation_context", |parser| certificate::validation(context, parser).map(|validation| validation.map(Trust::from)))
-        }
+        Some(ValidationContextType::ValidationContext(context)) => parser.at("validation_context", |parser| {
+            read_once(context.watched_directory.as_ref(), parser);
+            certificate::validation(context, parser).map(|validation| validation.map(Trust::from))
+        }),
         Some(ValidationContextType::ValidationContextSdsSecretConfig(config)) => parser
             .at("validation_context_sds_secret_config", |parser| certificate::named_validation(config, parser).map(Trust::of).map(Some)),
         Some(ValidationContextType::CombinedValidationContext(combined)) => {
@@ -169,6 +174,25 @@ fn parts(context: &wire::CommonTlsContext, parser: &mut Parser) -> Option<Parts>
     };
     let (min_version, max_version) = versions?;
     Some(Parts { certificates, validation: validation?, alpn, min_version, max_version })
+}
+
+/// As Envoy: what is written in place is read with it, and never again.
+fn read_once(folder: Option<&WatchedDirectory>, parser: &mut Parser) {
+    parser.ignored("watched_directory", folder.is_some(), "only files of secrets that are in a file are watched");
+}
+
+/// A secret of the bootstrap file, by its name.
+pub fn static_secret(secret: &wire::Secret, parser: &mut Parser) -> Option<(String, StaticSecret)> {
+    match &secret.r#type {
+        Some(Type::TlsCertificate(certificate)) => {
+            parser.at("tls_certificate", |parser| read_once(certificate.watched_directory.as_ref(), parser));
+        }
+        Some(Type::ValidationContext(context)) => {
+            parser.at("validation_context", |parser| read_once(context.watched_directory.as_ref(), parser));
+        }
+        Some(Type::SessionTicketKeys(_) | Type::GenericSecret(_)) | None => {}
+    }
+    certificate::secret(secret, parser)
 }
 
 fn versions(params: Option<&wire::TlsParameters>, parser: &mut Parser) -> Option<(TlsVersion, TlsVersion)> {

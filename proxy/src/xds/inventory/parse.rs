@@ -48,6 +48,11 @@ pub(super) trait Parse: Sized {
 
     fn parse(wire: &Self::Wire, basis: &Basis, parser: &mut Parser) -> Option<Self>;
 
+    /// Some of it is in files, which change without it.
+    fn is_in_files(_: &Any) -> bool {
+        false
+    }
+
     /// Whether it can be there together with the others.
     fn fits_beside(&self, _: &str, _: &Table<Self>) -> Result<(), Faults> {
         Ok(())
@@ -115,6 +120,10 @@ impl Parse for StaticSecret {
 
     fn parse(wire: &Self::Wire, _: &Basis, parser: &mut Parser) -> Option<Self> {
         tls::secret(wire, parser).map(|(_, secret)| secret)
+    }
+
+    fn is_in_files(body: &Any) -> bool {
+        !tls::folders(std::slice::from_ref(body)).is_empty()
     }
 }
 

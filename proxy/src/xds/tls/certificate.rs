@@ -22,7 +22,7 @@ use crate::xds::resource::Kind;
 use crate::xds::tls::spiffe;
 use crate::xds::{config_source, data_source, matcher};
 
-/// A secret of the bootstrap file, by its name.
+/// A secret, by its name.
 pub fn secret(secret: &wire::Secret, parser: &mut Parser) -> Option<(String, StaticSecret)> {
     if secret.name.is_empty() {
         return parser.refuse_at("name", "required");
@@ -49,7 +49,6 @@ pub(super) fn pem(certificate: &wire::TlsCertificate, parser: &mut Parser) -> Op
     parser.unsupported("ocsp_staple", certificate.ocsp_staple.is_some());
     parser.unsupported("signed_certificate_timestamp", !certificate.signed_certificate_timestamp.is_empty());
     parser.unsupported("tls_params", certificate.tls_params.is_some());
-    parser.ignored("watched_directory", certificate.watched_directory.is_some(), "files are read once");
     let chain = source("certificate_chain", certificate.certificate_chain.as_ref(), parser, certificates);
     let key = source("private_key", certificate.private_key.as_ref(), parser, |pem, parser| match PrivateKeyDer::from_pem_slice(pem) {
         Ok(_) => Some(()),
@@ -196,7 +195,6 @@ fn refuse_unsupported(context: &wire::CertificateValidationContext, parser: &mut
     if context.trust_chain_verification != i32::from(TrustChainVerification::VerifyTrustChain) {
         parser.refuse_at::<()>("trust_chain_verification", "only VERIFY_TRUST_CHAIN is supported");
     }
-    parser.ignored("watched_directory", context.watched_directory.is_some(), "files are read once");
     parser.ignored("suppress_client_ca_list", context.suppress_client_ca_list, "clients are told the accepted authorities");
 }
 
