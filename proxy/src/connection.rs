@@ -19,7 +19,7 @@ use crate::config::http::CodecChoice;
 use crate::config::listener::{ChainHandler, Direction, TransportProtocol};
 use crate::detect::{self, DetectError, Detected};
 use crate::drain::Farewell;
-use crate::exchange::{Certificate, ConnectionInfo, StreamInfo, TlsInfo};
+use crate::exchange::{Certificate, ConnectionInfo, ResponseFlag, StreamInfo, TlsInfo};
 use crate::runtime::policy::Refusal;
 use crate::runtime::{ActiveChain, ActiveListener, ChainStats};
 use crate::stream::{ReadAhead, Rewind, Socket, most};
@@ -50,8 +50,11 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
     let info = describe(&listener, place, peer, &detected);
     let Some(chain) = choose_chain(&listener, &info, &detected) else {
         listener.stats.no_filter_chain_match.inc();
-        tracing::debug!(listener = %listener.config.name, client = %info.client, "no filter chain fits");
-        return log_unserved(&worker, &listener, &Rc::new(info));
+        worker.tell_no_chain(&info);
+        let mut stream = StreamInfo::new(Rc::new(info));
+        stream.flags.set(ResponseFlag::NoRouteFound);
+        stream.details = "filter_chain_not_found".into();
+        return log_stream(&listener.config.access_log, &worker, stream);
     };
     let stream = Rewind::new(seen.freeze(), socket);
     let over = Seldom::new(chain.farewell.over(worker.shared.drain_time));
@@ -73,6 +76,9 @@ async fn handle(worker: Rc<Worker>, listener: &ActiveListener, chain: Arc<Active
             match Box::pin(crate::tls::server::accept(ReadAhead::new(stream), ready.config(), limit.unwrap_or(HANDSHAKE_LIMIT))).await {
                 Ok((stream, tls)) => {
                     listener.stats.ssl_handshake.inc();
+                    if !tls.peer_presented {
+                        listener.stats.ssl_no_certificate.inc();
+                    }
                     let bond = ready.bond(stream.get_ref().1);
                     let info = ConnectionInfo { tls: Some(with_chain(tls, &chain, stream.get_ref().1)), ..info };
                     let info = Rc::new(info);
@@ -121,17 +127,19 @@ fn with_chain(mut tls: TlsInfo, chain: &ActiveChain, connection: &rustls::Server
     tls
 }
 
+/// As Envoy: what a certificate is refused for is no error of the connection.
 fn count_handshake_failure(listener: &ActiveListener, cause: &HandshakeFailure) {
-    listener.stats.ssl_connection_error.inc();
+    let stats = &listener.stats;
     match cause {
-        HandshakeFailure::NoCertificate => listener.stats.ssl_no_certificate.inc(),
-        HandshakeFailure::Certificate(_) => listener.stats.ssl_fail_verify_error.inc(),
+        HandshakeFailure::NoCertificate => stats.ssl_fail_verify_no_cert.inc(),
+        HandshakeFailure::Certificate(_) => stats.ssl_fail_verify_error.inc(),
+        HandshakeFailure::Name(_) => stats.ssl_fail_verify_san.inc(),
         HandshakeFailure::TimedOut(_)
         | HandshakeFailure::HungUp
         | HandshakeFailure::Alert(_)
         | HandshakeFailure::NotTls
         | HandshakeFailure::Protocol(_)
-        | HandshakeFailure::Io(_) => {}
+        | HandshakeFailure::Io(_) => stats.ssl_connection_error.inc(),
     }
 }
 
@@ -301,8 +309,11 @@ fn log_unserved(worker: &Worker, listener: &ActiveListener, info: &Rc<Connection
 }
 
 fn log_to(logs: &[AccessLog], worker: &Worker, info: &Rc<ConnectionInfo>) {
+    log_stream(logs, worker, StreamInfo::new(Rc::clone(info)));
+}
+
+fn log_stream(logs: &[AccessLog], worker: &Worker, mut stream: StreamInfo) {
     if !logs.is_empty() {
-        let mut stream = StreamInfo::new(Rc::clone(info));
         stream.ended = Some(Instant::now());
         worker.log.log(logs, &Exchange::of_connection(&stream, &worker.shared.hostname));
     }

@@ -127,6 +127,20 @@ impl Worker {
         tracing::info!("a server is not accepted any more, and its connection closed");
     }
 
+    /// Tells now and then of clients whose ClientHello asks for what no filter chain serves; of others, that may be anything, only to
+    /// whoever asks for everything.
+    pub fn tell_no_chain(&self, info: &ConnectionInfo) {
+        let ConnectionInfo { listener, client, local: destination, tls, .. } = info;
+        let untold = tls.as_ref().and_then(|tls| Some((tls.sni.as_deref(), self.handshakes.tell()?)));
+        match untold {
+            Some((Some(server_name), untold)) => {
+                tracing::warn!(%listener, %client, untold, "TLS handshake: no filter chain serves the server name {server_name:?}");
+            }
+            Some((None, untold)) => tracing::warn!(%listener, %client, untold, "TLS handshake: no filter chain serves who names no server"),
+            None => tracing::debug!(%listener, %client, %destination, "no filter chain fits"),
+        }
+    }
+
     /// Tells now and then of clients that are refused in the handshake, or refuse it; of those that are gone or do not speak TLS, only
     /// to whoever asks for everything.
     pub fn tell_no_handshake(&self, info: &ConnectionInfo, error: &HandshakeError) {

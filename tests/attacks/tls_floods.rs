@@ -14,13 +14,17 @@ const TLS: &str = "{listener_filters: [tls_inspector], listener: {listener_filte
                    common_tls_context: {alpn_protocols: [h2, http/1.1], tls_certificates: [{certificate_chain: {inline_string: '{{certificate}}'}, \
                    private_key: {inline_string: '{{key}}'}}]}}}}}";
 
-fn tls(test: impl AsyncFnOnce(&mut Arena)) {
+fn certified() -> Setup {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     // Line ends as JSON spells them: the places are filled into JSON.
     let spelled = |pem: String| pem.replace('\n', "\\n");
     let places =
         Places::from([("certificate".to_owned(), spelled(made.cert.pem())), ("key".to_owned(), spelled(made.signing_key.serialize_pem()))]);
-    arena(Setup { config: TLS, places, ..Setup::default() }, test);
+    Setup { config: TLS, places, ..Setup::default() }
+}
+
+fn tls(test: impl AsyncFnOnce(&mut Arena)) {
+    arena(certified(), test);
 }
 
 /// A record header that promises a ClientHello of `length` bytes, with `inner` as the handshake's own length.
@@ -203,5 +207,26 @@ fn a_client_hello_a_byte_at_a_time() {
                 assert!(answered.is_err() || first == [22], "{first:?}");
             })
             .await;
+    });
+}
+
+/// SNI that the listener does not serve: no handshake, and the log says which name it was.
+#[test]
+fn another_servers_name() {
+    let config = TLS.replacen("chain: {", "chain: {filter_chain_match: {server_names: [safe.test]}, ", 1);
+    let Setup { places, .. } = certified();
+    arena(Setup { config: config.leak(), places, ..Setup::default() }, async |arena| {
+        let port = arena.port;
+        arena
+            .withstand(24, async || {
+                let mut stream = stream(port).await;
+                stream.write_all(&client_hello()).await.expect("the proxy reads");
+                let mut first = [0];
+                let answered = timeout(LONG, stream.read_exact(&mut first)).await.expect("it is closed");
+                assert!(answered.is_err(), "no byte of an answer");
+            })
+            .await;
+        let log = arena.process_log();
+        assert!(log.contains("WARN") && log.contains("no filter chain serves the server name \"localhost\""), "{log}");
     });
 }

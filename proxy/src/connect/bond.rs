@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::config::identity::{ClientTls, Validation};
 use crate::connect::TlsTarget;
+use crate::connect::tcp::TlsFault;
 use crate::exchange::TlsInfo;
 
 /// No request is begun on a connection so long before its certificates' end: the other side ends it then.
@@ -24,8 +25,8 @@ pub trait Certificates {
     /// Whether a server that shows these would be accepted now.
     fn accepts(&self, own: &ClientTls, chain: &[CertificateDer<'static>]) -> bool;
 
-    /// Why a handshake by these settings failed, in a sentence, by an error of its stream.
-    fn failed(&self, own: &ClientTls, error: &io::Error) -> String;
+    /// Why a handshake by these settings failed, by an error of its stream.
+    fn failed(&self, own: &ClientTls, error: &io::Error) -> TlsFault;
 
     /// What a handshake said.
     fn told(&self, connection: &ClientConnection) -> TlsInfo;
@@ -110,8 +111,8 @@ mod tests {
             Some(SystemTime::now() + HOUR)
         }
 
-        fn failed(&self, _: &ClientTls, error: &io::Error) -> String {
-            error.to_string()
+        fn failed(&self, _: &ClientTls, error: &io::Error) -> TlsFault {
+            error.to_string().into()
         }
 
         fn accepts(&self, _: &ClientTls, _: &[CertificateDer<'static>]) -> bool {

@@ -7,7 +7,7 @@ use http::Version;
 use tokio::time::Instant;
 
 use crate::config::route::Priority;
-use crate::connect::tcp::DialError;
+use crate::connect::tcp::{CertificateFault, DialCause, DialError, Dialed};
 use crate::telemetry::metrics::{ClusterStats, Gauge};
 use crate::upstream::{ClusterState, LimitKind, Permit};
 
@@ -69,13 +69,25 @@ impl ConnectionGuard {
         }
     }
 
-    pub(super) fn count_dial<T>(&self, result: &Result<T, DialError>) {
+    pub(super) fn count_dial(&self, result: &Result<Dialed, DialError>) {
         match result {
-            Ok(_) => self.stats.upstream_cx_connect_ms.record(self.began.elapsed()),
+            Ok(dialed) => {
+                self.stats.upstream_cx_connect_ms.record(self.began.elapsed());
+                if dialed.tls.is_some() {
+                    self.stats.ssl_handshake.inc();
+                }
+            }
             Err(error) => {
                 self.stats.upstream_cx_connect_fail.inc();
                 if error.is_timeout() {
                     self.stats.upstream_cx_connect_timeout.inc();
+                }
+                if let DialCause::Tls(fault) = &error.cause {
+                    match fault.certificate {
+                        Some(CertificateFault::Unverified) => self.stats.ssl_fail_verify_error.inc(),
+                        Some(CertificateFault::Name) => self.stats.ssl_fail_verify_san.inc(),
+                        None => self.stats.ssl_connection_error.inc(),
+                    }
                 }
             }
         }

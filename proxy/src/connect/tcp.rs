@@ -49,12 +49,36 @@ pub enum DialCause {
     NoLocalAddress,
     /// A socket option that the cluster wants cannot be set.
     SocketOption,
-    /// TLS was not agreed on; a plain sentence.
-    Tls(String),
+    /// TLS was not agreed on.
+    Tls(TlsFault),
     /// HTTP/2 could not begin; a plain sentence.
     Http(String),
     /// Anything else.
     Io(io::ErrorKind),
+}
+
+/// Why TLS was not agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFault {
+    /// A plain sentence.
+    pub why: String,
+    /// What is wrong with the server's certificate, where it is that.
+    pub certificate: Option<CertificateFault>,
+}
+
+/// What is wrong with a server's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// It cannot be verified.
+    Unverified,
+    /// It is for somebody who is not accepted.
+    Name,
+}
+
+impl From<String> for TlsFault {
+    fn from(why: String) -> Self {
+        Self { why, certificate: None }
+    }
 }
 
 impl DialError {
@@ -66,7 +90,7 @@ impl DialError {
     pub fn transport_failure(&self) -> Option<String> {
         let reason = match &self.cause {
             DialCause::TimedOut(_) | DialCause::NoFileDescriptors | DialCause::NoLocalAddress | DialCause::SocketOption => return None,
-            DialCause::Tls(why) => return Some(format!("TLS_error: {why}")),
+            DialCause::Tls(fault) => return Some(format!("TLS_error: {}", fault.why)),
             DialCause::Http(why) => return Some(why.clone()),
             DialCause::Refused => "Connection refused".to_owned(),
             DialCause::Missing => "No such file or directory".to_owned(),
@@ -99,7 +123,7 @@ impl fmt::Display for DialError {
             DialCause::NoFileDescriptors => write!(f, "connecting to {address}: no file descriptor left"),
             DialCause::NoLocalAddress => write!(f, "connecting to {address}: no local address or port to connect from"),
             DialCause::SocketOption => write!(f, "connecting to {address}: a socket option cannot be set"),
-            DialCause::Tls(why) => write!(f, "connecting to {address}: TLS: {why}"),
+            DialCause::Tls(fault) => write!(f, "connecting to {address}: TLS: {}", fault.why),
             DialCause::Http(why) => write!(f, "connecting to {address}: HTTP/2: {why}"),
             DialCause::Io(kind) => write!(f, "connecting to {address}: {kind}"),
         }
@@ -234,8 +258,8 @@ pub(super) fn tls_target(
 ) -> Result<Option<TlsTarget>, DialCause> {
     match (cluster.tls_to(endpoint.labels()), source) {
         (None, _) => Ok(None),
-        (Some(settings), Some(source)) => source(cluster, settings, server_name).map(Some).map_err(DialCause::Tls),
-        (Some(_), None) => Err(DialCause::Tls(String::from("not set up"))),
+        (Some(settings), Some(source)) => source(cluster, settings, server_name).map(Some).map_err(|why| DialCause::Tls(why.into())),
+        (Some(_), None) => Err(DialCause::Tls(String::from("not set up").into())),
     }
 }
 

@@ -207,6 +207,14 @@ group! {
             upstream_cx_connect_fail,
             /// ... because it took too long.
             upstream_cx_connect_timeout,
+            /// TLS handshakes done.
+            ssl_handshake = "ssl.handshake",
+            /// TLS handshakes failed, other than for the server's certificate.
+            ssl_connection_error = "ssl.connection_error",
+            /// Servers whose certificate could not be verified.
+            ssl_fail_verify_error = "ssl.fail_verify_error",
+            /// Servers whose certificate is for somebody who is not accepted.
+            ssl_fail_verify_san = "ssl.fail_verify_san",
             /// Connections refused by the limit.
             upstream_cx_overflow,
             /// Connections closed while requests were on them.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
+use crate::tls::names::NotAccepted;
 use crate::tls::{LONGEST_PROBLEM, bounded, peer};
 
 /// A handshake that was not completed.
@@ -41,6 +42,8 @@ pub enum HandshakeFailure {
     Alert(String),
     /// We refused the peer's certificate; the rule.
     Certificate(String),
+    /// It is a good certificate of somebody else; who that is.
+    Name(String),
     /// The peer showed no certificate, and must.
     NoCertificate,
     /// What came was not TLS.
@@ -83,22 +86,8 @@ impl HandshakeError {
 
     /// Whether it tells of somebody who speaks TLS and may not come, or whom we may not reach: not of one that is slow, gone, or not of TLS at all.
     pub fn is_refusal(&self) -> bool {
-        use HandshakeFailure::{Alert, Certificate, NoCertificate, Protocol};
-        matches!(self.cause, Certificate(_) | NoCertificate | Alert(_) | Protocol(_))
-    }
-
-    /// The cause in one word, for metrics and logs.
-    pub fn reason(&self) -> &'static str {
-        match self.cause {
-            HandshakeFailure::TimedOut(_) => "timeout",
-            HandshakeFailure::HungUp => "hung_up",
-            HandshakeFailure::Alert(_) => "alert",
-            HandshakeFailure::Certificate(_) => "certificate",
-            HandshakeFailure::NoCertificate => "no_certificate",
-            HandshakeFailure::NotTls => "not_tls",
-            HandshakeFailure::Protocol(_) => "protocol",
-            HandshakeFailure::Io(_) => "io",
-        }
+        use HandshakeFailure::{Alert, Certificate, Name, NoCertificate, Protocol};
+        matches!(self.cause, Certificate(_) | Name(_) | NoCertificate | Alert(_) | Protocol(_))
     }
 }
 
@@ -124,7 +113,9 @@ impl HandshakeError {
             }
             HandshakeFailure::HungUp => write!(f, "the {peer} hung up during the handshake"),
             HandshakeFailure::Alert(alert) => write!(f, "the {peer} refused the handshake with the alert {alert}"),
-            HandshakeFailure::Certificate(rule) => write!(f, "the {peer}'s certificate was refused: {rule}"),
+            HandshakeFailure::Certificate(rule) | HandshakeFailure::Name(rule) => {
+                write!(f, "the {peer}'s certificate was refused: {rule}")
+            }
             HandshakeFailure::NoCertificate => write!(f, "the {peer} showed no certificate, which is required"),
             HandshakeFailure::NotTls => write!(f, "the {peer} does not speak TLS"),
             HandshakeFailure::Protocol(problem) => write!(f, "no agreement with the {peer}: {problem}"),
@@ -147,13 +138,19 @@ impl fmt::Display for Peer {
 /// The rule by which the library refuses a certificate.
 pub(super) fn rule_of(error: &Error) -> String {
     let cause = of_library(error);
-    if let HandshakeFailure::Certificate(rule) = cause { rule } else { HandshakeError::of(Peer::Server, cause).to_string() }
+    if let HandshakeFailure::Certificate(rule) | HandshakeFailure::Name(rule) = cause {
+        return rule;
+    }
+    HandshakeError::of(Peer::Server, cause).to_string()
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what the library may add is told in its own words")]
 fn of_library(error: &Error) -> HandshakeFailure {
     match error {
         Error::AlertReceived(alert) => HandshakeFailure::Alert(alert_name(*alert)),
+        Error::InvalidCertificate(CertificateError::Other(inner)) if inner.0.is::<NotAccepted>() => {
+            HandshakeFailure::Name(bounded(&inner.0.to_string(), LONGEST_RULE))
+        }
         Error::InvalidCertificate(problem) => HandshakeFailure::Certificate(rule(problem)),
         Error::InvalidCertRevocationList(problem) => {
             HandshakeFailure::Certificate(bounded(&format!("its revocation list cannot be used: {problem:?}"), LONGEST_PROBLEM))

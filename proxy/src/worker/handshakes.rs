@@ -8,9 +8,10 @@ use rustls::pki_types::CertificateDer;
 
 use crate::config::identity::ClientTls;
 use crate::connect::bond::Certificates;
+use crate::connect::tcp::{CertificateFault, TlsFault};
 use crate::connect::{TlsSource, TlsTarget};
 use crate::exchange::TlsInfo;
-use crate::tls::{client, describe};
+use crate::tls::{HandshakeFailure, client, describe};
 
 /// What handshakes with the servers of all clusters need, on this thread.
 pub fn tls_source() -> TlsSource {
@@ -35,8 +36,20 @@ impl Certificates for Shown {
         client::accepts(settings, chain)
     }
 
-    fn failed(&self, settings: &ClientTls, error: &io::Error) -> String {
-        client::failed(settings, error).to_string()
+    fn failed(&self, settings: &ClientTls, error: &io::Error) -> TlsFault {
+        let error = client::failed(settings, error);
+        let certificate = match error.cause {
+            HandshakeFailure::Certificate(_) => Some(CertificateFault::Unverified),
+            HandshakeFailure::Name(_) => Some(CertificateFault::Name),
+            HandshakeFailure::TimedOut(_)
+            | HandshakeFailure::HungUp
+            | HandshakeFailure::Alert(_)
+            | HandshakeFailure::NoCertificate
+            | HandshakeFailure::NotTls
+            | HandshakeFailure::Protocol(_)
+            | HandshakeFailure::Io(_) => None,
+        };
+        TlsFault { why: error.to_string(), certificate }
     }
 
     fn told(&self, connection: &ClientConnection) -> TlsInfo {

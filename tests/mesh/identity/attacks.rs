@@ -70,6 +70,7 @@ struct Meshed {
     stranger: Stranger,
     port: u16,
     cart: Process,
+    admin: u16,
     _application: Named,
 }
 
@@ -82,10 +83,10 @@ impl Meshed {
         let world = World::start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await;
         world.write("shop.yaml", policy);
         let (stranger, application, port) = (Stranger::new(&world), Named::start("cart").await, ports::free());
-        let (cart, _) =
+        let (cart, admin) =
             join((&world, &stranger), Program::Ninon, "cart", &[Port::new("http", port, application.port)], ports::free()).await;
         stranger.joins("web", &token(&world, "shop", &[]), 600);
-        let meshed = Self { _world: world, stranger, port, cart, _application: application };
+        let meshed = Self { _world: world, stranger, port, cart, admin, _application: application };
         let reached = || async { meshed.asks(port, "web", "").is_ok().then_some(()) };
         eventually(LIMIT, reached).await.unwrap_or_else(|| panic!("{}", meshed.cart.log()));
         meshed
@@ -108,6 +109,12 @@ impl Meshed {
     async fn says(&self, text: &str) {
         let found = eventually(LIMIT, || async { self.cart.log().contains(text).then_some(()) }).await;
         found.unwrap_or_else(|| panic!("the log does not hold {text:?}: {}", self.cart.log()));
+    }
+
+    /// What its listeners have counted.
+    async fn counts(&self, name: &str) -> u64 {
+        let (_, stats) = named::get(self.admin, &format!("/stats?filter=listener.*{name}$"), "host: x\r\n", LIMIT).await.unwrap();
+        stats.lines().filter_map(|line| line.rsplit_once(": ")?.1.parse::<u64>().ok()).sum()
     }
 
     /// A certificate for a key of its own, signed by somebody.
@@ -254,6 +261,8 @@ async fn certificates_of_our_own_root_at_the_wrong_time_or_with_the_wrong_name_a
         assert!(meshed.asks(meshed.port, name, "").is_err(), "{name}");
         meshed.says(reason).await;
     }
+    let counted = [meshed.counts("ssl.fail_verify_error").await, meshed.counts("ssl.fail_verify_san").await];
+    assert_eq!(counted, [3, 4], "by the rule that refused them");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

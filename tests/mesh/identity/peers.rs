@@ -87,6 +87,8 @@ async fn is_reached(client: Program, server: Program) {
     if client == Program::Ninon {
         let (_, stats) = named::get(admin, "/stats", "host: x\r\n", LIMIT).await.unwrap();
         assert!(stats.contains("ninon.identity.issued: 1"), "{stats}");
+        let handshakes = stats.lines().find_map(|line| line.strip_prefix("cluster.cart.shop:80.ssl.handshake: "));
+        assert!(handshakes.is_some_and(|count| count != "0"), "{stats}");
     }
 }
 

@@ -139,12 +139,16 @@ group! {
             no_filter_chain_match,
             /// TLS handshakes done.
             ssl_handshake = "ssl.handshake",
-            /// TLS handshakes failed.
+            /// TLS handshakes failed, other than for the client's certificate.
             ssl_connection_error = "ssl.connection_error",
-            /// Clients without a certificate where one is required.
+            /// TLS handshakes done without a certificate of the client.
             ssl_no_certificate = "ssl.no_certificate",
+            /// Clients without a certificate where one is required.
+            ssl_fail_verify_no_cert = "ssl.fail_verify_no_cert",
             /// Clients whose certificate could not be verified.
             ssl_fail_verify_error = "ssl.fail_verify_error",
+            /// Clients whose certificate is for somebody who is not accepted.
+            ssl_fail_verify_san = "ssl.fail_verify_san",
             /// Connections of mutual TLS that outlived a certificate, and were told to go.
             ssl_certificate_expired = "ssl.certificate_expired",
             /// Connections of mutual TLS whose client is not accepted any more, and that were closed.
