@@ -56,6 +56,7 @@ pub struct Worker {
     pub silent: Sparse,
     refusals: Sparse,
     handshakes: Sparse,
+    unserved: Sparse,
     connections: Cell<u64>,
     index: usize,
     peers: Vec<mpsc::Sender<Handover>>,
@@ -127,16 +128,14 @@ impl Worker {
         tracing::info!("a server is not accepted any more, and its connection closed");
     }
 
-    /// Tells now and then of clients whose ClientHello asks for what no filter chain serves; of others, that may be anything, only to
-    /// whoever asks for everything.
+    /// Tells now and then of clients of TLS that no filter chain is for; of others, that may be anything, only to whoever asks for
+    /// everything.
     pub fn tell_no_chain(&self, info: &ConnectionInfo) {
         let ConnectionInfo { listener, client, local: destination, tls, .. } = info;
-        let untold = tls.as_ref().and_then(|tls| Some((tls.sni.as_deref(), self.handshakes.tell()?)));
-        match untold {
-            Some((Some(server_name), untold)) => {
-                tracing::warn!(%listener, %client, untold, "TLS handshake: no filter chain serves the server name {server_name:?}");
+        match tls.as_ref().and_then(|tls| Some((tls.sni.as_deref().unwrap_or_default(), self.unserved.tell()?))) {
+            Some((server_name, untold)) => {
+                tracing::warn!(%listener, %client, %destination, server_name, untold, "TLS handshake: no filter chain fits");
             }
-            Some((None, untold)) => tracing::warn!(%listener, %client, untold, "TLS handshake: no filter chain serves who names no server"),
             None => tracing::debug!(%listener, %client, %destination, "no filter chain fits"),
         }
     }
@@ -180,6 +179,7 @@ async fn serve(start: Start) -> io::Result<()> {
         silent: Sparse::default(),
         refusals: Sparse::default(),
         handshakes: Sparse::default(),
+        unserved: Sparse::default(),
         connections: Cell::new(0),
         index,
         peers,

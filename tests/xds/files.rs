@@ -259,8 +259,10 @@ fn identity() -> Identity {
 }
 
 /// Until a client that trusts it alone is answered.
-async fn shows(files: &Files, port: u16, identity: &Identity, sidecar: &Sidecar) {
-    let pem = files.path("ca.pem");
+async fn shows(port: u16, identity: &Identity, sidecar: &Sidecar) {
+    // Not in a folder that is watched.
+    let folder = Folder::new();
+    let pem = folder.path().join("ca.pem");
     fs::write(&pem, identity.cert.pem()).unwrap();
     let curl = || async {
         let url = format!("https://localhost:{port}/");
@@ -284,7 +286,7 @@ async fn a_certificate_comes_from_a_file() {
     files.put("rds.json", &[says("table", "safe")]);
     files.put("lds.json", &[safe(port)]);
     let sidecar = files.start(proxy::command);
-    shows(&files, port, &made, &sidecar).await;
+    shows(port, &made, &sidecar).await;
     assert!(!sidecar.page("/config_dump").await.contains("PRIVATE KEY"));
 }
 
@@ -311,9 +313,9 @@ async fn a_certificate_that_a_link_leads_to_is_followed(program: fn(&Path) -> Co
     files.put("rds.json", &[says("table", "safe")]);
     files.put("lds.json", &[safe(port)]);
     let sidecar = files.start(program);
-    shows(&files, port, &one, &sidecar).await;
+    shows(port, &one, &sidecar).await;
     put("two", &two);
-    shows(&files, port, &two, &sidecar).await;
+    shows(port, &two, &sidecar).await;
 }
 
 #[tokio::test]
@@ -347,11 +349,11 @@ async fn a_certificate_whose_files_are_replaced_is_followed(program: fn(&Path) -
     files.put("rds.json", &[says("table", "safe")]);
     files.put("lds.json", &[safe(port)]);
     let sidecar = files.start(program);
-    shows(&files, port, &one, &sidecar).await;
+    shows(port, &one, &sidecar).await;
     put("key.pem", &two.signing_key.serialize_pem());
-    shows(&files, port, &one, &sidecar).await;
+    shows(port, &one, &sidecar).await;
     put("chain.pem", &two.cert.pem());
-    shows(&files, port, &two, &sidecar).await;
+    shows(port, &two, &sidecar).await;
 }
 
 #[tokio::test]

@@ -161,6 +161,7 @@ pub enum TlsVersion {
 pub type CertificateSource = Current<CertificatePem>;
 
 /// A certificate chain and its key, both PEM.
+#[derive(PartialEq, Eq)]
 pub struct CertificatePem {
     /// Leaf first.
     pub chain: Vec<u8>,
@@ -216,6 +217,11 @@ pub struct Validation {
 }
 
 impl Validation {
+    /// Whether its roots and lists are the same; of what is asked beside them, this says nothing.
+    pub fn has_same_bytes(&self, other: &Self) -> bool {
+        self.trusted_ca == other.trusted_ca && self.crl == other.crl && self.trust_domains == other.trust_domains
+    }
+
     /// Nobody is trusted.
     pub fn nobody() -> Self {
         Self {
@@ -235,7 +241,7 @@ impl Validation {
 }
 
 /// Who may issue certificates of one trust domain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustDomain {
     /// As in SPIFFE IDs.
     pub name: String,

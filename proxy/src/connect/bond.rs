@@ -98,6 +98,7 @@ mod tests {
     use super::*;
     use crate::config::current::Current;
     use crate::config::identity::{CertificatePem, TlsVersion, Trust};
+    use crate::connect::tcp::TlsFaultKind;
     use std::cell::Cell;
     use std::net::{IpAddr, Ipv4Addr};
 
@@ -112,7 +113,7 @@ mod tests {
         }
 
         fn failed(&self, _: &ClientTls, error: &io::Error) -> TlsFault {
-            error.to_string().into()
+            TlsFault { why: error.to_string(), kind: TlsFaultKind::Handshake }
         }
 
         fn accepts(&self, _: &ClientTls, _: &[CertificateDer<'static>]) -> bool {

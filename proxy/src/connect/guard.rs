@@ -7,7 +7,7 @@ use http::Version;
 use tokio::time::Instant;
 
 use crate::config::route::Priority;
-use crate::connect::tcp::{CertificateFault, DialCause, DialError, Dialed};
+use crate::connect::tcp::{DialCause, DialError, Dialed, TlsFaultKind};
 use crate::telemetry::metrics::{ClusterStats, Gauge};
 use crate::upstream::{ClusterState, LimitKind, Permit};
 
@@ -83,10 +83,11 @@ impl ConnectionGuard {
                     self.stats.upstream_cx_connect_timeout.inc();
                 }
                 if let DialCause::Tls(fault) = &error.cause {
-                    match fault.certificate {
-                        Some(CertificateFault::Unverified) => self.stats.ssl_fail_verify_error.inc(),
-                        Some(CertificateFault::Name) => self.stats.ssl_fail_verify_san.inc(),
-                        None => self.stats.ssl_connection_error.inc(),
+                    match fault.kind {
+                        TlsFaultKind::Unready => {}
+                        TlsFaultKind::Handshake => self.stats.ssl_connection_error.inc(),
+                        TlsFaultKind::Certificate => self.stats.ssl_fail_verify_error.inc(),
+                        TlsFaultKind::Name => self.stats.ssl_fail_verify_san.inc(),
                     }
                 }
             }

@@ -62,22 +62,26 @@ pub enum DialCause {
 pub struct TlsFault {
     /// A plain sentence.
     pub why: String,
-    /// What is wrong with the server's certificate, where it is that.
-    pub certificate: Option<CertificateFault>,
+    /// Of which kind.
+    pub kind: TlsFaultKind,
 }
 
-/// What is wrong with a server's certificate.
+/// Kinds of reasons why TLS was not agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CertificateFault {
-    /// It cannot be verified.
-    Unverified,
-    /// It is for somebody who is not accepted.
+pub enum TlsFaultKind {
+    /// There was no handshake: it could not be begun.
+    Unready,
+    /// The handshake failed.
+    Handshake,
+    /// The server's certificate cannot be verified.
+    Certificate,
+    /// The server's certificate is for somebody who is not accepted.
     Name,
 }
 
-impl From<String> for TlsFault {
-    fn from(why: String) -> Self {
-        Self { why, certificate: None }
+impl TlsFault {
+    fn unready(why: impl Into<String>) -> Self {
+        Self { why: why.into(), kind: TlsFaultKind::Unready }
     }
 }
 
@@ -258,8 +262,10 @@ pub(super) fn tls_target(
 ) -> Result<Option<TlsTarget>, DialCause> {
     match (cluster.tls_to(endpoint.labels()), source) {
         (None, _) => Ok(None),
-        (Some(settings), Some(source)) => source(cluster, settings, server_name).map(Some).map_err(|why| DialCause::Tls(why.into())),
-        (Some(_), None) => Err(DialCause::Tls(String::from("not set up").into())),
+        (Some(settings), Some(source)) => {
+            source(cluster, settings, server_name).map(Some).map_err(|why| DialCause::Tls(TlsFault::unready(why)))
+        }
+        (Some(_), None) => Err(DialCause::Tls(TlsFault::unready("not set up"))),
     }
 }
 

@@ -34,6 +34,17 @@ impl Activity {
     fn last(&self) -> Instant {
         self.0.get()
     }
+
+    /// Waits until nothing has moved for so long.
+    pub async fn idle_for(&self, limit: Duration) {
+        while let Some(until) = self.last().checked_add(limit) {
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+        std::future::pending().await
+    }
 }
 
 impl Default for Activity {

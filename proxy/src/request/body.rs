@@ -47,6 +47,7 @@ impl ResponseBody {
         self.live.request_ended();
         self.live.deadlines.poll_expired(cx).map(|which| self.expired(which))
     }
+
     /// A deadline passed while the answer's body was on its way.
     fn expired(&mut self, which: Expired) -> BodyError {
         let stats = &self.live.connection.0.stats;

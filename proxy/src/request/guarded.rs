@@ -15,7 +15,7 @@ use crate::config::route::{Route, RouteAction, RouteTable, VirtualHost};
 use crate::filter;
 use crate::reply::LocalReply;
 use crate::request::live::Live;
-use crate::request::{Connection, Inner, Stop, select_in};
+use crate::request::{Connection, Inner, Stop, select_in, standing};
 use crate::runtime::Generation;
 use crate::runtime::policy::{FilterStats, Guards, HttpGuard};
 
@@ -36,6 +36,9 @@ impl<'a> Way<'a> {
         live.info.virtual_host = None;
         live.info.route = None;
         self.selected = select_in(inner, live, self.table);
+        if live.asked.is_none() {
+            live.asked = standing::asked(inner, live);
+        }
     }
 
     /// Why the request goes nowhere, if so.

@@ -6,16 +6,18 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::codec::{Body, BodyError, Message};
 use crate::config::route::RouteAction;
 use crate::connect::bond::Bond;
 use crate::connect::pool::ConnectionFacts;
+use crate::forward::timeout::Activity;
 use crate::request::Inner;
 use crate::request::attempt::tunnel;
 use crate::request::guarded::again::Views;
@@ -50,12 +52,6 @@ pub(super) struct Asked {
     end: watch::Sender<Option<Cow<'static, str>>>,
 }
 
-impl Asked {
-    fn new(inner: &Inner, live: &Live) -> Box<Self> {
-        Box::new(Self { views: Views::begin(live), guards: inner.policy.current_full(), end: watch::Sender::new(None) })
-    }
-}
-
 /// Of a request whose filters run next.
 pub(super) fn asked(inner: &Inner, live: &Live) -> Option<Box<Asked>> {
     let head = &live.head;
@@ -64,13 +60,7 @@ pub(super) fn asked(inner: &Inner, live: &Live) -> Option<Box<Asked>> {
         Some(RouteAction::Redirect(_) | RouteAction::Direct(_) | RouteAction::NonForwarding) | None => false,
     };
     let may = head.upgrade.is_some() || head.path.is_none() || head.method == Method::CONNECT || head.method == Method::POST && ends_here();
-    may.then(|| Asked::new(inner, live))
-}
-
-/// It is one, with a connection of its own, whatever it looked like before filters chose another route.
-pub(super) fn is_tunnel(live: &mut Live, bond: Option<Bond>) {
-    live.asked = live.asked.take().or_else(|| Some(Asked::new(&live.connection.0, live)));
-    live.tied = Some(Tied::Own(bond));
+    may.then(|| Box::new(Asked { views: Views::begin(live), guards: inner.policy.current_full(), end: watch::Sender::new(None) }))
 }
 
 /// The client's direction, which may go on when the server's has ended.
@@ -90,7 +80,10 @@ pub(super) fn watch(live: &mut Live) -> Option<Cut> {
     }
     let inner = Rc::clone(&live.connection.0);
     let remote = live.info.remote.clone();
-    let cut = Cut::of(&asked.end);
+    let (idle, activity) = (live.deadlines.idle, live.deadlines.activity.clone());
+    let mut cut = Cut::of(&asked.end);
+    let (answer, ended) = oneshot::channel();
+    cut.answer = Some(answer);
     spawn_bounded_by_connection(async move {
         let Asked { views, guards, end } = *asked;
         let forbidden = async {
@@ -113,6 +106,7 @@ pub(super) fn watch(live: &mut Live) -> Option<Cut> {
             details = forbidden => details.into(),
             () = inner.worker.refuses(bond) => "upstream_certificate_revoked".into(),
             () = expired(tied.as_ref()) => "upstream_certificate_expired".into(),
+            () = idles(ended, idle, &activity) => "stream_idle_timeout".into(),
         };
         tracing::debug!(client = %remote, %why, "a tunnel may not go on");
         end.send_replace(Some(why));
@@ -131,8 +125,19 @@ async fn expired(tied: Option<&Tied>) {
     }
 }
 
+/// The client's direction, when the server's has ended: nobody else looks at what is left.
+async fn idles(answer: oneshot::Receiver<()>, limit: Option<Duration>, activity: &Activity) {
+    let _ended = answer.await.is_err();
+    match limit {
+        Some(limit) => activity.idle_for(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Ready when a tunnel has to end, and ever after.
 pub(super) struct Cut {
+    /// Of the server's direction; its end is told by this.
+    answer: Option<oneshot::Sender<()>>,
     wait: Option<Pin<Box<dyn Future<Output = Cow<'static, str>>>>>,
     why: Cow<'static, str>,
 }
@@ -147,7 +152,7 @@ impl Cut {
                 Err(_) => std::future::pending().await,
             }
         };
-        Self { wait: Some(Box::pin(wait)), why: Cow::Borrowed("") }
+        Self { answer: None, wait: Some(Box::pin(wait)), why: Cow::Borrowed("") }
     }
 
     /// Why it has to.

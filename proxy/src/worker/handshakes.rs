@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::config::identity::ClientTls;
 use crate::connect::bond::Certificates;
-use crate::connect::tcp::{CertificateFault, TlsFault};
+use crate::connect::tcp::{TlsFault, TlsFaultKind};
 use crate::connect::{TlsSource, TlsTarget};
 use crate::exchange::TlsInfo;
 use crate::tls::{HandshakeFailure, client, describe};
@@ -38,18 +38,18 @@ impl Certificates for Shown {
 
     fn failed(&self, settings: &ClientTls, error: &io::Error) -> TlsFault {
         let error = client::failed(settings, error);
-        let certificate = match error.cause {
-            HandshakeFailure::Certificate(_) => Some(CertificateFault::Unverified),
-            HandshakeFailure::Name(_) => Some(CertificateFault::Name),
+        let kind = match error.cause {
+            HandshakeFailure::Certificate(_) => TlsFaultKind::Certificate,
+            HandshakeFailure::Name(_) => TlsFaultKind::Name,
             HandshakeFailure::TimedOut(_)
             | HandshakeFailure::HungUp
             | HandshakeFailure::Alert(_)
             | HandshakeFailure::NoCertificate
             | HandshakeFailure::NotTls
             | HandshakeFailure::Protocol(_)
-            | HandshakeFailure::Io(_) => None,
+            | HandshakeFailure::Io(_) => TlsFaultKind::Handshake,
         };
-        TlsFault { why: error.to_string(), certificate }
+        TlsFault { why: error.to_string(), kind }
     }
 
     fn told(&self, connection: &ClientConnection) -> TlsInfo {

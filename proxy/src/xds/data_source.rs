@@ -14,7 +14,7 @@ const LARGEST_FILE: u64 = 16 * 1024 * 1024;
 
 /// The bytes. Files are read now, so that a bad one is refused with the configuration.
 pub fn bytes(source: &wire::DataSource, parser: &mut Parser) -> Option<Bytes> {
-    parser.ignored("watched_directory", source.watched_directory.is_some(), "files are read once");
+    parser.ignored("watched_directory", source.watched_directory.is_some(), "a file that is named here is read with what names it");
     match &source.specifier {
         Some(Specifier::Filename(path)) => parser.at("filename", |parser| file(path, parser)),
         Some(Specifier::InlineBytes(bytes)) => Some(bytes.clone()),
@@ -32,6 +32,10 @@ pub fn text(source: &wire::DataSource, parser: &mut Parser) -> Option<String> {
 }
 
 fn file(path: &str, parser: &mut Parser) -> Option<Bytes> {
+    // Opening a pipe would wait for a writer.
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return parser.refuse(format_args!("{path:?} is not a file"));
+    }
     let mut contents = Vec::new();
     let read = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut contents));
     match read {

@@ -324,15 +324,24 @@ fn take<T: Parse>(table: &mut Table<T>, offered: &Offered, origin: Origin, conte
         table.renew(name, None, expires);
         return Ok(());
     };
-    if table.known_mut(name).is_some_and(|known| known.body.as_ref() == Some(body)) && !T::is_in_files(body) {
+    let before = table.known_mut(name).filter(|known| known.body.as_ref() == Some(body)).map(|known| known.value.clone());
+    let is_in_files = T::is_in_files(body);
+    let read = if before.is_some() && !is_in_files { None } else { Some(parse::read::<T>(body, context)) };
+    let is_as_before = |read: &Result<Parsed<T>, Faults>| match (&before, read) {
+        (Some(Some(before)), Ok(Parsed { value: Some(value), .. })) => before.has_same_files(value),
+        _ => false,
+    };
+    let Some(read) = read.filter(|read| !is_as_before(read)) else {
         table.renew(name, Some(&offered.version), expires);
         table.forgive(name);
         return Ok(());
-    }
-    let read = parse::read::<T>(body, context);
+    };
     let fits = |parsed: &Parsed<T>| parsed.value.as_ref().map_or(Ok(()), |value| value.fits_beside(name, table));
     match read.and_then(|parsed| fits(&parsed).map(|()| parsed)) {
-        Ok(Parsed { value, named, warnings }) => {
+        Ok(Parsed { value, named, mut warnings }) => {
+            if is_in_files && origin == Origin::Server {
+                warnings.push(Invalid { path: Vec::new(), problem: "its files are read as often as the server tells of it".to_owned() });
+            }
             tell(name, &warnings);
             let version = offered.version.clone();
             let known = Known { version, body: Some(body.clone()), since: SystemTime::now(), expires, change: 0, value, named, warnings };

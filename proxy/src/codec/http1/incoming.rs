@@ -35,17 +35,15 @@ impl IncomingBody {
         Self { source: Some(source), exchange }
     }
 
+    /// As [`crate::codec::Message::poll_meanwhile`].
+    pub fn poll_meanwhile(&self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        self.source.as_ref().map_or(Poll::Pending, |source| source.poll_meanwhile(self.exchange, cx))
+    }
+
     fn release(&mut self) {
         if let Some(source) = self.source.take() {
             source.release(self.exchange);
         }
-    }
-}
-
-impl IncomingBody {
-    /// As [`crate::codec::Message::poll_meanwhile`].
-    pub fn poll_meanwhile(&self, cx: &mut Context<'_>) -> Poll<BodyError> {
-        self.source.as_ref().map_or(Poll::Pending, |source| source.poll_meanwhile(self.exchange, cx))
     }
 }
 

@@ -54,6 +54,12 @@ impl Pump {
         self.started
     }
 
+    /// From now on the peer may keep its window shut for so long; how long it might.
+    pub(super) fn limit(&mut self, limit: Option<Duration>) -> Option<Duration> {
+        self.stall = None;
+        std::mem::replace(&mut self.limit, limit)
+    }
+
     /// Ends the stream at once.
     pub(super) fn reset(&mut self, reason: Reason) {
         self.stream.send_reset(reason);

@@ -125,6 +125,7 @@ where
         respond.send_reset(Reason::INTERNAL_ERROR);
         return true;
     }
+    let is_open = tunnel && head.status.is_success();
     let empty = body.is_end_stream();
     let Ok(stream) = respond.send_response(Response::from_parts(head, ()), empty) else {
         respond.send_reset(Reason::INTERNAL_ERROR);
@@ -134,7 +135,8 @@ where
         return true;
     }
     drop(respond);
-    let mut pump = Pump::new(stream, stall_timeout);
+    // A tunnel's other direction may move: who answers knows, and limits it.
+    let mut pump = Pump::new(stream, stall_timeout.filter(|_| !is_open));
     let mut body = pin!(body);
     match poll_fn(|cx| pump.poll(body.as_mut(), cx)).await {
         End::Complete => true,

@@ -18,7 +18,7 @@ use crate::connect::pool::{ExchangeError, Failure};
 use crate::connect::tcp::{self, OpenError};
 use crate::exchange::RequestHead;
 use crate::request::live::Live;
-use crate::request::standing;
+use crate::request::standing::Tied;
 use crate::task::OwnedTask;
 use crate::upstream::LimitKind;
 
@@ -52,7 +52,7 @@ impl Attempts<'_> {
         };
         live.info.upstream.local = opened.local;
         live.info.upstream.tls = opened.tls;
-        standing::is_tunnel(live, opened.bond);
+        live.tied = Some(Tied::Own(opened.bond));
         live.info.upstream.response_began = Some(Instant::now());
         live.info.details = "via_upstream".into();
         // A tunnel lasts as long as something moves.

@@ -20,9 +20,19 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_file_that_never_ends_is_refused() {
-    let fault = read(&json!({"filename": "/dev/zero"})).unwrap_err();
-    assert_eq!(fault, "filename: \"/dev/zero\" is larger than 16777216 bytes");
+fn what_is_no_file_is_not_waited_for() {
+    for path in ["/dev/zero", "/"] {
+        assert_eq!(read(&json!({"filename": path})).unwrap_err(), format!("filename: {path:?} is not a file"));
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_is_refused() {
+    let path = std::env::temp_dir().join(format!("ninon-large-{}", std::process::id()));
+    File::create(&path).unwrap().set_len(LARGEST_FILE + 1).unwrap();
+    let fault = read(&json!({"filename": path})).unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert!(fault.ends_with("is larger than 16777216 bytes"), "{fault}");
 }
 
 #[test]

@@ -53,6 +53,11 @@ pub(super) trait Parse: Sized {
         false
     }
 
+    /// Whether another reading of the same resource has found the same in its files.
+    fn has_same_files(&self, _: &Self) -> bool {
+        true
+    }
+
     /// Whether it can be there together with the others.
     fn fits_beside(&self, _: &str, _: &Table<Self>) -> Result<(), Faults> {
         Ok(())
@@ -124,6 +129,14 @@ impl Parse for StaticSecret {
 
     fn is_in_files(body: &Any) -> bool {
         !tls::folders(std::slice::from_ref(body)).is_empty()
+    }
+
+    fn has_same_files(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Certificate(one), Self::Certificate(other)) => *one.load() == *other.load(),
+            (Self::Validation(one), Self::Validation(other)) => one.load().has_same_bytes(&other.load()),
+            (Self::Certificate(_), Self::Validation(_)) | (Self::Validation(_), Self::Certificate(_)) => false,
+        }
     }
 }
 

@@ -197,6 +197,39 @@ fn a_listener_waits_for_its_certificate() {
 }
 
 #[test]
+fn a_secret_in_files_is_another_one_when_they_are() {
+    let folder = std::env::temp_dir().join(format!("ninon-secret-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = || {
+        let (_, made) = certificate("");
+        for field in ["certificate_chain", "private_key"] {
+            std::fs::write(folder.join(field), made["tls_certificate"][field]["inline_string"].as_str().unwrap()).unwrap();
+        }
+    };
+    let named = |field: &str| json!({"filename": folder.join(field)});
+    let pair = json!({"certificate_chain": named("certificate_chain"), "private_key": named("private_key")});
+    let secret = (Kind::Secret, json!({"name": "identity", "tls_certificate": pair}));
+    let mut inventory = Inventory::new(with_server());
+    write();
+    let mut changes = Vec::new();
+    let mut offers = || {
+        let offered = offer(&mut inventory, "1", &secret);
+        changes.push(inventory.secrets.changes);
+        offered
+    };
+    offers().unwrap();
+    offers().unwrap();
+    write();
+    offers().unwrap();
+    std::fs::write(folder.join("private_key"), "").unwrap();
+    let fault = offers().unwrap_err();
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(fault.ends_with("is empty"), "{fault}");
+    let [first, again, other, bad] = <[u64; 4]>::try_from(changes).unwrap();
+    assert!(first == again && again < other && other == bad, "{first} {again} {other} {bad}");
+}
+
+#[test]
 fn a_secret_that_becomes_another_kind_leaves_what_it_was_for() {
     let mut inventory = Inventory::new(with_server());
     offer(&mut inventory, "1", &tls_listener("identity")).unwrap();

@@ -130,15 +130,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
     fn poll_request(&self, cx: &mut Context<'_>) -> Result<(), SendError> {
         loop {
             let starved = self.fill(cx)?;
-            let mut state = self.0.borrow_mut();
-            match state.wire.poll_flush(cx) {
-                Poll::Pending => return Ok(()),
+            let flushed = self.0.borrow_mut().wire.poll_flush(cx);
+            match flushed {
+                Poll::Pending => return self.poll_blocked(cx),
                 Poll::Ready(Err(error)) => {
-                    state.give_up(error.into());
+                    self.0.borrow_mut().give_up(error.into());
                     return Ok(());
                 }
                 Poll::Ready(Ok(())) => {}
             }
+            let mut state = self.0.borrow_mut();
             if starved || state.encoder.is_ended() {
                 state.poll_shut(cx);
                 return Ok(());
@@ -146,23 +147,28 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
         }
     }
 
+    /// The server takes nothing at the moment, and may take no more where the body must not go on.
+    fn poll_blocked(&self, cx: &mut Context<'_>) -> Result<(), SendError> {
+        let mut body = std::mem::take(&mut self.0.borrow_mut().body);
+        let cut = Pin::new(&mut body).poll_meanwhile(cx);
+        self.0.borrow_mut().body = body;
+        if let Poll::Ready(error) = cut { Err(SendError::RequestBody(error)) } else { Ok(()) }
+    }
+
     /// Moves the body into the buffer while there is room; whether that is all for the moment.
     fn fill(&self, cx: &mut Context<'_>) -> Result<bool, SendError> {
         loop {
-            let (mut body, is_full) = {
+            let mut body = {
                 let mut state = self.0.borrow_mut();
                 if state.waits(cx) {
                     return Ok(true);
                 }
-                let is_full = state.wire.out.len() >= state.options.buffer_limit;
-                (std::mem::take(&mut state.body), is_full)
+                if state.wire.out.len() >= state.options.buffer_limit {
+                    return Ok(false);
+                }
+                std::mem::take(&mut state.body)
             };
             // The body is polled without a borrow: it may be on a connection that looks at this one.
-            if is_full {
-                let cut = Pin::new(&mut body).poll_meanwhile(cx);
-                self.0.borrow_mut().body = body;
-                return if let Poll::Ready(error) = cut { Err(SendError::RequestBody(error)) } else { Ok(false) };
-            }
             let frame = if body.is_end_stream() { Poll::Ready(None) } else { Pin::new(&mut body).poll_frame(cx) };
             let mut state = self.0.borrow_mut();
             state.body = body;

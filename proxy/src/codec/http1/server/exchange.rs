@@ -202,7 +202,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Sending<'_, IO> {
         Poll::Pending
     }
 
-    /// Ready when the client has taken nothing for too long. The layer above cannot tell, as its body is not polled meanwhile.
+    /// Ready when the client has taken nothing for too long. The layer above cannot tell what is taken.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let moved = self.link.moved();
         let until = match self.stalled {

@@ -223,12 +223,17 @@ impl Uploading {
     /// tunnel; the stream is reset then.
     fn spawn(mut self, outlives_answer: bool) -> Upload {
         let (handle, mut gone) = oneshot::channel();
+        // While a tunnel's other direction may move, who reads it limits both.
+        let limit = if outlives_answer { self.pump.limit(None) } else { None };
         spawn_bounded_by_connection(async move {
             let mut kept = None;
             poll_fn(|cx| {
                 if kept.is_none() {
                     match Pin::new(&mut gone).poll(cx) {
-                        Poll::Ready(Ok(guard)) => kept = Some(guard),
+                        Poll::Ready(Ok(guard)) => {
+                            kept = Some(guard);
+                            self.pump.limit(limit);
+                        }
                         Poll::Ready(Err(_)) => return Poll::Ready(()),
                         Poll::Pending => {}
                     }
