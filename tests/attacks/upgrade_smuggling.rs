@@ -3,7 +3,9 @@
 use crate::arena::{arena, configured, hostile, http};
 use crate::raw::{LONG, ask, open, statuses};
 use crate::servers::handler;
+use ninon_tests::eventually::eventually;
 use ninon_tests::wire::{Wire, latin1};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::time::timeout;
 
@@ -142,5 +144,43 @@ fn upgrades_with_a_body() {
                 assert!(!answer.contains(" 101 "), "{answer:?}");
             })
             .await;
+    });
+}
+
+#[test]
+fn what_is_left_of_a_tunnel_does_not_wait_for_ever() {
+    const IMPATIENT: &str = "{hcm: {stream_idle_timeout: 0.3s, upgrade_configs: [{upgrade_type: websocket}]}}";
+    let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counts = (Arc::clone(&begun), Arc::clone(&ended));
+    // The server has nothing to say, and would hear what the client says.
+    let half = handler(move |stream| {
+        let (begun, ended) = (Arc::clone(&counts.0), Arc::clone(&counts.1));
+        async move {
+            let mut wire = Wire::new(stream);
+            if wire.head().await.is_some() {
+                begun.fetch_add(1, Ordering::Relaxed);
+                wire.send(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
+                wire.finish().await;
+                wire.to_end().await;
+                ended.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    arena(hostile(IMPATIENT, half), async |arena| {
+        let port = arena.port;
+        let held = Mutex::new(Vec::new());
+        arena
+            .withstand(16, async || {
+                let mut wire = open(port).await;
+                wire.send(UPGRADE.as_bytes()).await;
+                let head = timeout(LONG, wire.head()).await.expect("an answer").expect("a head");
+                assert!(head.start.starts_with("HTTP/1.1 101 "), "{head:?}");
+                // It stays, and says nothing.
+                held.lock().expect("no panic while locked").push(wire);
+            })
+            .await;
+        let over = || std::future::ready((begun.load(Ordering::Relaxed) == ended.load(Ordering::Relaxed)).then_some(()));
+        assert!(eventually(LONG, over).await.is_some(), "{begun:?} tunnels, {ended:?} ended");
+        assert!(begun.load(Ordering::Relaxed) > 0);
     });
 }
