@@ -43,8 +43,9 @@ pub(super) fn read(manager: &HttpConnectionManager, connection: &ConnectionInfo,
         }
     };
     let tunnel = extensions.get::<h2::ext::Protocol>().map(|protocol| protocol.as_str().to_ascii_lowercase());
-    let upgrade = tunnel.or_else(|| http1_upgrade(version, &headers));
-    let plain_connect = method == Method::CONNECT && upgrade.is_none();
+    let plain_connect = method == Method::CONNECT && tunnel.is_none();
+    // One request asks for one tunnel: what accepts CONNECT would accept an upgrade that nobody has looked at.
+    let upgrade = if plain_connect { None } else { tunnel.or_else(|| http1_upgrade(version, &headers)) };
     let unencoded = extensions.get::<UnencodedPath>().and_then(|path| RequestPath::from_bytes(&path.0).ok());
     let path = unencoded.or_else(|| opaque.or(uri.path_and_query).map(RequestPath::from));
     let path = if plain_connect { None } else { Some(path.unwrap_or_else(RequestPath::root)) };

@@ -143,7 +143,7 @@ impl Message for ResponseBody {
             this.failed(&error);
             return Poll::Ready(error);
         }
-        // The codec gives up a client that takes nothing of an answer; of a tunnel, the other direction may move.
-        if this.cut.is_some() { this.poll_expired(cx) } else { Poll::Pending }
+        // The codec gives up a client that takes nothing of an answer, but for what may be a tunnel: the other direction may move.
+        if this.cut.is_some() || this.live.head.method == Method::CONNECT { this.poll_expired(cx) } else { Poll::Pending }
     }
 }

@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 
 use super::client::StreamGuard;
+use super::server::Reading;
 use crate::codec::{BodyError, Informational};
 
 /// A body as it is read from a stream. The peer may send more once data has been taken, not before.
@@ -20,6 +21,8 @@ pub struct IncomingBody {
     max_trailers: usize,
     state: State,
     side: Side,
+    /// Of a request: counted until it has ended or is dropped.
+    reading: Option<Reading>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,9 +52,15 @@ pub(super) struct Upload {
 
 impl IncomingBody {
     /// The body of a request; `expecting` when the client waits for 100 (Continue).
-    pub(super) fn request(stream: RecvStream, length: Option<u64>, max_trailers: usize, expecting: Option<Informational>) -> Self {
+    pub(super) fn request(
+        stream: RecvStream,
+        length: Option<u64>,
+        max_trailers: usize,
+        expecting: Option<Informational>,
+        reading: Reading,
+    ) -> Self {
         let side = expecting.map_or(Side::Request, Side::Expecting);
-        Self { stream, remaining: length, max_trailers, state: State::Data, side }
+        Self { stream, remaining: length, max_trailers, state: State::Data, side, reading: Some(reading) }
     }
 
     /// The body of an answer.
@@ -63,7 +72,12 @@ impl IncomingBody {
         upload: Option<Upload>,
     ) -> Self {
         let side = Side::Response { guard: Some(guard), upload };
-        Self { stream, remaining: length, max_trailers, state: State::Data, side }
+        let mut body = Self { stream, remaining: length, max_trailers, state: State::Data, side, reading: None };
+        if body.stream.is_end_stream() {
+            // Nobody asks for a body that has ended with its head.
+            body.end();
+        }
+        body
     }
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
@@ -117,6 +131,7 @@ impl IncomingBody {
     fn end(&mut self) {
         self.state = State::Ended;
         self.remaining = Some(0);
+        self.reading = None;
         if let Side::Response { guard, upload } = &mut self.side {
             let guard = guard.take();
             if let Some(upload) = upload.take()
@@ -131,6 +146,7 @@ impl IncomingBody {
     fn fail(&mut self, error: &h2::Error) -> BodyError {
         self.state = State::Ended;
         self.side = Side::Request;
+        self.reading = None;
         body_error(error)
     }
 }

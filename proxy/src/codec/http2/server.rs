@@ -97,7 +97,7 @@ where
         keep_alive,
         idle: Idle::new(options.idle_timeout),
         served: 0,
-        shared: Rc::new(Shared { options, resets: Cell::new(0), running: Cell::new(0) }),
+        shared: Rc::new(Shared { options, resets: Cell::new(0), running: Cell::new(0), reading: Cell::new(0) }),
         traffic,
         written: 0,
         stalled,
@@ -133,6 +133,24 @@ pub(super) struct Shared {
     resets: Cell<usize>,
     /// Streams whose service or answer is running.
     running: Cell<usize>,
+    /// Requests' bodies that somebody may read.
+    reading: Cell<usize>,
+}
+
+/// Counts a request's body while somebody may read it.
+pub(super) struct Reading(Rc<Shared>);
+
+impl Reading {
+    pub(super) fn new(shared: &Rc<Shared>) -> Self {
+        shared.reading.set(shared.reading.get().saturating_add(1));
+        Self(Rc::clone(shared))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.reading.set(self.0.reading.get().saturating_sub(1));
+    }
 }
 
 impl Shared {
@@ -250,8 +268,9 @@ where
         if self.keep_alive.as_mut().is_some_and(|keep_alive| keep_alive.poll_dead(cx).is_ready()) {
             return Some(ServeError::KeepAliveTimeout);
         }
-        // Streams that are open although all answers were given wait for the client to take them.
-        let waiting = self.shared.running.get() == 0 && self.connection.has_streams();
+        // Streams that are open although all answers were given wait for the client to take them, but for tunnels whose other direction
+        // goes on.
+        let waiting = self.shared.running.get() == 0 && self.shared.reading.get() == 0 && self.connection.has_streams();
         let written = self.traffic.written();
         if self.written != written {
             self.written = written;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::head::{content_length, join_cookies, strip_connection_fields};
 use super::incoming::IncomingBody;
 use super::pump::{End, Pump};
-use super::server::Shared;
+use super::server::{Reading, Shared};
 use crate::codec::{Abort, Body, Incoming, Informational, Message, Outgoing, RequestFault, Service, Spelling};
 
 /// Where the answer goes; empty once it has begun, after which 1xx answers go nowhere.
@@ -35,7 +35,7 @@ pub(super) async fn run<S: Service>(
         drop(service.reject(RequestFault::HeadTooLarge("too many fields")));
         Some(Err(Abort { reason: Reason::INTERNAL_ERROR }))
     } else {
-        let incoming = incoming(request, &respond, shared.options.max_headers);
+        let incoming = incoming(request, &respond, &shared);
         call(&service, incoming, &respond).await
     };
     let sent = match answer {
@@ -55,7 +55,7 @@ pub(super) async fn run<S: Service>(
     }
 }
 
-fn incoming(request: Request<RecvStream>, respond: &Respond, max_headers: usize) -> Incoming {
+fn incoming(request: Request<RecvStream>, respond: &Respond, shared: &Rc<Shared>) -> Incoming {
     let informational = informational(Rc::clone(respond));
     let (mut parts, stream) = request.into_parts();
     join_cookies(&mut parts.headers);
@@ -64,7 +64,13 @@ fn incoming(request: Request<RecvStream>, respond: &Respond, max_headers: usize)
     } else {
         let expecting = parts.headers.get(header::EXPECT).is_some_and(|expect| expect == "100-continue");
         let expecting = expecting.then(|| informational.clone());
-        Body::Http2(IncomingBody::request(stream, content_length(&parts.headers), max_headers, expecting))
+        Body::Http2(IncomingBody::request(
+            stream,
+            content_length(&parts.headers),
+            shared.options.max_headers,
+            expecting,
+            Reading::new(shared),
+        ))
     };
     Incoming { request: Request::from_parts(parts, body), spelling: Spelling::Lower, informational }
 }

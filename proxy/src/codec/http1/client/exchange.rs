@@ -141,8 +141,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Exchange<IO> {
             }
             let mut state = self.0.borrow_mut();
             if starved || state.encoder.is_ended() {
-                state.poll_shut(cx);
-                return Ok(());
+                let is_shut = state.poll_shut(cx).is_ready();
+                drop(state);
+                return if is_shut { Ok(()) } else { self.poll_blocked(cx) };
             }
         }
     }

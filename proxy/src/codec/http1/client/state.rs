@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::Frame;
@@ -223,14 +223,14 @@ impl<IO> State<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> State<IO> {
     /// Ends our direction of a tunnel, when its time has come.
-    pub(super) fn poll_shut(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn poll_shut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.shut == Shut::Due {
-            match self.wire.poll_shutdown(cx) {
-                Poll::Pending => {}
-                Poll::Ready(Ok(())) => self.shut = Shut::Done,
-                Poll::Ready(Err(error)) => self.give_up(error.into()),
+            match ready!(self.wire.poll_shutdown(cx)) {
+                Ok(()) => self.shut = Shut::Done,
+                Err(error) => self.give_up(error.into()),
             }
         }
+        Poll::Ready(())
     }
 
     pub(super) fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {

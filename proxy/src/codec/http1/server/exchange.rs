@@ -261,10 +261,10 @@ async fn end_tunnel<IO: AsyncRead + AsyncWrite + Unpin + 'static>(link: &Link<IO
         link.register(cx);
         let shut = link.0.borrow_mut().wire.poll_shutdown(cx);
         match shut {
-            Poll::Ready(Ok(())) if link.0.borrow().held => Poll::Pending,
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => Poll::Ready(Err(ServeError::client("the client closed within a tunnel"))),
-            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) | Poll::Pending if link.0.borrow().held => Poll::Pending,
+            // How long our end may take is limited behind this.
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
         }
     })
     .await
