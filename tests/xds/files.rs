@@ -252,6 +252,15 @@ fn safe(port: u16) -> Value {
     safe
 }
 
+/// A proxy that shows a certificate and key, from wherever they are.
+fn serves(files: &Files, port: u16, pair: &Value, program: fn(&Path) -> Command) -> Sidecar {
+    files.put("sds.json", &[json!({ "@type": SECRET, "name": "identity", "tls_certificate": pair })]);
+    files.put("cds.json", &[]);
+    files.put("rds.json", &[says("table", "safe")]);
+    files.put("lds.json", &[safe(port)]);
+    files.start(program)
+}
+
 type Identity = rcgen::CertifiedKey<rcgen::KeyPair>;
 
 fn identity() -> Identity {
@@ -281,11 +290,7 @@ async fn a_certificate_comes_from_a_file() {
         "certificate_chain": { "inline_string": made.cert.pem() },
         "private_key": { "inline_string": made.signing_key.serialize_pem() },
     });
-    files.put("sds.json", &[json!({ "@type": SECRET, "name": "identity", "tls_certificate": pair })]);
-    files.put("cds.json", &[]);
-    files.put("rds.json", &[says("table", "safe")]);
-    files.put("lds.json", &[safe(port)]);
-    let sidecar = files.start(proxy::command);
+    let sidecar = serves(&files, port, &pair, proxy::command);
     shows(port, &made, &sidecar).await;
     assert!(!sidecar.page("/config_dump").await.contains("PRIVATE KEY"));
 }
@@ -308,11 +313,7 @@ async fn a_certificate_that_a_link_leads_to_is_followed(program: fn(&Path) -> Co
         "private_key": { "filename": files.path("certs/data/key.pem") },
         "watched_directory": { "path": files.path("certs") },
     });
-    files.put("sds.json", &[json!({ "@type": SECRET, "name": "identity", "tls_certificate": pair })]);
-    files.put("cds.json", &[]);
-    files.put("rds.json", &[says("table", "safe")]);
-    files.put("lds.json", &[safe(port)]);
-    let sidecar = files.start(program);
+    let sidecar = serves(&files, port, &pair, program);
     shows(port, &one, &sidecar).await;
     put("two", &two);
     shows(port, &two, &sidecar).await;
@@ -344,11 +345,7 @@ async fn a_certificate_whose_files_are_replaced_is_followed(program: fn(&Path) -
         "certificate_chain": { "filename": files.path("certs/chain.pem") },
         "private_key": { "filename": files.path("certs/key.pem") },
     });
-    files.put("sds.json", &[json!({ "@type": SECRET, "name": "identity", "tls_certificate": pair })]);
-    files.put("cds.json", &[]);
-    files.put("rds.json", &[says("table", "safe")]);
-    files.put("lds.json", &[safe(port)]);
-    let sidecar = files.start(program);
+    let sidecar = serves(&files, port, &pair, program);
     shows(port, &one, &sidecar).await;
     put("key.pem", &two.signing_key.serialize_pem());
     shows(port, &one, &sidecar).await;
