@@ -174,9 +174,9 @@ pub struct Api {
 
 impl Api {
     /// The API before a store.
-    pub fn new(store: Store, tokens: Tokens, hooks: Hooks, limits: Limits) -> Arc<Self> {
+    pub fn new(store: Store, tokens: Tokens, joining: token::Tokens, hooks: Hooks, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            joining: token::Tokens::new(store.clone()),
+            joining,
             store,
             tokens,
             hooks,

@@ -37,6 +37,7 @@ use crate::api::{self, Api};
 use crate::authority::given::Files;
 use crate::authority::server::Server;
 use crate::authority::{Authority, Origin, Times};
+use crate::keyfile::Key;
 use crate::proxies::Proxies;
 use crate::push::{self, Push};
 use crate::registration::book;
@@ -46,7 +47,7 @@ use crate::source::files::FileFault;
 use crate::store::error::StoreError;
 use crate::store::{self, Store};
 use crate::task::OwnedTask;
-use crate::token as joining;
+use crate::token::{self, Signer};
 
 use certifier::Issuing;
 use objects::Objects;
@@ -130,13 +131,11 @@ fn log(settings: &Serve) -> Result<(), ServeError> {
 }
 
 async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
-    for folder in &settings.config_dir {
-        // A folder that is missing at the start is most likely misspelled.
-        std::fs::read_dir(folder).map(drop).map_err(|error| ServeError::Folder(folder.clone(), error))?;
-    }
+    look_at_folders(settings)?;
     let store = store(settings).await?;
     let tokens = Tokens::open(&settings.state_dir).map_err(|error| ServeError::Folder(settings.state_dir.clone(), error))?;
     let authority = authority(settings, &store).await?;
+    let joining = joining(settings, &store)?;
     let names = [settings.secure_xds_name.as_slice(), &[machine()]].concat();
     let (server, renew) = Server::new(Arc::clone(&authority), &names).await.map_err(ServeError::Authority)?;
     let (xds, secure_xds) = {
@@ -147,7 +146,7 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
 
     let world = World::new(Arc::clone(&authority.trust_domain));
     rotation::tell(&world, &authority);
-    let registrar = registrar(settings, &store, &world);
+    let registrar = registrar(settings, &store, joining.clone(), &world);
     let (folders, trust_domain) = (settings.config_dir.clone(), Arc::clone(&authority.trust_domain));
     let objects = Objects::load(Arc::clone(&world), store.clone(), folders, trust_domain)
         .await
@@ -157,8 +156,8 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     let viewer = Viewer::new(Arc::clone(&world), Arc::clone(&registrar));
     let push = Push::new(viewer, Arc::clone(&proxies), push_settings(settings), stopped.clone());
     let hooks = hooks::hooks(&world, &objects, &proxies, &registrar, &authority);
-    let api_service = Api::new(store.clone(), tokens, hooks, api::Limits::default());
-    let by = Issuing { authority: Arc::clone(&authority), callers: vec![Box::new(joining::Tokens::new(store.clone()))] };
+    let api_service = Api::new(store.clone(), tokens, joining.clone(), hooks, api::Limits::default());
+    let by = Issuing { authority: Arc::clone(&authority), callers: vec![Box::new(joining)] };
     say(settings);
 
     let _publishes = OwnedTask::spawn(world::publish(Arc::clone(&world), settings.push_quiet, settings.push_wait));
@@ -194,6 +193,12 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     ended.unwrap_or_else(|| Err("the task failed".to_owned())).map_err(ServeError::Xds)
 }
 
+/// One that is missing at the start is most likely misspelled.
+fn look_at_folders(settings: &Serve) -> Result<(), ServeError> {
+    let look = |folder: &PathBuf| std::fs::read_dir(folder).map(drop).map_err(|error| ServeError::Folder(folder.clone(), error));
+    settings.config_dir.iter().try_for_each(look)
+}
+
 async fn store(settings: &Serve) -> Result<Store, ServeError> {
     let limits = store::Limits::default();
     let store = match &settings.store {
@@ -221,17 +226,35 @@ async fn authority(settings: &Serve, store: &Store) -> Result<Arc<Authority>, Se
         (Some(certificate), Some(key), Some(roots)) => {
             Origin::Given(Files { certificate: certificate.clone(), key: key.clone(), roots: roots.clone() })
         }
-        _ => Origin::Made(settings.ca_key_file.clone().unwrap_or_else(|| settings.state_dir.join("ca.key"))),
+        _ => Origin::Made(ca_key_file(settings)),
     };
     let opened = Authority::open(settings.trust_domain.as_str().into(), times, origin, store).await;
     opened.map_err(ServeError::Authority)
 }
 
-fn registrar(settings: &Serve, store: &Store, world: &Arc<World>) -> Arc<Registrar> {
+/// Tokens by which workloads join. Where the authority's keys are encrypted, theirs comes of the same file.
+fn joining(settings: &Serve, store: &Store) -> Result<token::Tokens, ServeError> {
+    let usual = || settings.ca_certificate.as_ref().map_or_else(|| ca_key_file(settings), |_| settings.state_dir.join("token.key"));
+    let path = settings.token_key_file.clone().unwrap_or_else(usual);
+    let failed = |error| ServeError::Setting(format!("--token-key-file {}: {error}", path.display()));
+    let tokens = token::Tokens::new(store.clone(), Signer::new(&Key::open(&path).map_err(failed)?));
+    let strange = tokens.list().iter().filter(|token| !token.is_signed).count();
+    if strange > 0 {
+        let (key, problem) = (path.display(), "nobody joins by tokens that were not signed with this key: `ninon token list` names them");
+        tracing::warn!(tokens = strange, %key, "{problem}");
+    }
+    Ok(tokens)
+}
+
+fn ca_key_file(settings: &Serve) -> PathBuf {
+    settings.ca_key_file.clone().unwrap_or_else(|| settings.state_dir.join("ca.key"))
+}
+
+fn registrar(settings: &Serve, store: &Store, tokens: token::Tokens, world: &Arc<World>) -> Arc<Registrar> {
     let Serve { registration_grace: grace, registration_drain: drain, registration_orphan_grace: orphan, max_proxies, .. } = *settings;
     let world = Arc::clone(world);
     let tell = Box::new(move |changes| world.register(changes));
-    Registrar::new(store.clone(), book::Times { grace, drain, orphan }, max_proxies, tell)
+    Registrar::new(store.clone(), tokens, book::Times { grace, drain, orphan }, max_proxies, tell)
 }
 
 fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, ServeError> {

@@ -56,6 +56,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use crate::keyfile::Key;
 use crate::model::identity::Identity;
 use crate::store::Store;
 use crate::store::records::{Put, Shelf};
@@ -319,18 +320,16 @@ async fn made(trust_domain: &str, path: PathBuf, store: &Store, longest: Duratio
     let failed = |error: io::Error| format!("--ca-key-file {}: {error}", path.display());
     for _ in 0..TRIES {
         let kept = store.records().get(Shelf::Authority, RECORD);
-        let seal = match (Seal::read(&path), &kept) {
+        let key = match (Key::read(&path), &kept) {
             (Err(error), Some(_)) if error.kind() == io::ErrorKind::NotFound => {
                 let rule = "the store has an authority, and its keys are encrypted with a key file that is not here; all control planes \
                             that share a store need the same";
                 return Err(format!("--ca-key-file {}: {rule}", path.display()));
             }
-            (Err(error), None) if error.kind() == io::ErrorKind::NotFound => {
-                Seal::make(&path).map_err(failed)?;
-                Seal::read(&path).map_err(failed)?
-            }
-            (read, _) => read.map_err(failed)?,
+            (_, None) => Key::open(&path).map_err(failed)?,
+            (read, Some(_)) => read.map_err(failed)?,
         };
+        let seal = Seal::new(&key).ok_or_else(|| failed(io::Error::other("nothing can be encrypted with it")))?;
         if let Some(kept) = kept {
             let state = State::read(&kept.text)?;
             // Before anything holds for so long, all control planes know that it may.

@@ -12,6 +12,10 @@ pub mod app;
 pub mod authority;
 /// The operator's commands.
 pub mod cli;
+/// Digits.
+mod hex;
+/// Keys in files.
+pub mod keyfile;
 /// What exists and what is wanted, as plain data.
 pub mod model;
 /// What operators see of connected proxies.

@@ -1,11 +1,14 @@
 //! Tokens by which workloads join the mesh. Each says for whom it is: a namespace, an account in it, perhaps one workload.
 //!
 //! A token is `ninon-join-ID.SECRET.PIN`. The secret comes from the system's randomness, is shown once, and is kept as a digest only. It
-//! holds until it expires, until as many workloads have joined by it as may, or until it is revoked, which takes it away. The pin says
+//! holds until it expires, until as many workloads have joined by it as may, or until it is revoked, which takes it away. What is kept
+//! is signed: a record that this mesh's control plane has not written lets nobody in. The pin says
 //! which authority its bearer can trust; it is no concern of who looks at the token here, and older tokens have none.
 
 /// How a token is written.
 mod secret;
+/// Who has written a record.
+mod signature;
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -22,6 +25,7 @@ use crate::store::records::{Kept, Put, Shelf};
 use secret::{Digest, Written};
 
 pub use secret::PREFIX;
+pub use signature::Signer;
 
 /// Tokens at a time.
 const MOST: usize = 10_000;
@@ -72,6 +76,8 @@ pub struct Token {
     pub uses: Option<u32>,
     /// Those that have, if they are counted.
     pub used: Vec<String>,
+    /// Whether its record is as the control plane has written it; nobody joins by one that is not.
+    pub is_signed: bool,
     digest: Digest,
     version: u64,
 }
@@ -92,6 +98,9 @@ struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     used: Vec<String>,
     digest: String,
+    /// Over all the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
 }
 
 /// Why nobody is let in by a token.
@@ -99,6 +108,8 @@ struct Record {
 pub enum Refused {
     /// It is none, is not known, or was revoked.
     Unknown,
+    /// The record of this one was not written by a control plane with the same key.
+    NotSigned(String),
     /// It is over.
     Expired(SystemTime),
     /// It is for somebody else: which rule says so.
@@ -113,6 +124,11 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("the token is not known here: it was never made, or was revoked"),
+            Self::NotSigned(id) => write!(
+                f,
+                "the record of the token {id} is not signed with the key of this control plane: it was written or changed by somebody else, \
+                 by another version, or by a control plane with another --token-key-file; make a new token"
+            ),
             Self::Expired(at) => write!(f, "the token expired at {}", humantime::format_rfc3339_seconds(*at)),
             Self::NotFor(rule) => f.write_str(rule),
             Self::UsedUp(uses) => write!(f, "the token is used up: {uses} workloads may join by it, and have"),
@@ -125,6 +141,10 @@ impl Token {
     /// Whether it is over.
     pub fn is_expired(&self, now: SystemTime) -> bool {
         self.expires <= now
+    }
+
+    fn if_signed(self) -> Result<Self, Refused> {
+        if self.is_signed { Ok(self) } else { Err(Refused::NotSigned(self.id)) }
     }
 
     /// Whether it is for a workload under an account.
@@ -150,10 +170,15 @@ impl Token {
         }
     }
 
-    fn read(id: &str, kept: &Kept) -> Option<Self> {
-        let record: Record = serde_json::from_str(&kept.text).ok()?;
+    fn read(id: &str, kept: &Kept, signer: &Signer) -> Option<Self> {
+        let mut record: Record = serde_json::from_str(&kept.text).ok()?;
+        // What is not understood here would not be written again: such a record, of a newer version, lets nobody in.
+        let is_whole = serde_json::to_string(&record).ok()? == *kept.text;
+        let signature = record.signature.take().filter(|_| is_whole);
+        let text = serde_json::to_string(&record).ok()?;
         Some(Self {
             id: id.to_owned(),
+            is_signed: signature.is_some_and(|signature| signer.has_signed(id, &text, &signature)),
             namespace: record.namespace,
             service_account: record.account,
             workload: record.workload,
@@ -167,9 +192,9 @@ impl Token {
         })
     }
 
-    fn put(&self) -> Put {
+    fn put(&self, signer: &Signer) -> Put {
         let time = |time: SystemTime| humantime::format_rfc3339_seconds(time).to_string();
-        let record = Record {
+        let mut record = Record {
             namespace: self.namespace.clone(),
             account: self.service_account.clone(),
             workload: self.workload.clone(),
@@ -179,20 +204,25 @@ impl Token {
             uses: self.uses,
             used: self.used.clone(),
             digest: self.digest.text(),
+            signature: None,
         };
-        let text = serde_json::to_string(&record).unwrap_or_default();
-        Put { shelf: Shelf::Tokens, key: self.id.clone(), text: Some(text), expected: Some(self.version) }
+        let text = |record: &Record| serde_json::to_string(record).unwrap_or_default();
+        record.signature = Some(signer.sign(&self.id, &text(&record)));
+        Put { shelf: Shelf::Tokens, key: self.id.clone(), text: Some(text(&record)), expected: Some(self.version) }
     }
 }
 
 /// All tokens. Clones are the same.
 #[derive(Clone, Debug)]
-pub struct Tokens(Store);
+pub struct Tokens {
+    store: Store,
+    signer: Signer,
+}
 
 impl Tokens {
-    /// Those of a store.
-    pub const fn new(store: Store) -> Self {
-        Self(store)
+    /// Those of a store, with the key that signs what it keeps of them.
+    pub const fn new(store: Store, signer: Signer) -> Self {
+        Self { store, signer }
     }
 
     /// Makes a token; what is to be shown once is beside it, with the pin of the authority.
@@ -200,7 +230,7 @@ impl Tokens {
     /// # Errors
     /// There are too many, there is no randomness, or the store refuses.
     pub async fn create(&self, wish: Wish, pin: Option<&str>) -> Result<(Token, String), StoreError> {
-        if self.0.records().count(Shelf::Tokens) >= MOST {
+        if self.store.records().count(Shelf::Tokens) >= MOST {
             return Err(StoreError::Full("tokens"));
         }
         let written = Written::random().ok_or_else(|| StoreError::Disk("the system has no randomness".to_owned()))?;
@@ -216,26 +246,27 @@ impl Tokens {
             expires: now + wish.ttl.min(LONGEST),
             uses: wish.uses.map(|uses| uses.clamp(1, MOST_USES)),
             used: Vec::new(),
+            is_signed: true,
             digest: written.digest(),
             version: 0,
         };
-        match self.0.keep(vec![token.put()]).await?.as_slice() {
+        match self.store.keep(vec![token.put(&self.signer)]).await?.as_slice() {
             [true] => Ok((token, written.text(pin))),
             _ => Err(StoreError::Busy),
         }
     }
 
-    /// All there are, the oldest first. Those that are over are among them.
+    /// All there are, the oldest first. Those that are over, and those that are not signed, are among them.
     pub fn list(&self) -> Vec<Token> {
-        let kept = self.0.records().list(Shelf::Tokens);
-        let mut tokens: Vec<Token> = kept.iter().filter_map(|(id, kept)| Token::read(id, kept)).collect();
+        let kept = self.store.records().list(Shelf::Tokens);
+        let mut tokens: Vec<Token> = kept.iter().filter_map(|(id, kept)| Token::read(id, kept, &self.signer)).collect();
         tokens.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
         tokens
     }
 
     /// One by its id.
     pub fn get(&self, id: &str) -> Option<Token> {
-        Token::read(id, &self.0.records().get(Shelf::Tokens, id)?)
+        Token::read(id, &self.store.records().get(Shelf::Tokens, id)?, &self.signer)
     }
 
     /// Takes a token away; whether it was there.
@@ -243,22 +274,22 @@ impl Tokens {
     /// # Errors
     /// The store refuses.
     pub async fn revoke(&self, id: &str) -> Result<bool, StoreError> {
-        if self.0.records().get(Shelf::Tokens, id).is_none() {
+        if self.store.records().get(Shelf::Tokens, id).is_none() {
             return Ok(false);
         }
-        self.0.keep(vec![Put { shelf: Shelf::Tokens, key: id.to_owned(), text: None, expected: None }]).await?;
+        self.store.keep(vec![Put { shelf: Shelf::Tokens, key: id.to_owned(), text: None, expected: None }]).await?;
         Ok(true)
     }
 
     /// The token that somebody shows. It may be over: see [`Token::is_expired`].
     ///
     /// # Errors
-    /// There is no such token.
+    /// There is no such token, or who made it is not known.
     pub fn known(&self, shown: &str) -> Result<Token, Refused> {
         let written = Written::read(shown).ok_or(Refused::Unknown)?;
         let token = self.get(&written.id).ok_or(Refused::Unknown)?;
         // In constant time: how long it takes tells nothing of the secret.
-        if token.digest.is_of(&written) { Ok(token) } else { Err(Refused::Unknown) }
+        if token.digest.is_of(&written) { token.if_signed() } else { Err(Refused::Unknown) }
     }
 
     /// A workload joins by a token. One that has joined before is not counted again.
@@ -281,7 +312,7 @@ impl Tokens {
 
     async fn count(&self, id: &str, who: &str, now: SystemTime, allows: impl Fn(&Token) -> Result<(), Refused>) -> Result<(), Refused> {
         for _ in 0..TRIES {
-            let mut token = self.get(id).ok_or(Refused::Unknown)?;
+            let mut token = self.get(id).ok_or(Refused::Unknown)?.if_signed()?;
             allows(&token)?;
             if token.is_expired(now) {
                 return Err(Refused::Expired(token.expires));
@@ -291,7 +322,7 @@ impl Tokens {
                 return Err(Refused::UsedUp(uses));
             }
             token.used.push(who.to_owned());
-            if self.0.keep(vec![token.put()]).await.map_err(Refused::Store)? == [true] {
+            if self.store.keep(vec![token.put(&self.signer)]).await.map_err(Refused::Store)? == [true] {
                 return Ok(());
             }
         }

@@ -11,8 +11,10 @@ use ninon_control_plane::api::auth::{ADMIN_FILE, Tokens};
 use ninon_control_plane::api::loads::{Load, Locality};
 use ninon_control_plane::api::proxies::{Proxy, ProxyType, Refusal};
 use ninon_control_plane::api::{Api, Hooks, Limits, serve};
+use ninon_control_plane::keyfile::Key;
 use ninon_control_plane::source::manifest;
 use ninon_control_plane::store::Store;
+use ninon_control_plane::token;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::task::JoinSet;
@@ -60,7 +62,8 @@ async fn start(folder: &Path, serving: &mut JoinSet<()>) -> (SocketAddr, String)
     };
     // A watch is to end, or the run does not.
     let limits = Limits { watch: Duration::from_millis(50), ..Limits::default() };
-    let api = Api::new(store, tokens, hooks, limits);
+    let joining = token::Tokens::new(store.clone(), token::Signer::new(&Key::new([7; 32])));
+    let api = Api::new(store, tokens, joining, hooks, limits);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     serving.spawn(serve(listener, Arc::clone(&api), std::future::pending()));

@@ -20,6 +20,8 @@ mod certificates;
 mod counted;
 /// Who takes all the places that there are.
 mod flood;
+/// Tokens that somebody else has written.
+mod forged;
 /// HAProxy and Ninon, by mutual TLS.
 mod haproxy;
 /// Tokens that limit labels.

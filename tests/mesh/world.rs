@@ -56,6 +56,11 @@ impl World {
         world
     }
 
+    /// Other flags of `ninon serve`, from its next start on.
+    pub fn flags(&mut self, flags: &[String]) {
+        self.flags = flags.to_vec();
+    }
+
     /// With objects in some place; nothing runs yet.
     pub fn new(store: &str) -> Self {
         let folder = Folder::new();

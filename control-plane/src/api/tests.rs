@@ -10,6 +10,7 @@ use ureq::{Agent, Body};
 
 use super::files::FromFile;
 use super::*;
+use crate::keyfile;
 use crate::model::name::Name;
 use crate::task::OwnedTask;
 
@@ -67,7 +68,8 @@ async fn start_with(hooks: Hooks, limits: Limits) -> Running {
     let folder = std::env::temp_dir().join(format!("ninon-api-{}-{:016x}", std::process::id(), fastrand::u64(..)));
     let store = Store::embedded(&folder, crate::store::Limits::default()).await.unwrap();
     let tokens = Tokens::open(&folder).unwrap();
-    let api = Api::new(store, tokens, hooks, limits);
+    let joining = token::Tokens::new(store.clone(), token::Signer::new(&keyfile::Key::new([7; 32])));
+    let api = Api::new(store, tokens, joining, hooks, limits);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel();

@@ -41,6 +41,9 @@ pub struct ShownToken {
     /// The only labels that they have, each with its value, or `*` for any; none: what each says of itself.
     #[serde(default)]
     pub labels: Labels,
+    /// Whether its record is as the control plane has written it: nobody joins by one that is not.
+    #[serde(default)]
+    pub signed: bool,
     /// When it was made.
     pub created: String,
     /// When nobody can join by it any more.
@@ -85,6 +88,7 @@ impl ShownToken {
             service_account: token.service_account,
             workload: token.workload,
             labels: token.limits.labels().clone(),
+            signed: token.is_signed,
             created: time(token.created),
             expires: time(token.expires),
             uses: token.uses,

@@ -105,7 +105,7 @@ impl Authenticator for Tokens {
 fn refused(refused: token::Refused) -> Refused {
     let words = refused.to_string();
     match refused {
-        token::Refused::Unknown | token::Refused::Expired(_) => Refused::Unauthenticated(words),
+        token::Refused::Unknown | token::Refused::NotSigned(_) | token::Refused::Expired(_) => Refused::Unauthenticated(words),
         token::Refused::NotFor(_) | token::Refused::UsedUp(_) => Refused::Denied(words),
         token::Refused::Store(_) => Refused::Unavailable(words),
     }

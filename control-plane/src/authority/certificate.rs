@@ -13,7 +13,8 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
 
-use crate::authority::text::{fingerprint, hex, pem, pin};
+use crate::authority::text::{fingerprint, pem, pin};
+use crate::hex;
 
 /// A root that this program makes holds for ten years.
 pub(super) const ROOT_LIFE: Duration = Duration::from_secs(3_652 * 86_400);
@@ -104,7 +105,7 @@ pub(super) fn make(trust_domain: &str, now: SystemTime) -> Result<(Root, KeyPair
     let number = serial()?;
     let mut params = authority(BasicConstraints::Unconstrained);
     // Roots have different names: who trusts two is not to try the one for what the other has signed.
-    let name = hex(number.to_bytes().get(..4).unwrap_or_default());
+    let name = hex::encode(number.to_bytes().get(..4).unwrap_or_default());
     params.distinguished_name = distinguished(&format!("Ninon root {name}"), trust_domain);
     params.serial_number = Some(number);
     hold(&mut params, now - BACKDATE, now + ROOT_LIFE)?;

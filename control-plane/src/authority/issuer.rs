@@ -15,7 +15,7 @@ use crate::authority::certificate::{self, BACKDATE, Root, asn1};
 use crate::authority::limits;
 use crate::authority::lists::Entry;
 use crate::authority::revocation::Reason;
-use crate::authority::text::hex;
+use crate::hex;
 use crate::model::identity::Identity;
 use crate::model::limits::Limits;
 
@@ -104,7 +104,7 @@ impl Local {
         let mut params = CertificateParams::default();
         certificate::hold(&mut params, not_before, not_after)?;
         let serial = certificate::serial()?;
-        let number = hex(&serial.to_bytes());
+        let number = hex::encode(&serial.to_bytes());
         params.serial_number = Some(serial);
         params.distinguished_name = DistinguishedName::new();
         if let Some(workload) = &order.workload {

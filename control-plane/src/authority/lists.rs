@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use crate::authority::Authority;
 use crate::authority::issued::Issued;
 use crate::authority::revocation::{Reason, Revocation, Whose};
-use crate::authority::text::{pem, unhex};
+use crate::authority::text::pem;
 use crate::authority::trust::Trust;
+use crate::hex;
 
 /// A list is good for so long at least. Proxies refuse everybody when it is over, so the certificates themselves are to be over before,
 /// should there be nobody to sign another one.
@@ -66,7 +67,8 @@ impl Authority {
             self.set_list_fault(None);
             return Lists::default();
         }
-        let entries = revoked.into_iter().filter_map(|(serial, (since, reason))| Some(Entry { serial: unhex(&serial)?, since, reason }));
+        let entries =
+            revoked.into_iter().filter_map(|(serial, (since, reason))| Some(Entry { serial: hex::decode(&serial)?, since, reason }));
         let entries: Vec<Entry> = entries.collect();
         let life = LIFE.max(self.longest() * 2);
         let signed: Result<Vec<Vec<u8>>, String> = trust.listing.iter().map(|issuer| issuer.list(&entries, now, now + life)).collect();

@@ -12,7 +12,7 @@ use crate::authority::caller::Authenticator;
 use crate::model::limits::Limits;
 use crate::store::Limits as Room;
 use crate::store::embedded::tests::Folder;
-use crate::token::{Tokens, Wish};
+use crate::token::{Signer, Tokens, Wish};
 
 /// Whose labels are limited.
 mod limited;
@@ -44,14 +44,18 @@ impl World {
         Authority::open("cluster.local".into(), TIMES, origin, &self.store).await
     }
 
+    fn tokens(&self) -> Tokens {
+        Tokens::new(self.store.clone(), Signer::new(&Key::new([7; 32])))
+    }
+
     fn callers(&self) -> [Box<dyn Authenticator>; 1] {
-        [Box::new(Tokens::new(self.store.clone()))]
+        [Box::new(self.tokens())]
     }
 
     async fn token(&self, uses: Option<u32>) -> (String, String) {
         let (namespace, service_account) = ("shop".to_owned(), "cart".to_owned());
         let wish = Wish { namespace, service_account, workload: None, limits: Limits::default(), ttl: Duration::from_secs(3600), uses };
-        let (token, shown) = Tokens::new(self.store.clone()).create(wish, None).await.unwrap();
+        let (token, shown) = self.tokens().create(wish, None).await.unwrap();
         (token.id, shown)
     }
 }

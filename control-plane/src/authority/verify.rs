@@ -14,7 +14,7 @@ use x509_parser::prelude::FromDer as _;
 
 use crate::authority::certificate::{Root, system_time};
 use crate::authority::limits;
-use crate::authority::text::hex;
+use crate::hex;
 use crate::model::identity::{Identity, Verified};
 
 /// Roots as they are trusted here. What a root says of names is checked by [`read`], which knows the trust domain; the library would
@@ -49,7 +49,7 @@ pub(super) fn read(certificate: &CertificateDer<'_>, trust_domain: &str) -> Resu
     let limits = limits::read(&read)?;
     let workload = read.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).map(Arc::from);
     let (not_before, not_after) = (system_time(read.validity().not_before), system_time(read.validity().not_after));
-    Ok(Verified { identity, workload, limits, serial: hex(&read.serial.to_bytes_be()), not_before, not_after })
+    Ok(Verified { identity, workload, limits, serial: hex::encode(&read.serial.to_bytes_be()), not_before, not_after })
 }
 
 /// Lets in who shows nothing, and who shows a good certificate.

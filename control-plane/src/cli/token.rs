@@ -172,7 +172,11 @@ fn shown(tokens: &[ShownToken], wide: bool) -> String {
         let workload = token.workload.clone().unwrap_or_else(|| "*".to_owned());
         let labels: Vec<String> = token.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let labels = if labels.is_empty() { "*".to_owned() } else { labels.join(",") };
-        let expires = if token.expired { "expired".to_owned() } else { until(&token.expires) };
+        let expires = match (token.signed, token.expired) {
+            (false, _) => "not signed".to_owned(),
+            (true, true) => "expired".to_owned(),
+            (true, false) => until(&token.expires),
+        };
         let mut row = vec![token.id.clone(), token.namespace.clone(), token.service_account.clone(), workload, labels, uses, expires];
         row.push(since(&token.created));
         row.extend(wide.then(|| if token.used.is_empty() { "-".to_owned() } else { token.used.join(",") }));

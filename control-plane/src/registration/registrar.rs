@@ -87,10 +87,10 @@ pub enum Proof<'a> {
 
 impl Registrar {
     /// With no more than `most` registrations. What is kept from before is there at once.
-    pub fn new(store: Store, times: Times, most: usize, tell: Tell) -> Arc<Self> {
+    pub fn new(store: Store, tokens: Tokens, times: Times, most: usize, tell: Tell) -> Arc<Self> {
         let me = format!("{:016x}", fastrand::u64(..));
         let registrar = Arc::new(Self {
-            tokens: Tokens::new(store.clone()),
+            tokens,
             replicas: Replicas::new(store.clone(), me.clone()),
             store,
             times,
@@ -367,7 +367,7 @@ fn log(name: &Name, record: &Record, before: Option<State>) {
 fn denial(refused: Refused) -> Denial {
     let words = refused.to_string();
     match refused {
-        Refused::Unknown | Refused::Expired(_) => Denial::Unauthenticated(words),
+        Refused::Unknown | Refused::NotSigned(_) | Refused::Expired(_) => Denial::Unauthenticated(words),
         Refused::NotFor(_) | Refused::UsedUp(_) => Denial::Denied(words),
         Refused::Store(_) => Denial::Unavailable(words),
     }

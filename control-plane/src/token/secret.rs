@@ -3,6 +3,8 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{constant_time, rand};
 
+use crate::hex;
+
 /// So that a scanner of texts knows one.
 pub const PREFIX: &str = "ninon-join-";
 const ID: usize = 8;
@@ -50,11 +52,7 @@ impl Written {
 fn random<const BYTES: usize>() -> Option<String> {
     let mut bytes = [0_u8; BYTES];
     rand::fill(&mut bytes).ok()?;
-    Some(hex(&bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    Some(hex::encode(&bytes))
 }
 
 /// What is kept of a secret. The secret is as random as the digest is long: there is nothing to guess.
@@ -73,11 +71,10 @@ impl Digest {
     }
 
     pub(super) fn text(&self) -> String {
-        hex(&self.0)
+        hex::encode(&self.0)
     }
 
     pub(super) fn read(text: &str) -> Option<Self> {
-        let pairs = text.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
-        Some(Self(pairs.collect::<Option<Vec<u8>>>()?.try_into().ok()?))
+        hex::decode(text)?.try_into().ok().map(Self)
     }
 }

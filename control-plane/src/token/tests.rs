@@ -1,6 +1,26 @@
 use super::*;
+use crate::keyfile::Key;
 use crate::store::Limits as Room;
 use crate::store::embedded::tests::Folder;
+
+impl Tokens {
+    /// As if its time had come, in 2020.
+    pub(crate) async fn expire(&self, id: &str) {
+        let token = self.get(id).unwrap();
+        let past = Token { expires: humantime::parse_rfc3339("2020-01-01T00:00:00Z").unwrap(), ..token };
+        assert_eq!(self.store.keep(vec![past.put(&self.signer)]).await.unwrap(), [true]);
+    }
+
+    /// Somebody else writes to the store.
+    async fn write(&self, id: &str, text: String) {
+        let put = Put { shelf: Shelf::Tokens, key: id.to_owned(), text: Some(text), expected: None };
+        assert_eq!(self.store.keep(vec![put]).await.unwrap(), [true]);
+    }
+
+    fn text(&self, id: &str) -> String {
+        self.store.records().get(Shelf::Tokens, id).unwrap().text.to_string()
+    }
+}
 
 fn wish(workload: Option<&str>, uses: Option<u32>) -> Wish {
     let (namespace, service_account) = ("shop".to_owned(), "cart".to_owned());
@@ -18,8 +38,12 @@ fn name(name: &str) -> Name {
     Name::new("shop", name)
 }
 
+fn signer(byte: u8) -> Signer {
+    Signer::new(&Key::new([byte; 32]))
+}
+
 async fn tokens(folder: &Folder) -> Tokens {
-    Tokens::new(Store::embedded(folder.path(), Room::default()).await.unwrap())
+    Tokens::new(Store::embedded(folder.path(), Room::default()).await.unwrap(), signer(7))
 }
 
 #[tokio::test]
@@ -29,13 +53,13 @@ async fn a_token_is_known_by_its_secret_and_kept_without_it() {
         let tokens = tokens(&folder).await;
         let made = tokens.create(wish(None, None), None).await.unwrap();
         assert_eq!(tokens.list().len(), 1);
-        tokens.0.close().await;
+        tokens.store.close().await;
         made
     };
     let tokens = tokens(&folder).await;
     assert_eq!(tokens.known(&shown).unwrap().id, token.id);
     let secret = shown.split_once('.').unwrap().1.to_owned();
-    let kept = tokens.0.records().get(Shelf::Tokens, &token.id).unwrap();
+    let kept = tokens.store.records().get(Shelf::Tokens, &token.id).unwrap();
     assert!(!kept.text.contains(&secret) && !format!("{tokens:?}{token:?}").contains(&secret));
     let last = if shown.ends_with('0') { "1" } else { "0" };
     let other = format!("{}{last}", &shown[..shown.len() - 1]);
@@ -134,7 +158,76 @@ async fn a_token_keeps_its_limits_and_an_older_record_has_none() {
     tokens.take(&limited.id, &name("cart-1"), "cart", SystemTime::now()).await.unwrap();
     assert_eq!(tokens.get(&limited.id).unwrap().limits, limits, "and when it was used");
     let (any, _) = tokens.create(wish(None, None), None).await.unwrap();
-    let kept = tokens.0.records().get(Shelf::Tokens, &any.id).unwrap();
+    let kept = tokens.store.records().get(Shelf::Tokens, &any.id).unwrap();
     assert!(!kept.text.contains("labels"), "written as ever: {}", kept.text);
     assert!(tokens.get(&any.id).unwrap().limits.is_none());
+}
+
+#[tokio::test]
+async fn who_writes_the_store_without_the_key_changes_no_token() {
+    let folder = Folder::new();
+    let tokens = tokens(&folder).await;
+    let limits = Limits::new([("app".to_owned(), "cart".to_owned())].into()).unwrap();
+    let (token, shown) = tokens.create(Wish { limits, ..wish(Some("cart-1"), Some(1)) }, None).await.unwrap();
+    let now = SystemTime::now();
+    tokens.take(&token.id, &name("cart-1"), "cart", now).await.unwrap();
+    let own = tokens.text(&token.id);
+    let refused = Refused::NotSigned(token.id.clone());
+    let changes: [(&str, Option<serde_json::Value>); 10] = [
+        ("namespace", Some("bank".into())),
+        ("account", Some("admin".into())),
+        ("workload", Some("cart-2".into())),
+        ("workload", None),
+        ("labels", None),
+        ("expires", Some("2999-01-01T00:00:00Z".into())),
+        ("uses", Some(2.into())),
+        ("uses", None),
+        ("used", None),
+        // Nobody knows here what it says.
+        ("audience", Some("other".into())),
+    ];
+    for (field, value) in changes {
+        let mut record: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&own).unwrap();
+        match &value {
+            Some(value) => drop(record.insert(field.to_owned(), value.clone())),
+            None => drop(record.remove(field).unwrap()),
+        }
+        tokens.write(&token.id, serde_json::to_string(&record).unwrap()).await;
+        assert_eq!(tokens.known(&shown), Err(refused.clone()), "{field}: {value:?}");
+        assert_eq!(tokens.take_for_key(&token.id, "0a", now).await, Err(refused.clone()), "{field}: {value:?}");
+        assert!(tokens.list().iter().all(|token| !token.is_signed), "and an operator sees it");
+    }
+    tokens.write(&token.id, own).await;
+    assert_eq!(tokens.known(&shown).unwrap().used, ["shop/cart-1"], "as it was");
+}
+
+#[tokio::test]
+async fn who_writes_the_store_without_the_key_makes_no_token() {
+    let folder = Folder::new();
+    let tokens = tokens(&folder).await;
+    let (token, shown) = tokens.create(wish(None, None), None).await.unwrap();
+    // A secret of his own in a record of ours, and our signature below another name.
+    let his = Written::random().unwrap();
+    let text = tokens.text(&token.id);
+    tokens.write(&his.id, text.replace(&token.digest.text(), &his.digest().text())).await;
+    assert_eq!(tokens.known(&his.text(None)), Err(Refused::NotSigned(his.id.clone())));
+    tokens.write(&his.id, text.clone()).await;
+    let ours = format!("{PREFIX}{}.{}", his.id, shown.split_once('.').unwrap().1);
+    assert_eq!(tokens.known(&ours), Err(Refused::NotSigned(his.id.clone())));
+    // None, half of one, another key's.
+    let signature = text.rsplit_once("\"signature\":\"").unwrap().1.trim_end_matches("\"}").to_owned();
+    let without = text.replace(&format!(",\"signature\":\"{signature}\""), "");
+    let other = Tokens::new(tokens.store.clone(), signer(8));
+    for wrong in [without.clone(), text.replace(&signature, &signature[..32]), text.replace(&signature, ""), text.replace(&signature, "x")]
+    {
+        assert_ne!(wrong, text);
+        tokens.write(&token.id, wrong.clone()).await;
+        assert_eq!(tokens.known(&shown), Err(Refused::NotSigned(token.id.clone())), "{wrong}");
+    }
+    tokens.write(&token.id, without.replace('}', &format!(",\"signature\":\"{}\"}}", other.signer.sign(&token.id, &without)))).await;
+    assert_eq!(other.known(&shown).unwrap().id, token.id);
+    let told = tokens.known(&shown).unwrap_err().to_string();
+    assert!(told.contains("is not signed with the key of this control plane") && told.contains("--token-key-file"), "{told}");
+    assert!(tokens.revoke(&token.id).await.unwrap(), "what is not ours can be taken away");
+    assert_eq!(tokens.known(&shown), Err(Refused::Unknown));
 }

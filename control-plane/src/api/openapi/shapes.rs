@@ -101,6 +101,7 @@ fn token() -> Value {
         ("created", &text),
         ("expires", &text),
         ("expired", &flag),
+        ("signed", &flag),
         ("uses", &maybe_count),
         ("used", &texts),
     ];

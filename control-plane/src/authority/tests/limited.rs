@@ -10,7 +10,7 @@ fn app(value: &str) -> Limits {
 async fn limited(world: &World) -> String {
     let (namespace, service_account) = ("shop".to_owned(), "cart".to_owned());
     let wish = Wish { namespace, service_account, workload: None, limits: app("cart"), ttl: Duration::from_secs(60), uses: None };
-    Tokens::new(world.store.clone()).create(wish, None).await.unwrap().1
+    world.tokens().create(wish, None).await.unwrap().1
 }
 
 #[tokio::test]

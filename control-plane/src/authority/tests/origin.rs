@@ -148,7 +148,7 @@ async fn another_programs_authority_can_be_the_one() {
     assert!(is_good(&chain, &own.roots));
     let (service_account, ttl) = ("cart".to_owned(), Duration::from_secs(60));
     let wish = Wish { namespace: "closed".to_owned(), service_account, workload: None, limits: Limits::default(), ttl, uses: None };
-    let (_, token) = Tokens::new(world.store.clone()).create(wish, None).await.unwrap();
+    let (_, token) = world.tokens().create(wish, None).await.unwrap();
     let refused = authority.certify(&world.callers(), asked(&csr(), &token)).await.unwrap_err();
     assert_eq!(refused, Refused::Unavailable("it is closed".to_owned()));
 }

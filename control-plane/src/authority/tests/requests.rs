@@ -54,7 +54,7 @@ async fn who_proves_nothing_is_told_why() {
     let foreign = authority.certify(&callers, asked(&csr, "eyJhbGciOi")).await.unwrap_err();
     assert!(matches!(&foreign, Refused::Unauthenticated(why) if why.contains("not of a kind")), "{foreign}");
     let (id, token) = world.token(None).await;
-    Tokens::new(world.store.clone()).revoke(&id).await.unwrap();
+    world.tokens().revoke(&id).await.unwrap();
     let revoked = authority.certify(&callers, asked(&csr, &token)).await.unwrap_err();
     assert!(matches!(&revoked, Refused::Unauthenticated(why) if why.contains("was revoked")), "{revoked}");
     assert_eq!(authority.counters.read().refused, [0, 3, 0, 0, 0]);
@@ -70,7 +70,7 @@ async fn a_token_of_one_use_is_for_one_key() {
     assert!(authority.certify(&callers, asked(&first, &token)).await.is_ok(), "the answer may have been lost");
     let replayed = authority.certify(&callers, asked(&second, &token)).await.unwrap_err();
     assert!(matches!(&replayed, Refused::Denied(why) if why.starts_with("the token is used up")), "{replayed}");
-    assert_eq!(Tokens::new(world.store.clone()).get(&id).unwrap().used.len(), 1);
+    assert_eq!(world.tokens().get(&id).unwrap().used.len(), 1);
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn who_has_a_certificate_renews_it_without_a_token_until_it_expires() {
     assert_eq!(again.identity, shown.identity);
     assert_ne!(again.serial, shown.serial);
     // With a token beside it that is over by now.
-    Tokens::new(world.store.clone()).revoke(&id).await.unwrap();
+    world.tokens().revoke(&id).await.unwrap();
     assert!(authority.certify(&callers, Asked { token: Some(&token), ..by_certificate }).await.is_ok());
     // Or of another kind.
     assert!(authority.certify(&callers, Asked { token: Some("eyJhbGciOi"), ..by_certificate }).await.is_ok());
@@ -129,7 +129,7 @@ async fn a_token_for_one_workload_gives_a_certificate_for_it() {
         ttl: Duration::from_secs(60),
         uses: None,
     };
-    let (_, token) = Tokens::new(world.store.clone()).create(wish, None).await.unwrap();
+    let (_, token) = world.tokens().create(wish, None).await.unwrap();
     let chain = authority.certify(&world.callers(), asked(&csr(), &token)).await.unwrap();
     let shown = verify::read(&der(&chain[0]), "cluster.local").unwrap();
     assert_eq!(shown.workload.as_deref(), Some("cart-1"));

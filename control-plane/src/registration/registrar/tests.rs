@@ -1,13 +1,13 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::keyfile::Key;
 use crate::model::identity::Identity;
 use crate::model::limits::Limits;
 use crate::store::Limits as Room;
 use crate::store::embedded::tests::Folder;
-use crate::store::records::Put;
 use crate::task::OwnedTask;
-use crate::token::{Token, Wish};
+use crate::token::{Signer, Token, Wish};
 
 /// Far more than anything takes on a crowded machine.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -25,6 +25,10 @@ struct Running {
     _task: OwnedTask,
 }
 
+fn tokens(store: &Store) -> Tokens {
+    Tokens::new(store.clone(), Signer::new(&Key::new([7; 32])))
+}
+
 async fn running(folder: &Folder, times: Times) -> Running {
     let store = Store::embedded(folder.path(), Room::default()).await.unwrap();
     let told: Arc<Mutex<Changes>> = Arc::default();
@@ -33,7 +37,7 @@ async fn running(folder: &Folder, times: Times) -> Running {
         let changes = changes.into_iter().map(|(name, workload)| (name, workload.map(|workload| workload.condition)));
         hear.lock().unwrap().extend(changes);
     };
-    let registrar = Registrar::new(store, times, 2, Box::new(tell));
+    let registrar = Registrar::new(store.clone(), tokens(&store), times, 2, Box::new(tell));
     let (stop, stopped) = watch::channel(false);
     let task = OwnedTask::spawn(Arc::clone(&registrar).run(stopped));
     Running { registrar, told, _stop: stop, _task: task }
@@ -164,11 +168,7 @@ async fn a_token_that_expires_sends_nobody_away_and_lets_nobody_in() {
     let running = running(&folder, times(LONG, LONG)).await;
     let (token, shown) = running.token(None).await;
     drop(running.admit(&node("cart-1", json!({})), &shown).await.unwrap());
-    let store = &running.registrar.store;
-    let mut text: Value = serde_json::from_str(&store.records().get(Shelf::Tokens, &token.id).unwrap().text).unwrap();
-    text["expires"] = json!("2020-01-01T00:00:00Z");
-    let put = Put { shelf: Shelf::Tokens, key: token.id, text: Some(text.to_string()), expected: None };
-    store.keep(vec![put]).await.unwrap();
+    running.registrar.tokens.expire(&token.id).await;
     let expired = Denial::Unauthenticated("the token expired at 2020-01-01T00:00:00Z".to_owned());
     assert_eq!(running.admit(&node("cart-2", json!({})), &shown).await.unwrap_err(), expired);
     let moved = node("cart-1", json!({"ADDRESSES": ["10.0.0.8"]}));
@@ -206,7 +206,7 @@ async fn what_was_registered_is_there_after_a_restart() {
     let told: Arc<Mutex<Vec<Name>>> = Arc::default();
     let hear = Arc::clone(&told);
     let tell = move |changes: Vec<(Name, Option<Workload>)>| hear.lock().unwrap().extend(changes.into_iter().map(|(name, _)| name));
-    let registrar = Registrar::new(store, Times { grace: LONG, drain: SHORT, orphan: SHORT }, 2, Box::new(tell));
+    let registrar = Registrar::new(store.clone(), tokens(&store), Times { grace: LONG, drain: SHORT, orphan: SHORT }, 2, Box::new(tell));
     assert_eq!(*told.lock().unwrap(), [name("cart-1")], "at once");
     let (_stop, stopped) = watch::channel(false);
     let _task = OwnedTask::spawn(Arc::clone(&registrar).run(stopped));
