@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use xds_proto::envoy::config::accesslog::v3::{AccessLog, access_log};
+use xds_proto::envoy::config::core::v3::data_source::Specifier;
+use xds_proto::envoy::config::core::v3::substitution_format_string::Format;
+use xds_proto::envoy::config::core::v3::{DataSource, SubstitutionFormatString};
 use xds_proto::envoy::config::listener::v3::{Filter, filter};
 use xds_proto::envoy::config::route::v3::RouteConfiguration;
 use xds_proto::envoy::extensions::access_loggers::stream::v3::StdoutAccessLog;
+use xds_proto::envoy::extensions::access_loggers::stream::v3::stdout_access_log::AccessLogFormat;
 use xds_proto::envoy::extensions::filters::http::router::v3::Router;
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
     PathWithEscapedSlashesAction, RouteSpecifier, ServerHeaderTransformation, UpgradeConfig,
@@ -17,6 +21,15 @@ use crate::translate::wire;
 
 /// A stream on which nothing moves for so long has lost its peer. Envoy's five minutes end quiet watches.
 const STREAM_IDLE: Duration = Duration::from_secs(3600);
+
+/// What a line of the access log says: as Istio's, which says why and whose name was asked for, and who the client has shown that he is.
+/// <https://istio.io/latest/docs/tasks/observability/logs/access-log/#default-access-log-format>
+const LINE: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% \
+                    %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% \
+                    %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \
+                    \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% %UPSTREAM_LOCAL_ADDRESS% \
+                    %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME% \
+                    \"%DOWNSTREAM_PEER_URI_SAN%\"\n";
 
 /// Where routes are.
 pub(super) enum Routes {
@@ -70,9 +83,12 @@ pub(super) fn filter(manager: &HttpConnectionManager) -> Filter {
 
 /// A line for each request or connection, on standard output.
 pub(super) fn line() -> AccessLog {
+    let text = DataSource { specifier: Some(Specifier::InlineString(LINE.to_owned())), ..DataSource::default() };
+    let format = SubstitutionFormatString { format: Some(Format::TextFormatSource(text)), ..SubstitutionFormatString::default() };
+    let log = StdoutAccessLog { access_log_format: Some(AccessLogFormat::LogFormat(format)) };
     AccessLog {
         name: "envoy.access_loggers.stdout".to_owned(),
-        config_type: Some(access_log::ConfigType::TypedConfig(wire::pack(&StdoutAccessLog::default()))),
+        config_type: Some(access_log::ConfigType::TypedConfig(wire::pack(&log))),
         ..AccessLog::default()
     }
 }

@@ -197,15 +197,20 @@ impl Inbound<'_> {
 
     /// A listener that looks whether TLS comes, and for which name, if that makes a difference.
     fn told_apart(self, ways: impl IntoIterator<Item = Way>) -> Listener {
-        if !ways.into_iter().any(|way| way == Way::Both) && !self.guard.asks_for_server_name() {
+        let (mut is_either, mut is_tls) = (false, true);
+        for way in ways {
+            is_either |= way == Way::Both;
+            is_tls &= way == Way::Mutual;
+        }
+        if !is_either && !self.guard.asks_for_server_name() {
             return Listener::default();
         }
-        Listener {
-            listener_filters: vec![server_name()],
-            listener_filters_timeout: Some(wire::duration(SILENCE)),
-            continue_on_listener_filters_timeout: true,
-            ..Listener::default()
+        let looks = Listener { listener_filters: vec![server_name()], ..Listener::default() };
+        if is_tls {
+            // Nobody waits here for a server that speaks first: a client that is silent has no name, and is not let in without.
+            return looks;
         }
+        Listener { listener_filters_timeout: Some(wire::duration(SILENCE)), continue_on_listener_filters_timeout: true, ..looks }
     }
 }
 

@@ -28,6 +28,8 @@ enum Cut {
     Bytes,
     /// In two, and so long between them.
     Two(Duration),
+    /// Not, and nothing is said for so long before.
+    Late(Duration),
 }
 
 /// Something between a client and a port that cuts what the client says first.
@@ -56,6 +58,11 @@ async fn between(port: u16, cut: Cut) -> (u16, JoinSet<()>) {
                     tokio::time::sleep(pause).await;
                     to_server.write_all(other).await.unwrap();
                 }
+                Cut::Late(pause) => {
+                    tokio::time::sleep(pause).await;
+                    // It may be refused by now.
+                    let _said = to_server.write_all(said).await;
+                }
             }
             // Either side may be the first to go.
             let _ended = tokio::join!(copy(&mut from_client, &mut to_server), copy(&mut from_server, &mut to_client));
@@ -64,11 +71,12 @@ async fn between(port: u16, cut: Cut) -> (u16, JoinSet<()>) {
     (own, relay)
 }
 
-/// A mesh with a sidecar, beside an application called `cart`.
+/// A mesh with a sidecar, beside an application called `cart`; one port of it is HTTP, one is bytes.
 struct Meshed {
     _world: World,
     stranger: Stranger,
     port: u16,
+    bytes: u16,
     cart: Process,
     admin: u16,
     _application: Named,
@@ -80,13 +88,17 @@ impl Meshed {
     }
 
     async fn start_with(policy: &str, flags: &[String]) -> Self {
+        Self::beside(Program::Ninon, policy, flags).await
+    }
+
+    async fn beside(program: Program, policy: &str, flags: &[String]) -> Self {
         let world = World::start_with(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await;
         world.write("shop.yaml", policy);
-        let (stranger, application, port) = (Stranger::new(&world), Named::start("cart").await, ports::free());
-        let (cart, admin) =
-            join((&world, &stranger), Program::Ninon, "cart", &[Port::new("http", port, application.port)], ports::free()).await;
+        let (stranger, application, port, bytes) = (Stranger::new(&world), Named::start("cart").await, ports::free(), ports::free());
+        let of = [Port::new("http", port, application.port), Port::new("tcp", bytes, application.port)];
+        let (cart, admin) = join((&world, &stranger), program, "cart", &of, ports::free()).await;
         stranger.joins("web", &token(&world, "shop", &[]), 600);
-        let meshed = Self { _world: world, stranger, port, cart, admin, _application: application };
+        let meshed = Self { _world: world, stranger, port, bytes, cart, admin, _application: application };
         let reached = || async { meshed.asks(port, "web", "").is_ok().then_some(()) };
         eventually(LIMIT, reached).await.unwrap_or_else(|| panic!("{}", meshed.cart.log()));
         meshed
@@ -101,9 +113,18 @@ impl Meshed {
         let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // It may be gone by then.
         let _said = client.stdin.take().unwrap().write_all(b"GET / HTTP/1.1\r\nhost: cart\r\nconnection: close\r\n\r\n");
-        let output = client.wait_with_output().unwrap();
-        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        if text.contains("HTTP/1.1 200") { Ok(text) } else { Err(text) }
+        // Who is answered need not wait for the end.
+        let mut answer = BufReader::new(client.stdout.take().unwrap()).split(b'\n').map_while(Result::ok);
+        let mut text = String::new();
+        let is_good = answer.any(|line| {
+            text += &format!("{}\n", String::from_utf8_lossy(&line));
+            text.contains("HTTP/1.1 200")
+        });
+        // Which ends openssl, too.
+        let id = rustix::process::Pid::from_raw(i32::try_from(client.id()).unwrap()).unwrap();
+        let _gone = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        text += &String::from_utf8_lossy(&client.wait_with_output().unwrap().stderr);
+        if is_good { Ok(text) } else { Err(text) }
     }
 
     async fn says(&self, text: &str) {
@@ -210,6 +231,58 @@ async fn tls_1_2_is_refused_and_a_name_that_is_asked_for_opens_nothing() {
         meshed.cart.log().lines().any(|line| line.contains(" WARN ") && line.contains(&told)).then_some(())
     };
     eventually(LIMIT, warned).await.unwrap_or_else(|| panic!("{}", meshed.cart.log()));
+}
+
+/// A policy against whoever asks for another name than the service's; and a log.
+const NAMES: &str = "---
+apiVersion: ninon.dev/v1alpha1
+kind: AuthorizationPolicy
+metadata: {name: names, namespace: shop}
+spec:
+  action: DENY
+  rules: [{when: [{key: connection.sni, values: ['*'], notValues: [cart.shop.svc.cluster.local, '*.cart.shop.svc.cluster.local']}]}]
+---
+apiVersion: ninon.dev/v1alpha1
+kind: MeshConfig
+metadata: {name: mesh}
+spec: {accessLog: true}
+";
+
+/// A good certificate, and the name of somebody else's service.
+async fn another_services_name_is_refused(program: Program) {
+    let meshed = Meshed::beside(program, &format!("{STRICT}{NAMES}"), &[]).await;
+    let (theirs, why) = ("bank.bank.svc.cluster.local", "rbac_access_denied_matched_policy[ns[shop]-policy[names]-rule[0]]");
+    for port in [meshed.port, meshed.bytes] {
+        let denied = || async { meshed.asks(port, "web", &format!(" -servername {theirs}")).err() };
+        let told = eventually(LIMIT, denied).await.unwrap_or_else(|| panic!("{}", meshed.cart.log()));
+        assert_eq!(told.contains("HTTP/1.1 403"), port == meshed.port, "{told}");
+        if program == Program::Ninon && port == meshed.port {
+            assert!(told.contains("details=\"policy \\\"ns[shop]-policy[names]-rule[0]\\\" denies it\""), "{told}");
+        }
+        // The access log says why, what name it was, and who has shown himself.
+        let (at, who) = (format!(" 127.0.0.1:{port} "), "\"spiffe://cluster.local/ns/shop/sa/cart\"");
+        let says = |line: &str| [why, &at, theirs, who].iter().all(|word| line.contains(word));
+        let logged = || async { meshed.cart.log().lines().any(says).then_some(()) };
+        eventually(LIMIT, logged).await.unwrap_or_else(|| panic!("{port}: {}", meshed.cart.log()));
+        // A name that comes late is a name.
+        let (late, _relay) = between(port, Cut::Late(Duration::from_millis(1200))).await;
+        assert!(meshed.asks(late, "web", &format!(" -servername {theirs}")).is_err(), "{}", meshed.cart.log());
+        assert!(meshed.asks(late, "web", " -servername cart.shop.svc.cluster.local").is_ok(), "{}", meshed.cart.log());
+        // Its own names, also in Istio's words, and who says none.
+        for own in ["servername cart.shop.svc.cluster.local", "servername outbound_.80_._.cart.shop.svc.cluster.local", "noservername"] {
+            assert!(meshed.asks(port, "web", &format!(" -{own}")).is_ok(), "{own}: {}", meshed.cart.log());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ninon_refuses_another_services_name_where_a_policy_says_so() {
+    another_services_name_is_refused(Program::Ninon).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn envoy_refuses_another_services_name_where_a_policy_says_so() {
+    another_services_name_is_refused(Program::Envoy).await;
 }
 
 /// An authority of files: its root has no constraint, so two control planes may have it.
