@@ -1,11 +1,13 @@
 //! Tasks with an owner: the only place that spawns.
 
+mod clocks;
 mod seldom;
 
 use std::future::Future;
 
 use tokio::task::JoinHandle;
 
+pub use clocks::sleep_by_either_clock;
 pub use seldom::Seldom;
 
 /// A task on this thread's runtime; it stops when this is dropped.

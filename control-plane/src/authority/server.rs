@@ -12,6 +12,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 use rustls::{ServerConfig, crypto};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::authority::Authority;
 use crate::authority::issuer::Order;
@@ -21,12 +22,32 @@ use crate::model::limits::Limits;
 
 /// After it could not be renewed.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether it is time to.
+const LOOK: Duration = Duration::from_secs(1);
 /// What this server is called from its own machine and in a cluster.
 const HOSTS: [&str; 5] = ["localhost", "127.0.0.1", "::1", "ninon.ninon-system", "ninon.ninon-system.svc"];
 
 /// X25519MLKEM768 before X25519 and P-256.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(crypto::aws_lc_rs::default_provider())
+}
+
+/// When something is to be done: whichever clock says so first. Certificates hold by the time of day; the other stands still while a
+/// machine is suspended, and is not set back.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    by_day: SystemTime,
+    by_ticks: Instant,
+}
+
+impl Due {
+    fn after(wait: Duration) -> Self {
+        Self { by_day: SystemTime::now() + wait, by_ticks: Instant::now() + wait }
+    }
+
+    fn has_come(self) -> bool {
+        self.by_day <= SystemTime::now() || self.by_ticks <= Instant::now()
+    }
 }
 
 /// See the module.
@@ -47,7 +68,7 @@ impl Server {
     ///
     /// # Errors
     /// If there is no certificate for it.
-    pub async fn new(authority: Arc<Authority>, hosts: &[String]) -> Result<(Arc<Self>, SystemTime), String> {
+    pub async fn new(authority: Arc<Authority>, hosts: &[String]) -> Result<(Arc<Self>, Due), String> {
         let hosts: Vec<String> = HOSTS.iter().map(ToString::to_string).chain(hosts.iter().cloned()).collect();
         let (config, renew) = config(&authority, &hosts).await?;
         Ok((Arc::new(Self { authority, hosts, config: ArcSwap::new(config) }), renew))
@@ -72,24 +93,23 @@ impl Server {
     }
 
     /// Renews it in time, and when others are trusted.
-    pub async fn renew(self: Arc<Self>, mut at: SystemTime, mut stop: watch::Receiver<bool>) {
+    pub async fn renew(self: Arc<Self>, mut due: Due, mut stop: watch::Receiver<bool>) {
         let mut changes = self.authority.changes();
         loop {
-            let wait = at.duration_since(SystemTime::now()).unwrap_or_default();
             tokio::select! {
                 // That nobody can say so any more is the same.
                 _ = stop.wait_for(|stop| *stop) => return,
                 changed = changes.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(LOOK) => if !due.has_come() { continue },
             }
             match config(&self.authority, &self.hosts).await {
                 Ok((config, renew)) => {
                     self.config.store(config);
-                    at = renew;
+                    due = renew;
                 }
                 Err(problem) => {
                     tracing::error!(problem, "the control plane's own certificate cannot be renewed; tried again");
-                    at = SystemTime::now() + AGAIN;
+                    due = Due::after(AGAIN);
                 }
             }
         }
@@ -97,7 +117,7 @@ impl Server {
 }
 
 /// A key, a certificate for it, and whom to believe.
-async fn config(authority: &Authority, hosts: &[String]) -> Result<(Arc<ServerConfig>, SystemTime), String> {
+async fn config(authority: &Authority, hosts: &[String]) -> Result<(Arc<ServerConfig>, Due), String> {
     let trust = authority.trust();
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(|error| format!("no key can be made: {error}"))?;
     let order = Order {
@@ -121,8 +141,7 @@ async fn config(authority: &Authority, hosts: &[String]) -> Result<(Arc<ServerCo
     // Who comes back shows its certificate anew: it may have expired.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    let now = SystemTime::now();
-    let half = issued.not_after.duration_since(now).unwrap_or_default() / 2;
+    let half = issued.not_after.duration_since(SystemTime::now()).unwrap_or_default() / 2;
     tracing::info!(target: "audit", serial = issued.serial, identity = %order.identity, "the control plane has a certificate");
-    Ok((Arc::new(config), now + half))
+    Ok((Arc::new(config), Due::after(half)))
 }

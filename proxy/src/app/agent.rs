@@ -15,7 +15,7 @@ use crate::connect::{TlsSource, TlsTarget};
 use crate::dns::Book;
 use crate::identity::{Identity, Key, Renewal, control_plane, token};
 use crate::runtime::Shared;
-use crate::task::OwnedTask;
+use crate::task::{OwnedTask, sleep_by_either_clock};
 use crate::tls::{chain, client};
 use crate::worker::{Shown, tls_source};
 use crate::xds::certificates::{SignError, Wish, sign};
@@ -94,7 +94,7 @@ impl Agent {
     /// Waits, or hears that the certificate was revoked: then the next attempt is by token.
     async fn until(&mut self, wait: Duration) {
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = sleep_by_either_clock(wait, SystemTime::now) => {}
             Ok(()) = self.revoked.changed() => {
                 tracing::error!("the control plane says that the certificate was revoked; another one is asked for by token");
                 self.refused = true;
