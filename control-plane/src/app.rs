@@ -22,7 +22,7 @@ mod world;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -135,7 +135,7 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     let store = store(settings).await?;
     let tokens = Tokens::open(&settings.state_dir).map_err(|error| ServeError::Folder(settings.state_dir.clone(), error))?;
     let authority = authority(settings, &store).await?;
-    let joining = joining(settings, &store)?;
+    let joining = joining(settings, &authority, &store)?;
     let names = [settings.secure_xds_name.as_slice(), &[machine()]].concat();
     let (server, renew) = Server::new(Arc::clone(&authority), &names).await.map_err(ServeError::Authority)?;
     let (xds, secure_xds) = {
@@ -226,28 +226,34 @@ async fn authority(settings: &Serve, store: &Store) -> Result<Arc<Authority>, Se
         (Some(certificate), Some(key), Some(roots)) => {
             Origin::Given(Files { certificate: certificate.clone(), key: key.clone(), roots: roots.clone() })
         }
-        _ => Origin::Made(ca_key_file(settings)),
+        _ => Origin::Made(settings.ca_key_file.clone().unwrap_or_else(|| settings.state_dir.join("ca.key"))),
     };
     let opened = Authority::open(settings.trust_domain.as_str().into(), times, origin, store).await;
     opened.map_err(ServeError::Authority)
 }
 
 /// Tokens by which workloads join. Where the authority's keys are encrypted, theirs comes of the same file.
-fn joining(settings: &Serve, store: &Store) -> Result<token::Tokens, ServeError> {
-    let usual = || settings.ca_certificate.as_ref().map_or_else(|| ca_key_file(settings), |_| settings.state_dir.join("token.key"));
-    let path = settings.token_key_file.clone().unwrap_or_else(usual);
-    let failed = |error| ServeError::Setting(format!("--token-key-file {}: {error}", path.display()));
-    let tokens = token::Tokens::new(store.clone(), Signer::new(&Key::open(&path).map_err(failed)?));
+fn joining(settings: &Serve, authority: &Authority, store: &Store) -> Result<token::Tokens, ServeError> {
+    let key = match (&settings.token_key_file, authority.key()) {
+        (Some(path), _) => key_file(path)?,
+        (None, Some(key)) => key.clone(),
+        (None, None) if settings.store == Place::Embedded => key_file(&settings.state_dir.join("token.key"))?,
+        (None, None) => {
+            let rule = "--token-key-file is needed with --ca-certificate and a store that others may share, and has to be the same for all";
+            return Err(ServeError::Setting(rule.to_owned()));
+        }
+    };
+    let tokens = token::Tokens::new(store.clone(), Signer::new(&key));
     let strange = tokens.list().iter().filter(|token| !token.is_signed).count();
     if strange > 0 {
-        let (key, problem) = (path.display(), "nobody joins by tokens that were not signed with this key: `ninon token list` names them");
-        tracing::warn!(tokens = strange, %key, "{problem}");
+        let problem = "nobody joins by tokens that were not signed with the key of this control plane: `ninon token list` names them";
+        tracing::warn!(tokens = strange, "{problem}");
     }
     Ok(tokens)
 }
 
-fn ca_key_file(settings: &Serve) -> PathBuf {
-    settings.ca_key_file.clone().unwrap_or_else(|| settings.state_dir.join("ca.key"))
+fn key_file(path: &Path) -> Result<Key, ServeError> {
+    Key::open(path).map_err(|error| ServeError::Setting(format!("--token-key-file {}: {error}", path.display())))
 }
 
 fn registrar(settings: &Serve, store: &Store, tokens: token::Tokens, world: &Arc<World>) -> Arc<Registrar> {

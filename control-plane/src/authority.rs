@@ -102,6 +102,8 @@ pub enum Origin {
 enum Source {
     Made {
         seal: Seal,
+        /// Of the file.
+        key: Key,
     },
     Given {
         files: Files,
@@ -202,6 +204,14 @@ impl Authority {
         matches!(self.source, Source::Made { .. })
     }
 
+    /// That of the file by which its own keys are encrypted, if it was made here.
+    pub const fn key(&self) -> Option<&Key> {
+        match &self.source {
+            Source::Made { key, .. } => Some(key),
+            Source::Given { .. } | Source::Outside => None,
+        }
+    }
+
     /// Why what is newest is not in use.
     pub fn fault(&self) -> Option<String> {
         let of = |fault: &Mutex<Option<String>>| fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -250,7 +260,7 @@ impl Authority {
     pub async fn follow(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let follows = async {
             match &self.source {
-                Source::Made { seal } => {
+                Source::Made { seal, .. } => {
                     let mut changes = self.store.records().changes();
                     while changes.changed().await.is_ok() {
                         self.reread(seal);
@@ -276,7 +286,7 @@ impl Authority {
     }
 
     fn refresh(&self) {
-        if let Source::Made { seal } = &self.source {
+        if let Source::Made { seal, .. } = &self.source {
             self.reread(seal);
         }
     }
@@ -342,7 +352,7 @@ async fn made(trust_domain: &str, path: PathBuf, store: &Store, longest: Duratio
             let trust = state.trust(trust_domain, &seal, kept.version).map_err(|problem| {
                 format!("{problem}; --ca-key-file is {}, and all control planes that share a store need the same", path.display())
             })?;
-            return Ok((Source::Made { seal }, trust));
+            return Ok((Source::Made { seal, key }, trust));
         }
         let first = State::first(trust_domain, &seal, SystemTime::now(), longest)?;
         let put = Put { shelf: Shelf::Authority, key: RECORD.to_owned(), text: Some(first.text()), expected: Some(0) };

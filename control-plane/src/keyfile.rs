@@ -42,10 +42,8 @@ impl Key {
         let mut text = String::new();
         file.take(LONGEST).read_to_string(&mut text)?;
         let key = hex::decode(text.trim()).and_then(|key| key.try_into().ok()).map(Self);
-        key.ok_or_else(|| {
-            let problem = format!("{}: this is no key; one is {} hexadecimal digits", path.display(), BYTES * 2);
-            io::Error::new(io::ErrorKind::InvalidData, problem)
-        })
+        let wrong = || io::Error::new(io::ErrorKind::InvalidData, format!("this is no key; one is {} hexadecimal digits", BYTES * 2));
+        key.ok_or_else(wrong)
     }
 
     /// That of a file, which is made if it is not there.
@@ -76,15 +74,18 @@ fn make(path: &Path) -> io::Result<()> {
     let (key, name) = (random::<BYTES>()?, random::<8>()?);
     let beside = path.with_extension(format!("{}.new", hex::encode(&name)));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(format!("{}\n", hex::encode(&key)).as_bytes())?;
-    file.sync_all()?;
+    let written = file.write_all(format!("{}\n", hex::encode(&key)).as_bytes()).and_then(|()| file.sync_all());
     // Of two control planes that begin at the same time, the first makes the key.
-    let made = std::fs::hard_link(&beside, path);
-    std::fs::remove_file(&beside)?;
+    let made = written.and_then(|()| std::fs::hard_link(&beside, path));
+    // Half of a key is not left there; that a whole one is, is no reason not to begin.
+    if let Err(error) = std::fs::remove_file(&beside) {
+        tracing::warn!(file = %beside.display(), %error, "a copy of a key of the control plane cannot be removed");
+    }
     match made {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         made => made?,
     }
+    tracing::info!(file = %path.display(), "a new key of the control plane was made");
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) => File::open(folder)?.sync_all(),
         None => Ok(()),

@@ -41,7 +41,8 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", env = "NINON_CA_KEY_FILE", conflicts_with_all = ["ca_certificate", "ca_key", "ca_root"])]
     pub ca_key_file: Option<PathBuf>,
     /// File with the key that signs what the store keeps of join tokens; made at the first start. Control planes that share a store
-    /// need the same [default: that of --ca-key-file; with --ca-certificate, token.key in the state directory]
+    /// need the same [default: that of --ca-key-file; with --ca-certificate and the embedded store, token.key in the
+    /// state directory]
     #[arg(long, value_name = "FILE", env = "NINON_TOKEN_KEY_FILE")]
     pub token_key_file: Option<PathBuf>,
     /// Certificate of an authority that is to sign instead of one that is made here, PEM, with what lies between it and its root; watched

@@ -10,8 +10,10 @@ mod secret;
 /// Who has written a record.
 mod signature;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -170,15 +172,33 @@ impl Token {
         }
     }
 
-    fn read(id: &str, kept: &Kept, signer: &Signer) -> Option<Self> {
-        let mut record: Record = serde_json::from_str(&kept.text).ok()?;
-        // What is not understood here would not be written again: such a record, of a newer version, lets nobody in.
-        let is_whole = serde_json::to_string(&record).ok()? == *kept.text;
-        let signature = record.signature.take().filter(|_| is_whole);
-        let text = serde_json::to_string(&record).ok()?;
-        Some(Self {
+    /// What cannot be read is a token, too, which says nothing and was not signed: it can be seen and revoked.
+    fn read(id: &str, kept: &Kept, signer: &Signer) -> Self {
+        let strange = Self {
             id: id.to_owned(),
-            is_signed: signature.is_some_and(|signature| signer.has_signed(id, &text, &signature)),
+            namespace: String::new(),
+            service_account: String::new(),
+            workload: None,
+            limits: Limits::default(),
+            created: UNIX_EPOCH,
+            expires: UNIX_EPOCH,
+            uses: None,
+            used: Vec::new(),
+            is_signed: false,
+            digest: Digest::of_nothing(),
+            version: kept.version,
+        };
+        Self::understood(&kept.text, &strange, signer).unwrap_or(strange)
+    }
+
+    fn understood(text: &str, strange: &Self, signer: &Signer) -> Option<Self> {
+        let mut record: Record = serde_json::from_str(text).ok()?;
+        // What is not understood here would not be written again: such a record, of a newer version, lets nobody in.
+        let is_whole = serde_json::to_string(&record).ok()? == text;
+        let signature = record.signature.take().filter(|_| is_whole);
+        let signed = serde_json::to_string(&record).ok()?;
+        Some(Self {
+            is_signed: signature.is_some_and(|signature| signer.has_signed(&strange.id, &signed, &signature)),
             namespace: record.namespace,
             service_account: record.account,
             workload: record.workload,
@@ -188,7 +208,7 @@ impl Token {
             uses: record.uses,
             used: record.used,
             digest: Digest::read(&record.digest)?,
-            version: kept.version,
+            ..strange.clone()
         })
     }
 
@@ -211,6 +231,9 @@ impl Token {
         Put { shelf: Shelf::Tokens, key: self.id.clone(), text: Some(text(&record)), expected: Some(self.version) }
     }
 }
+
+/// Which tokens are good for somebody, by their ids: the version of each that was looked at, and whether it was signed.
+pub type Signed = BTreeMap<Arc<str>, (u64, bool)>;
 
 /// All tokens. Clones are the same.
 #[derive(Clone, Debug)]
@@ -259,14 +282,24 @@ impl Tokens {
     /// All there are, the oldest first. Those that are over, and those that are not signed, are among them.
     pub fn list(&self) -> Vec<Token> {
         let kept = self.store.records().list(Shelf::Tokens);
-        let mut tokens: Vec<Token> = kept.iter().filter_map(|(id, kept)| Token::read(id, kept, &self.signer)).collect();
+        let mut tokens: Vec<Token> = kept.iter().map(|(id, kept)| Token::read(id, kept, &self.signer)).collect();
         tokens.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
         tokens
     }
 
+    /// Which of them are signed; what has not changed since `before` is not looked at again.
+    pub fn signed(&self, before: &Signed) -> Signed {
+        let look = |(id, kept): (Arc<str>, Kept)| {
+            let known = before.get(&id).filter(|(version, _)| *version == kept.version);
+            let is_signed = known.map_or_else(|| Token::read(&id, &kept, &self.signer).is_signed, |(_, is_signed)| *is_signed);
+            (id, (kept.version, is_signed))
+        };
+        self.store.records().list(Shelf::Tokens).into_iter().map(look).collect()
+    }
+
     /// One by its id.
     pub fn get(&self, id: &str) -> Option<Token> {
-        Token::read(id, &self.store.records().get(Shelf::Tokens, id)?, &self.signer)
+        Some(Token::read(id, &self.store.records().get(Shelf::Tokens, id)?, &self.signer))
     }
 
     /// Takes a token away; whether it was there.

@@ -247,10 +247,24 @@ fn ports_that_nobody_names_are_guarded_too_and_so_is_every_chain() {
 }
 
 #[test]
-fn a_rule_about_server_names_has_them_looked_at() {
-    // Where nothing else asks for it.
-    let strict = "---\napiVersion: ninon.dev/v1alpha1\nkind: PeerAuthentication\nmetadata: {name: a, namespace: shop}\nspec: {mtls: {mode: STRICT}}\n";
+fn a_rule_about_server_names_has_them_looked_at_and_waited_for_where_all_is_tls() {
+    let mode = |spec: &str| {
+        let kind = "apiVersion: ninon.dev/v1alpha1\nkind: PeerAuthentication";
+        format!("---\n{kind}\nmetadata: {{name: a, namespace: shop}}\nspec: {spec}\n")
+    };
     let asks = policy("{action: DENY, rules: [{when: [{key: connection.sni, values: [a]}]}]}");
-    assert_eq!(Judge::of(&[strict, &asks].concat()).looks_into_tls(), 2);
-    assert_eq!(Judge::of(&[strict, &policy("{}")].concat()).looks_into_tls(), 0);
+    let (strict, permissive, disable) = ("{mtls: {mode: STRICT}}", "{mtls: {mode: PERMISSIVE}}", "{mtls: {mode: DISABLE}}");
+    let one = "{selector: {matchLabels: {app: cart}}, mtls: {mode: STRICT}, portLevelMtls: {'8080': {mode: DISABLE}}}";
+    let (go_on, wait) = (Some(500), None);
+    // On two ports of their own, and on one for all. A server may speak first where not all is TLS.
+    for (spec, own, redirected) in
+        [(strict, [wait, wait], wait), (permissive, [go_on, go_on], go_on), (disable, [go_on, go_on], go_on), (one, [wait, go_on], go_on)]
+    {
+        let policies = [mode(spec), asks.clone()].concat();
+        assert_eq!(Judge::of(&policies).looks_into_tls(), own, "{spec}");
+        assert_eq!(Judge::redirected(&policies).looks_into_tls(), [redirected], "{spec}");
+    }
+    // Where nothing else asks for it, nobody looks.
+    assert_eq!(Judge::of(&[mode(strict), policy("{}")].concat()).looks_into_tls(), []);
+    assert_eq!(Judge::of(&[mode(permissive), policy("{}")].concat()).looks_into_tls(), [go_on, go_on]);
 }

@@ -95,7 +95,7 @@ impl World {
             .arg(self.folder.path().join("data"));
         command.args(["--xds-address", &format!("127.0.0.1:{}", self.xds), "--api-address", &format!("127.0.0.1:{}", self.api)]);
         command.args(["--secure-xds-address", &format!("127.0.0.1:{}", self.secure_xds)]);
-        if self.store != "embedded" {
+        if self.store != "embedded" && !self.flags.iter().any(|flag| flag == "--ca-certificate") {
             // All that share a store need the same.
             command.arg("--ca-key-file").arg(ca_key());
         }

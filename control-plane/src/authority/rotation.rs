@@ -40,7 +40,7 @@ impl Authority {
     /// # Errors
     /// If there is a rotation already, or the root is not made here.
     pub async fn rotate(&self) -> Result<(), NotNow> {
-        let Source::Made { seal } = &self.source else {
+        let Source::Made { seal, .. } = &self.source else {
             let rule = "the authority's certificate comes from files: put both roots into the file of --ca-root first, and the new \
                         certificate and key in their place when all proxies have them";
             return Err(NotNow::Conflict(rule.to_owned()));
@@ -117,7 +117,7 @@ impl Authority {
 
     /// Changes the record as this control plane knows it, if nobody else has.
     async fn step(&self, change: impl FnOnce(&State) -> Result<Option<State>, String>) -> Result<Looked, NotNow> {
-        let (Source::Made { seal }, store) = (&self.source, &self.store) else { return Ok(Looked::Nothing) };
+        let (Source::Made { seal, .. }, store) = (&self.source, &self.store) else { return Ok(Looked::Nothing) };
         self.reread(seal);
         let kept = store.records().get(Shelf::Authority, RECORD);
         let Some(kept) = kept.filter(|kept| kept.version == self.trust().version) else {

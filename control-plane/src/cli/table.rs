@@ -1,7 +1,10 @@
 //! Columns of text.
 
-/// Rows below a head, each column as wide as its widest cell, three spaces between.
+/// Rows below a head, each column as wide as its widest cell, three spaces between. What a cell holds moves no cursor and ends no line,
+/// whoever wrote it.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let shown = |cell: &String| cell.replace(char::is_control, "?");
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(head.get(column).map(|name| name.len())).max().unwrap_or_default()
@@ -9,7 +12,7 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let head = head.iter().map(|name| (*name).to_owned()).collect();
     let mut text = String::new();
-    for row in std::iter::once(&head).chain(rows) {
+    for row in std::iter::once(&head).chain(&rows) {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         text.push_str(cells.join("   ").trim_end());
         text.push('\n');
@@ -49,6 +52,12 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["web".to_owned(), "80".to_owned()], vec!["a-long-name".to_owned(), String::new()]];
         assert_eq!(table(&["NAME", "PORT"], &rows), "NAME          PORT\nweb           80\na-long-name\n");
+    }
+
+    #[test]
+    fn a_cell_forges_no_row() {
+        let rows = [vec!["a\u{1b}[2K\nb\r".to_owned(), "c".to_owned()]];
+        assert_eq!(table(&["NAME", "X"], &rows), "NAME       X\na?[2K?b?   c\n");
     }
 
     #[test]

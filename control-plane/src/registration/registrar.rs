@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -19,7 +18,7 @@ use crate::registration::replicas::Replicas;
 use crate::source::manifest::{self, DEFAULT_NAMESPACE};
 use crate::store::Store;
 use crate::store::records::{Put, Shelf};
-use crate::token::{Refused, Token, Tokens};
+use crate::token::{Refused, Signed, Token, Tokens};
 
 /// After the store refused.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -57,8 +56,8 @@ pub struct Registrar {
     entered: Notify,
     /// What the mesh has been told.
     told: watch::Sender<Arc<Kept>>,
-    /// The tokens that there are, by their ids.
-    valid: watch::Sender<Arc<BTreeSet<String>>>,
+    /// The tokens that there are.
+    valid: watch::Sender<Arc<Signed>>,
 }
 
 impl fmt::Debug for Registrar {
@@ -239,13 +238,11 @@ impl Registrar {
 
     /// Takes over what is kept, and tells the mesh what is different.
     fn look(&self) -> Arc<Kept> {
-        let tokens: BTreeSet<String> = self.store.records().list(Shelf::Tokens).into_keys().map(|id| id.to_string()).collect();
         self.valid.send_if_modified(|valid| {
-            let changed = **valid != tokens;
-            if changed {
-                *valid = Arc::new(tokens);
-            }
-            changed
+            let now = self.tokens.signed(valid);
+            let is_other = !good(valid).eq(good(&now));
+            *valid = Arc::new(now);
+            is_other
         });
         let before = self.registered();
         let mut after = Kept::new();
@@ -299,13 +296,17 @@ impl Registered {
         let Some(token) = &self.token else { return std::future::pending().await };
         let mut valid = self.registrar.valid.subscribe();
         // The sender lives as long as this. What it says may be older than the token: the store is asked.
-        while valid.wait_for(|valid| !valid.contains(token)).await.is_ok()
-            && self.registrar.store.records().get(Shelf::Tokens, token).is_some()
+        let found = || self.registrar.tokens.get(token);
+        while valid.wait_for(|valid| !valid.get(&**token).is_some_and(|(_, is_signed)| *is_signed)).await.is_ok()
+            && found().is_some_and(|token| token.is_signed)
             && valid.changed().await.is_ok()
         {}
         self.registrar.book().goodbye(&self.name, self.stream);
         self.registrar.entered.notify_one();
-        Denial::Unauthenticated(format!("the token {token} was revoked"))
+        match found() {
+            Some(_) => denial(Refused::NotSigned(token.clone())),
+            None => Denial::Unauthenticated(format!("the token {token} was revoked")),
+        }
     }
 }
 
@@ -314,6 +315,11 @@ impl Drop for Registered {
         self.registrar.book().leave(&self.name, self.stream);
         self.registrar.entered.notify_one();
     }
+}
+
+/// Tokens that somebody may have come by.
+fn good(tokens: &Signed) -> impl Iterator<Item = &Arc<str>> {
+    tokens.iter().filter(|(_, (_, is_signed))| *is_signed).map(|(id, _)| id)
 }
 
 fn claimed(node: &Node, namespace: &str, account: &str) -> Result<Claim, Denial> {

@@ -163,6 +163,9 @@ async fn a_token_keeps_its_limits_and_an_older_record_has_none() {
     assert!(tokens.get(&any.id).unwrap().limits.is_none());
 }
 
+/// What somebody does to a record.
+type Change = fn(&mut Record);
+
 #[tokio::test]
 async fn who_writes_the_store_without_the_key_changes_no_token() {
     let folder = Folder::new();
@@ -173,32 +176,75 @@ async fn who_writes_the_store_without_the_key_changes_no_token() {
     tokens.take(&token.id, &name("cart-1"), "cart", now).await.unwrap();
     let own = tokens.text(&token.id);
     let refused = Refused::NotSigned(token.id.clone());
-    let changes: [(&str, Option<serde_json::Value>); 10] = [
-        ("namespace", Some("bank".into())),
-        ("account", Some("admin".into())),
-        ("workload", Some("cart-2".into())),
-        ("workload", None),
-        ("labels", None),
-        ("expires", Some("2999-01-01T00:00:00Z".into())),
-        ("uses", Some(2.into())),
-        ("uses", None),
-        ("used", None),
-        // Nobody knows here what it says.
-        ("audience", Some("other".into())),
+    let changes: [(&str, Change); 11] = [
+        ("namespace", |record| record.namespace = "bank".to_owned()),
+        ("account", |record| record.account = "admin".to_owned()),
+        ("workload", |record| record.workload = Some("cart-2".to_owned())),
+        ("no workload", |record| record.workload = None),
+        ("labels", |record| record.labels = Limits::default()),
+        ("created", |record| record.created = "2000-01-01T00:00:00Z".to_owned()),
+        ("expires", |record| record.expires = "2999-01-01T00:00:00Z".to_owned()),
+        ("uses", |record| record.uses = Some(2)),
+        ("no uses", |record| record.uses = None),
+        ("used", |record| record.used.clear()),
+        ("no signature", |record| record.signature = None),
     ];
-    for (field, value) in changes {
-        let mut record: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&own).unwrap();
-        match &value {
-            Some(value) => drop(record.insert(field.to_owned(), value.clone())),
-            None => drop(record.remove(field).unwrap()),
-        }
-        tokens.write(&token.id, serde_json::to_string(&record).unwrap()).await;
-        assert_eq!(tokens.known(&shown), Err(refused.clone()), "{field}: {value:?}");
-        assert_eq!(tokens.take_for_key(&token.id, "0a", now).await, Err(refused.clone()), "{field}: {value:?}");
+    // Written as it is read, in each of them but for one thing.
+    let written = |change: &dyn Fn(&mut Record)| {
+        let mut record: Record = serde_json::from_str(&own).unwrap();
+        change(&mut record);
+        serde_json::to_string(&record).unwrap()
+    };
+    for (what, change) in changes {
+        let text = written(&change);
+        assert_ne!(text, own, "{what}");
+        tokens.write(&token.id, text).await;
+        assert_eq!(tokens.known(&shown), Err(refused.clone()), "{what}");
+        assert_eq!(tokens.take_for_key(&token.id, "0a", now).await, Err(refused.clone()), "{what}");
         assert!(tokens.list().iter().all(|token| !token.is_signed), "and an operator sees it");
+        tokens.write(&token.id, written(&|_| {})).await;
+        assert_eq!(tokens.known(&shown).unwrap().used, ["shop/cart-1"], "{what}: as it was");
     }
-    tokens.write(&token.id, own).await;
-    assert_eq!(tokens.known(&shown).unwrap().used, ["shop/cart-1"], "as it was");
+    // Nobody knows here what these say.
+    for other in [own.replacen('{', "{\"audience\":\"other\",", 1), own.replacen('{', "{ ", 1)] {
+        tokens.write(&token.id, other.clone()).await;
+        assert_eq!(tokens.known(&shown), Err(refused.clone()), "{other}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_seen_and_can_be_taken_away() {
+    let folder = Folder::new();
+    let tokens = tokens(&folder).await;
+    let (token, shown) = tokens.create(wish(None, None), None).await.unwrap();
+    let own = tokens.text(&token.id);
+    for strange in ["", "x", "{}", "null", &own.replace("Z\"", "\""), &own.replace("\"digest\":\"", "\"digest\":\"é")] {
+        assert_ne!(*strange, own);
+        tokens.write(&token.id, strange.to_owned()).await;
+        assert_eq!(tokens.known(&shown), Err(Refused::Unknown), "{strange}");
+        let listed: Vec<_> = tokens.list().into_iter().map(|token| (token.id, token.is_signed)).collect();
+        assert_eq!(listed, [(token.id.clone(), false)], "{strange}");
+    }
+    // Nobody has the secret of no digest.
+    assert!(!Digest::of_nothing().is_of(&Written::random().unwrap()));
+    assert!(tokens.revoke(&token.id).await.unwrap());
+    assert_eq!(tokens.list(), []);
+}
+
+#[tokio::test]
+async fn which_are_signed_is_looked_at_once() {
+    let folder = Folder::new();
+    let tokens = tokens(&folder).await;
+    let (token, _) = tokens.create(wish(None, None), None).await.unwrap();
+    let first = tokens.signed(&Signed::new());
+    let of = |signed: &Signed| signed.values().map(|(_, is_signed)| *is_signed).collect::<Vec<_>>();
+    assert_eq!(of(&first), [true]);
+    // With another key all would be strange: this one is not looked at again.
+    let other = Tokens::new(tokens.store.clone(), signer(8));
+    assert_eq!(of(&other.signed(&first)), [true]);
+    assert_eq!(of(&other.signed(&Signed::new())), [false]);
+    tokens.write(&token.id, "x".to_owned()).await;
+    assert_eq!(of(&tokens.signed(&first)), [false]);
 }
 
 #[tokio::test]

@@ -139,8 +139,14 @@ impl Judge {
     }
 
     /// Listeners that look into TLS.
-    pub(crate) fn looks_into_tls(&self) -> usize {
-        self.listeners.iter().filter(|listener| listener.listener_filters.iter().any(|one| one.name.ends_with("tls_inspector"))).count()
+    /// Which listeners look whether TLS comes, and after how many milliseconds they go on without; none, if they never do.
+    pub(crate) fn looks_into_tls(&self) -> Vec<Option<i32>> {
+        let looks = |listener: &&Listener| listener.listener_filters.iter().any(|one| one.name.ends_with("tls_inspector"));
+        let goes_on = |listener: &Listener| {
+            let wait = listener.listener_filters_timeout.as_ref().map_or(0, |wait| wait.nanos / 1_000_000);
+            listener.continue_on_listener_filters_timeout.then_some(wait)
+        };
+        self.listeners.iter().filter(looks).map(goes_on).collect()
     }
 
     fn chain(&self, listener: &str) -> &FilterChain {

@@ -6,6 +6,7 @@ use crate::model::identity::Identity;
 use crate::model::limits::Limits;
 use crate::store::Limits as Room;
 use crate::store::embedded::tests::Folder;
+use crate::store::records::Put;
 use crate::task::OwnedTask;
 use crate::token::{Signer, Token, Wish};
 
@@ -189,6 +190,21 @@ async fn who_came_by_a_token_goes_with_it() {
     assert_eq!(why, Denial::Unauthenticated(format!("the token {} was revoked", token.id)));
     running.until("cart-1", None).await;
     assert!(matches!(running.admit(&node("cart-1", json!({})), &shown).await, Err(Denial::Unauthenticated(_))));
+}
+
+#[tokio::test]
+async fn who_came_by_a_token_that_somebody_else_has_written_goes_too() {
+    let folder = Folder::new();
+    let running = running(&folder, times(LONG, SHORT)).await;
+    let (token, shown) = running.token(None).await;
+    let registered = running.admit(&node("cart-1", json!({})), &shown).await.unwrap();
+    // Revoked, and put back by who can write the store, at once.
+    let put = Put { shelf: Shelf::Tokens, key: token.id.clone(), text: Some("{}".to_owned()), expected: None };
+    running.registrar.store.keep(vec![put]).await.unwrap();
+    let why = timeout(LIMIT, registered.expelled()).await.unwrap();
+    let told = format!("the record of the token {} is not signed with the key of this control plane", token.id);
+    assert!(matches!(&why, Denial::Unauthenticated(why) if why.starts_with(&told)), "{why:?}");
+    running.until("cart-1", None).await;
 }
 
 #[tokio::test]
