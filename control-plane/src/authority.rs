@@ -104,6 +104,8 @@ enum Source {
         seal: Seal,
         /// Of the file.
         key: Key,
+        /// It was made at this start: nobody has trusted it before.
+        is_new: bool,
     },
     Given {
         files: Files,
@@ -202,6 +204,11 @@ impl Authority {
     /// Whether its root is made here.
     pub const fn is_made(&self) -> bool {
         matches!(self.source, Source::Made { .. })
+    }
+
+    /// Whether it was made at this start: nobody has trusted it before.
+    pub const fn is_new(&self) -> bool {
+        matches!(self.source, Source::Made { is_new: true, .. })
     }
 
     /// That of the file by which its own keys are encrypted, if it was made here.
@@ -328,6 +335,7 @@ impl Authority {
 /// The authority of the store, which is made if there is none.
 async fn made(trust_domain: &str, path: PathBuf, store: &Store, longest: Duration) -> Result<(Source, Trust), String> {
     let failed = |error: io::Error| format!("--ca-key-file {}: {error}", path.display());
+    let mut is_new = false;
     for _ in 0..TRIES {
         let kept = store.records().get(Shelf::Authority, RECORD);
         let key = match (Key::read(&path), &kept) {
@@ -352,12 +360,12 @@ async fn made(trust_domain: &str, path: PathBuf, store: &Store, longest: Duratio
             let trust = state.trust(trust_domain, &seal, kept.version).map_err(|problem| {
                 format!("{problem}; --ca-key-file is {}, and all control planes that share a store need the same", path.display())
             })?;
-            return Ok((Source::Made { seal, key }, trust));
+            return Ok((Source::Made { seal, key, is_new }, trust));
         }
         let first = State::first(trust_domain, &seal, SystemTime::now(), longest)?;
         let put = Put { shelf: Shelf::Authority, key: RECORD.to_owned(), text: Some(first.text()), expected: Some(0) };
         // If another control plane was faster, its authority is the one.
-        let _is_ours = store.keep(vec![put]).await.map_err(|error| error.to_string())?;
+        is_new = store.keep(vec![put]).await.map_err(|error| error.to_string())? == [true];
     }
     Err("the authority cannot be made: the store does not keep it".to_owned())
 }

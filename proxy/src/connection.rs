@@ -45,7 +45,7 @@ pub async fn serve(worker: Rc<Worker>, listener: Arc<ActiveListener>, mut socket
     let mut seen = BytesMut::new();
     let detected = match detect::detect(&mut socket, &mut seen, &listener.config.detection).await {
         Ok(detected) => detected,
-        Err(error) => return refuse(&listener, &peer, &error),
+        Err(error) => return refuse(&worker, &listener, &peer, &error),
     };
     let info = describe(&listener, place, peer, &detected);
     let Some(chain) = choose_chain(&listener, &info, &detected) else {
@@ -143,12 +143,12 @@ fn count_handshake_failure(listener: &ActiveListener, cause: &HandshakeFailure) 
     }
 }
 
-fn refuse(listener: &ActiveListener, peer: &Address, error: &DetectError) {
+fn refuse(worker: &Worker, listener: &ActiveListener, peer: &Address, error: &DetectError) {
     match error {
         DetectError::TimedOut => listener.stats.downstream_pre_cx_timeout.inc(),
         DetectError::ProxyProtocol(_) | DetectError::Closed => {}
     }
-    tracing::debug!(listener = %listener.config.name, %peer, %error, "detection");
+    worker.tell_undetected(&listener.config.name, peer, error);
 }
 
 fn describe(listener: &ActiveListener, place: Place, peer: Address, detected: &Detected) -> ConnectionInfo {

@@ -5,6 +5,7 @@
 mod handshakes;
 
 use std::cell::Cell;
+use std::fmt;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::connect::TlsSource;
 use crate::connect::bond::Bond;
 use crate::connect::pool::Pools;
 use crate::connection;
+use crate::detect::DetectError;
 use crate::drain::{DRAIN_POLL, Phase, Watcher};
 use crate::exchange::ConnectionInfo;
 use crate::request::keys;
@@ -140,8 +142,17 @@ impl Worker {
         }
     }
 
-    /// Tells now and then of clients that are refused in the handshake, or refuse it; of those that are gone or do not speak TLS, only
-    /// to whoever asks for everything.
+    /// Tells now and then of clients that have not said in time what they speak; of others that went before, only to whoever asks for
+    /// everything.
+    pub fn tell_undetected(&self, listener: &dyn fmt::Display, client: &Address, error: &DetectError) {
+        match if matches!(error, DetectError::TimedOut) { self.handshakes.tell() } else { None } {
+            Some(untold) => tracing::warn!(%listener, %client, untold, "refused: {error}"),
+            None => tracing::debug!(%listener, %client, %error, "detection"),
+        }
+    }
+
+    /// Tells now and then of clients that are refused in the handshake, or refuse it, or do not speak TLS; of those that are slow or gone,
+    /// only to whoever asks for everything.
     pub fn tell_no_handshake(&self, info: &ConnectionInfo, error: &HandshakeError) {
         let ConnectionInfo { listener, client, .. } = info;
         match if error.is_refusal() { self.handshakes.tell() } else { None } {

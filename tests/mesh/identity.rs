@@ -26,6 +26,8 @@ mod forged;
 mod haproxy;
 /// Tokens that limit labels.
 mod limits;
+/// While nobody signs.
+mod lost;
 /// Envoy and Ninon, by mutual TLS.
 mod peers;
 /// From one root to the next.

@@ -128,6 +128,10 @@ async fn who_has_no_certificate_is_refused_where_it_is_strict() {
         assert!(!answer.clone().unwrap_or_default().contains("shop"), "{name}: {answer:?}");
         assert!(into.counter("listener.0.0.0.0_15006.ssl.connection_error") > before, "{name}");
     }
+    // And the operator is told who came, and why he was sent away.
+    let why = "TLS handshake: the client does not speak TLS";
+    let told = |line: &str| line.contains(" WARN ") && line.contains(why) && line.contains(&format!("client={}:", mesh.attacker.v4));
+    assert!(into.said().lines().any(told), "{}", into.said());
     // TLS without a certificate is no better.
     let address = format!("{}:{WEB}", mesh.server.v4);
     let words = ["openssl", "s_client", "-connect", &address, "-alpn", "ninon", "-tls1_3", "-quiet"];

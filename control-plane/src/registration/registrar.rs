@@ -114,6 +114,11 @@ impl Registrar {
         (self.replicas.me(), self.replicas.live())
     }
 
+    /// How long those have to come back whose control plane is gone.
+    pub const fn orphan_grace(&self) -> Duration {
+        self.times.orphan
+    }
+
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -10,6 +10,9 @@ use xds_proto::envoy::config::route::v3::route_action::ClusterSpecifier;
 use xds_proto::envoy::config::route::v3::route_match::PathSpecifier;
 use xds_proto::envoy::config::route::v3::{Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost};
 use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter;
+use xds_proto::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::{
+    ForwardClientCertDetails, SetCurrentClientCertDetails,
+};
 
 use crate::model::authentication::Mode;
 use crate::model::mesh::Mesh;
@@ -192,6 +195,12 @@ impl Inbound<'_> {
         let routes = RouteConfiguration { name: prefix.clone(), virtual_hosts: vec![host], ..RouteConfiguration::default() };
         let mut manager = http::manager(&prefix, Routes::Inline(Box::new(routes)), self.mesh.settings());
         manager.http_filters.splice(..0, self.guard.http(self.tokens));
+        if matches!(self.form, Form::Identified | Form::Negotiating) {
+            // The application is told who its client is, and what the client says of that itself is taken away, as with plain text.
+            manager.forward_client_cert_details = i32::from(ForwardClientCertDetails::SanitizeSet);
+            let told = SetCurrentClientCertDetails { uri: true, ..SetCurrentClientCertDetails::default() };
+            manager.set_current_client_cert_details = Some(told);
+        }
         vec![http::filter(&manager)]
     }
 

@@ -46,10 +46,15 @@ async fn a_stranger_gets_a_certificate_by_a_token_and_a_clear_refusal_without() 
     let control_plane = world.ninon(&["token", "create", "-n", "ninon-system", "--service-account", "ninon"]);
     assert!(String::from_utf8_lossy(&control_plane.stderr).contains("is the control plane"), "{control_plane:?}");
 
-    // Each of them is told, and nobody's secret.
+    // Each of them is told, and nobody's secret: to whom, by what, which, until when; or why not.
     let log = world.log();
-    for said in ["a certificate was issued", "a certificate was refused", ME, "used up", "expired at"] {
-        assert!(log.contains(said), "{said}: {log}");
+    let id = |token: &str| token.strip_prefix("ninon-join-").and_then(|rest| rest.split_once('.')).unwrap().0.to_owned();
+    let serial = stranger.openssl("x509 -in cart.pem -noout -serial").trim().to_lowercase().replace("serial=", "");
+    let (by_one, serial) = (format!("token {}", id(&one)), format!("serial=\"{serial}\""));
+    let audited = |words: &[&str]| log.lines().any(|line| line.contains(" audit: ") && words.iter().all(|word| line.contains(word)));
+    assert!(audited(&["INFO", "a certificate was issued", ME, &by_one, &serial, "until=2"]), "{serial}: {log}");
+    for why in ["nothing says who asks", "used up", "ns/bank/sa/admin", "was revoked", "the token expired at"] {
+        assert!(audited(&["WARN", "a certificate was refused", "from=\"127.0.0.1\"", why]), "{why}: {log}");
     }
     assert!(!log.contains(one.split('.').nth(1).unwrap()), "{log}");
     assert!(world.metric("ninon_certificates_issued_total").await >= 1.0);

@@ -5,7 +5,7 @@ use ninon_tests::{envoy, ports, sidecar};
 use super::*;
 
 /// Short enough that an old root is forgotten within a test.
-const TIMES: [&str; 4] = ["--certificate-ttl", "10s", "--max-certificate-ttl", "10s"];
+const TIMES: [&str; 6] = ["--certificate-ttl", "10s", "--max-certificate-ttl", "10s", "--registration-orphan-grace", "8s"];
 
 /// Envoy with a listener of its own, for which it asks whom to trust.
 pub(super) async fn trusting((port, at): (u16, u16), stranger: &Stranger) -> Process {
@@ -75,11 +75,16 @@ async fn a_root_is_replaced_when_all_know_the_new_one_and_nothing_of_the_old_one
     assert_eq!((&waiting["roots"][0]["fingerprint"], &waiting["roots"][0]["signs"]), (&old, &json!(true)));
     let shown = world.does(&["ca", "status"]);
     assert!(shown.contains("waits for silent"), "{shown}");
-    // A restart goes on with it.
+    // A restart goes on with it, and not before those who were there had time to come back.
     world.kill();
-    world.serve().await;
     drop(input);
     silent.wait().unwrap();
+    let begun = tokio::time::Instant::now();
+    world.serve().await;
+    let waits = || async { ca(&world)["rotation"]["waitsFor"].to_string().contains("proxies that may come back, ").then_some(()) };
+    eventually(LIMIT, waits).await.unwrap_or_else(|| panic!("{:#}", ca(&world)));
+    until_step(&world, "issuing").await;
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(8), "{:?}", begun.elapsed());
     let issuing = until_step(&world, "issuing").await;
     assert_eq!((issuing["roots"].as_array().unwrap().len(), &issuing["roots"][0]["signs"]), (2, &json!(false)));
     // Who knows only the old root verifies the port and what is signed now.

@@ -55,7 +55,7 @@ spec:
 }
 
 /// A sidecar that joins by a token, and its admin port.
-async fn join(world: &World, name: &str, more: &[&str]) -> (Process, u16) {
+pub(super) async fn join(world: &World, name: &str, more: &[&str]) -> (Process, u16) {
     let token = world.does(&["token", "create", "-n", "shop", "--service-account", name]);
     let admin = ports::free();
     let mut command = Command::new(settings::ninon_binary());
@@ -67,7 +67,7 @@ async fn join(world: &World, name: &str, more: &[&str]) -> (Process, u16) {
 }
 
 /// When a sidecar's own certificate ends.
-async fn expires(admin: u16, account: &str) -> Option<SystemTime> {
+pub(super) async fn expires(admin: u16, account: &str) -> Option<SystemTime> {
     let (_, page) = named::get(admin, "/certs", "host: localhost\r\n", LIMIT).await?;
     let page: Value = serde_json::from_str(&page).ok()?;
     let own = json!([{"uri": format!("spiffe://cluster.local/ns/shop/sa/{account}")}]);
@@ -139,8 +139,9 @@ async fn talk(server: SocketAddr, enough: &mut watch::Receiver<bool>) -> Result<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotations_and_restarts_cost_no_request_and_no_connection() {
     let whole = settings::mesh_soak();
-    let life = if whole < Duration::from_secs(120) { "10s" } else { "30s" };
-    let mut world = World::start_with(&["--certificate-ttl", life, "--max-certificate-ttl", life]).await;
+    let (life, grace) = if whole < Duration::from_secs(120) { ("10s", "5s") } else { ("30s", "45s") };
+    let mut world =
+        World::start_with(&["--certificate-ttl", life, "--max-certificate-ttl", life, "--registration-orphan-grace", grace]).await;
     let [port, http, database, at_cart, database_at_cart, unused] = std::array::from_fn(|_| ports::free());
     world.write("shop.yaml", &shop([port, http, database]));
     let application = Named::start("cart").await;

@@ -12,14 +12,14 @@ use super::*;
 use crate::world::Program;
 
 /// A connection of openssl's to a sidecar, with somebody's certificate.
-struct Connected {
+pub(super) struct Connected {
     client: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Connected {
-    fn open(stranger: &Stranger, port: u16, name: &str) -> Self {
+    pub(super) fn open(stranger: &Stranger, port: u16, name: &str) -> Self {
         let words = format!("s_client -connect 127.0.0.1:{port} -quiet -CAfile root.pem -cert {name}.pem -key {name}.key");
         let mut command = Command::new("openssl");
         command.args(words.split(' ')).current_dir(stranger.folder.path());
@@ -29,7 +29,7 @@ impl Connected {
     }
 
     /// The first line of the answer to a request; none, if there is no whole answer.
-    fn asks(&mut self) -> Option<String> {
+    pub(super) fn asks(&mut self) -> Option<String> {
         self.input.write_all(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n").ok()?;
         let (mut first, mut length) = (None, 0);
         loop {
@@ -112,7 +112,7 @@ async fn says(process: &Process, text: &str) {
     found.unwrap_or_else(|| panic!("the log does not hold {text:?}: {}", process.log()));
 }
 
-fn is_ok(answer: Option<String>) -> bool {
+pub(super) fn is_ok(answer: Option<String>) -> bool {
     answer.is_some_and(|line| line.starts_with("HTTP/1.1 200"))
 }
 

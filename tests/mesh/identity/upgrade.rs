@@ -109,7 +109,13 @@ impl Pair {
     /// What the application saw, when it is reached.
     async fn answers(&self, path: &str) -> String {
         let asks = || async {
-            let (status, body) = named::get(self.outbound, path, "host: cart\r\nX-Case: Kept\r\n", LIMIT).await?;
+            let (status, body) = named::get(
+                self.outbound,
+                path,
+                "host: cart\r\nX-Case: Kept\r\nx-forwarded-client-cert: URI=spiffe://cluster.local/ns/shop/sa/admin\r\n",
+                LIMIT,
+            )
+            .await?;
             (status == 200).then_some(body)
         };
         eventually(LIMIT, asks).await.unwrap_or_else(|| panic!("{}\n{}", self._running.0.log(), self._running.1.log()))
@@ -177,6 +183,12 @@ async fn without_a_word_http_1_stays_as_it_is() {
     let pair = Pair::start(STRICT, Program::Ninon, Program::Ninon).await;
     let seen = pair.answers("/").await;
     assert!(seen.contains("X-Case: Kept\r\n"), "{seen}");
+    // The application is told who its client is, whatever that says itself.
+    let told: Vec<_> = seen.lines().filter_map(|line| line.strip_prefix("x-forwarded-client-cert: ")).collect();
+    let is_web = |told: &str| {
+        told.starts_with("By=spiffe://cluster.local/ns/shop/sa/cart;Hash=") && told.ends_with(";URI=spiffe://cluster.local/ns/shop/sa/web")
+    };
+    assert!(told.len() == 1 && is_web(told[0]), "{seen}");
     let pieces = pair.answers("/pieces").await;
     assert!(pieces.contains("two") && !pieces.contains("x-sum"), "trailers are dropped here as well: {pieces}");
     let (one, two) = pair.versions().await;
