@@ -32,7 +32,7 @@ use crate::stream::Socket;
 use crate::task::{OwnedTask, spawn_bounded_by_connection};
 use crate::telemetry::access_log::WorkerLog;
 use crate::telemetry::sparse::Sparse;
-use crate::tls::HandshakeError;
+use crate::tls::{HandshakeError, HandshakeFailure};
 
 /// Connections on their way from one worker to another. When it is full, a connection stays where it was accepted.
 const HANDOVER_QUEUE: usize = 256;
@@ -59,6 +59,8 @@ pub struct Worker {
     refusals: Sparse,
     handshakes: Sparse,
     unserved: Sparse,
+    /// Of clients that do not speak TLS: they hide none of those that are refused.
+    plain: Sparse,
     connections: Cell<u64>,
     index: usize,
     peers: Vec<mpsc::Sender<Handover>>,
@@ -145,7 +147,7 @@ impl Worker {
     /// Tells now and then of clients that have not said in time what they speak; of others that went before, only to whoever asks for
     /// everything.
     pub fn tell_undetected(&self, listener: &dyn fmt::Display, client: &Address, error: &DetectError) {
-        match if matches!(error, DetectError::TimedOut) { self.handshakes.tell() } else { None } {
+        match if matches!(error, DetectError::TimedOut) { self.plain.tell() } else { None } {
             Some(untold) => tracing::warn!(%listener, %client, untold, "refused: {error}"),
             None => tracing::debug!(%listener, %client, %error, "detection"),
         }
@@ -155,7 +157,14 @@ impl Worker {
     /// only to whoever asks for everything.
     pub fn tell_no_handshake(&self, info: &ConnectionInfo, error: &HandshakeError) {
         let ConnectionInfo { listener, client, .. } = info;
-        match if error.is_refusal() { self.handshakes.tell() } else { None } {
+        let told = if matches!(error.cause, HandshakeFailure::NotTls) {
+            self.plain.tell()
+        } else if error.is_refusal() {
+            self.handshakes.tell()
+        } else {
+            None
+        };
+        match told {
             Some(untold) => tracing::warn!(%listener, %client, untold, "TLS handshake: {error}"),
             None => tracing::debug!(%listener, %client, %error, "TLS handshake"),
         }
@@ -191,6 +200,7 @@ async fn serve(start: Start) -> io::Result<()> {
         refusals: Sparse::default(),
         handshakes: Sparse::default(),
         unserved: Sparse::default(),
+        plain: Sparse::default(),
         connections: Cell::new(0),
         index,
         peers,

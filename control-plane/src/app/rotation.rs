@@ -26,24 +26,27 @@ struct Returning {
     others: BTreeSet<String>,
     /// How long they have.
     grace: Duration,
-    until: Option<Instant>,
+    /// Until when, and whose they are.
+    until: Option<(Instant, String)>,
 }
 
 impl Returning {
-    /// At the start; `may_return` says whether there may be any. Where other control planes live, the proxies of before are with those.
-    fn new(all: &[String], grace: Duration, may_return: bool, now: Instant) -> Self {
-        let until = (may_return && all.len() <= 1).then_some(now + grace);
-        Self { others: all.iter().cloned().collect(), grace, until }
+    /// At the start; `may_return` says whether there may be any of before.
+    fn new(grace: Duration, may_return: bool, now: Instant) -> Self {
+        let until = may_return.then(|| (now + grace, "this control plane before its start".to_owned()));
+        Self { others: BTreeSet::new(), grace, until }
     }
 
-    /// How long they still have, with these control planes alive.
-    fn left(&mut self, all: &[String], now: Instant) -> Option<Duration> {
+    /// Whom to wait for, with these control planes alive. Of one that had `confirmed`, all proxies knew the root.
+    fn left(&mut self, all: &[String], confirmed: impl Fn(&str) -> bool, now: Instant) -> Option<String> {
         let all: BTreeSet<String> = all.iter().cloned().collect();
-        if !self.others.is_subset(&all) {
-            self.until = Some(now + self.grace);
+        if let Some(gone) = self.others.difference(&all).find(|id| !confirmed(id)) {
+            self.until = Some((now + self.grace, format!("control plane {gone}, which is gone")));
         }
         self.others = all;
-        self.until.map(|until| until.saturating_duration_since(now)).filter(|left| !left.is_zero())
+        let (until, whose) = self.until.as_ref()?;
+        let left = until.saturating_duration_since(now);
+        (!left.is_zero()).then(|| format!("proxies of {whose}; they may come back for {}s", left.as_secs() + 1))
     }
 }
 
@@ -55,7 +58,7 @@ pub(super) async fn run(
     registrar: Arc<Registrar>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut returning = Returning::new(&registrar.replicas().1, registrar.orphan_grace(), !authority.is_new(), Instant::now());
+    let mut returning = Returning::new(registrar.orphan_grace(), !authority.is_new(), Instant::now());
     let (mut changes, mut revocations) = (authority.changes(), authority.revocation_changes());
     let goes = async {
         loop {
@@ -99,20 +102,22 @@ async fn step(
     (told, returning): (&Resource, &mut Returning),
 ) -> Result<(), NotNow> {
     let (me, all) = registrar.replicas();
-    let left = returning.left(&all, Instant::now());
-    let Some(root) = authority.to_be_known() else {
+    let root = authority.to_be_known();
+    let left = returning.left(&all, |id| root.as_ref().is_some_and(|root| authority.has_confirmed(root, id)), Instant::now());
+    let Some(root) = root else {
         authority.wait_for(Vec::new());
         return authority.forget(SystemTime::now()).await.map(drop);
     };
     let mut behind = behind(proxies, told.version);
-    behind.extend(left.map(|left| format!("proxies that may come back, {}s", left.as_secs() + 1)));
-    if behind.is_empty() {
-        let looked = authority.confirm(&root, me, &all).await?;
-        let others = all.into_iter().filter(|id| id != me).map(|id| format!("control plane {id}"));
-        authority.wait_for(if looked == Looked::Again { others.take(NAMED).collect() } else { Vec::new() });
-    } else {
+    behind.extend(left);
+    if !behind.is_empty() {
         authority.wait_for(behind);
+        // What this one has said before is not so any more.
+        return authority.take_back(me).await;
     }
+    let looked = authority.confirm(&root, me, &all).await?;
+    let others = all.into_iter().filter(|id| id != me).map(|id| format!("control plane {id}"));
+    authority.wait_for(if looked == Looked::Again { others.take(NAMED).collect() } else { Vec::new() });
     Ok(())
 }
 
@@ -136,19 +141,26 @@ mod tests {
         let (start, grace) = (Instant::now(), Duration::from_secs(45));
         let all = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
         let after = |seconds| start + Duration::from_secs(seconds);
+        let nobody = |_: &str| false;
         // The first start of all: nobody was there.
-        assert_eq!(Returning::new(&all(&["me"]), grace, false, start).left(&all(&["me"]), start), None);
-        // A restart.
-        let mut again = Returning::new(&all(&["me"]), grace, true, start);
-        assert_eq!(again.left(&all(&["me"]), after(40)), Some(Duration::from_secs(5)));
-        assert_eq!(again.left(&all(&["me"]), after(45)), None);
-        // Beside others, who have the proxies; until one of them goes.
-        let mut beside = Returning::new(&all(&["me", "other"]), grace, true, start);
-        assert_eq!(beside.left(&all(&["me", "other"]), after(1)), None);
-        assert_eq!(beside.left(&all(&["me", "other", "third"]), after(2)), None);
-        assert_eq!(beside.left(&all(&["me", "third"]), after(10)), Some(grace));
-        assert_eq!(beside.left(&all(&["me", "third", "other"]), after(20)), Some(Duration::from_secs(35)));
-        assert_eq!(beside.left(&all(&["me"]), after(30)), Some(grace));
-        assert_eq!(beside.left(&all(&["me"]), after(75)), None);
+        assert_eq!(Returning::new(grace, false, start).left(&all(&["me"]), nobody, start), None);
+        // A restart, alone or beside others: its own may be on their way to any of them.
+        for beside in [all(&["me"]), all(&["me", "other"])] {
+            let mut again = Returning::new(grace, true, start);
+            let told = again.left(&beside, nobody, after(40)).unwrap();
+            assert_eq!(told, "proxies of this control plane before its start; they may come back for 6s");
+            assert_eq!(again.left(&beside, nobody, after(45)), None);
+        }
+        // Others that come and go.
+        let mut beside = Returning::new(grace, false, start);
+        assert_eq!(beside.left(&all(&["me", "other"]), nobody, after(1)), None);
+        assert_eq!(beside.left(&all(&["me", "other", "third"]), nobody, after(2)), None);
+        let told = beside.left(&all(&["me", "third"]), nobody, after(10)).unwrap();
+        assert_eq!(told, "proxies of control plane other, which is gone; they may come back for 46s");
+        assert!(beside.left(&all(&["me", "third", "other"]), nobody, after(54)).is_some());
+        assert_eq!(beside.left(&all(&["me", "third", "other"]), nobody, after(55)), None);
+        // All proxies of this one knew.
+        assert_eq!(beside.left(&all(&["me", "other"]), |id| id == "third", after(60)), None);
+        assert!(beside.left(&all(&["me"]), |id| id == "third", after(70)).is_some());
     }
 }

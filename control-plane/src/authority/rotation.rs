@@ -68,14 +68,10 @@ impl Authority {
         if !self.is_made() {
             return Ok(Looked::Nothing);
         }
-        let store = &self.store;
-        let key = |id: &str| format!("{CONFIRMED}{id}");
-        let says = |id: &str| store.records().get(Shelf::Authority, &key(id)).is_some_and(|kept| *kept.text == *root);
-        if !says(me) {
-            let put = Put { shelf: Shelf::Authority, key: key(me), text: Some(root.to_owned()), expected: None };
-            store.keep(vec![put]).await.map_err(NotNow::Store)?;
+        if !self.has_confirmed(root, me) {
+            self.say(me, Some(root)).await?;
         }
-        if !all.iter().all(|id| says(id)) {
+        if !all.iter().all(|id| self.has_confirmed(root, id)) {
             return Ok(Looked::Again);
         }
         let now = SystemTime::now();
@@ -84,6 +80,27 @@ impl Authority {
             tracing::info!(target: "audit", root, "the new root signs from now on");
         }
         Ok(done)
+    }
+
+    /// Whether a control plane has said that all its proxies know a root.
+    pub fn has_confirmed(&self, root: &str, id: &str) -> bool {
+        self.store.records().get(Shelf::Authority, &format!("{CONFIRMED}{id}")).is_some_and(|kept| *kept.text == *root)
+    }
+
+    /// Not all proxies of this control plane know the newest root: what it has said before does not hold.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub async fn take_back(&self, me: &str) -> Result<(), NotNow> {
+        match self.store.records().get(Shelf::Authority, &format!("{CONFIRMED}{me}")) {
+            Some(_) => self.say(me, None).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn say(&self, me: &str, root: Option<&str>) -> Result<(), NotNow> {
+        let put = Put { shelf: Shelf::Authority, key: format!("{CONFIRMED}{me}"), text: root.map(ToOwned::to_owned), expected: None };
+        self.store.keep(vec![put]).await.map(drop).map_err(NotNow::Store)
     }
 
     /// Forgets the old root, if nothing holds any more that it has signed.

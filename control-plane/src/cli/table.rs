@@ -3,8 +3,7 @@
 /// Rows below a head, each column as wide as its widest cell, three spaces between. What a cell holds moves no cursor and ends no line,
 /// whoever wrote it.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let shown = |cell: &String| cell.replace(char::is_control, "?");
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| harmless(cell)).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain(head.get(column).map(|name| name.len())).max().unwrap_or_default()
@@ -18,6 +17,11 @@ pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// A text that moves no cursor and ends no line.
+pub(super) fn harmless(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 /// A time span as kubectl says it: `5s`, `3m`, `2h`, `4d`.

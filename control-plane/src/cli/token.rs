@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::api::tokens::{ShownToken, ShownTokens};
 use crate::cli::client::{Answer, Client};
 use crate::cli::kinds::encoded;
-use crate::cli::table::{since, table, until};
+use crate::cli::table::{harmless, since, table, until};
 use crate::cli::{Ending, Output, Server, Stop, Terminal};
 use crate::model::service::Labels;
 use crate::source::print::yaml;
@@ -125,7 +125,7 @@ impl List {
         }
         let ShownTokens { items } = answer.read()?;
         match (self.output, items.as_slice()) {
-            (Output::Name, items) => items.iter().try_for_each(|token| writeln!(terminal.out, "{}", token.id))?,
+            (Output::Name, items) => items.iter().try_for_each(|token| writeln!(terminal.out, "{}", harmless(&token.id)))?,
             (_, []) => writeln!(terminal.err, "there are no tokens")?,
             (output, items) => write!(terminal.out, "{}", shown(items, output == Output::Wide))?,
         }
@@ -145,7 +145,7 @@ impl Revoke {
                 continue;
             }
             answer.read::<Value>()?;
-            writeln!(terminal.out, "token \"{id}\" revoked")?;
+            writeln!(terminal.out, "token \"{}\" revoked", harmless(id))?;
         }
         Ok(ending)
     }

@@ -84,10 +84,10 @@ impl HandshakeError {
         Self { ours, ..self }
     }
 
-    /// Whether it tells of somebody who may not come as he does, or whom we may not reach: not of one that is slow or gone.
+    /// Whether it tells of somebody who speaks TLS and may not come, or whom we may not reach: not of one that is slow, gone, or not of TLS at all.
     pub fn is_refusal(&self) -> bool {
-        use HandshakeFailure::{Alert, Certificate, Name, NoCertificate, NotTls, Protocol};
-        matches!(self.cause, Certificate(_) | Name(_) | NoCertificate | NotTls | Alert(_) | Protocol(_))
+        use HandshakeFailure::{Alert, Certificate, Name, NoCertificate, Protocol};
+        matches!(self.cause, Certificate(_) | Name(_) | NoCertificate | Alert(_) | Protocol(_))
     }
 }
 

@@ -81,7 +81,12 @@ async fn a_root_is_replaced_when_all_know_the_new_one_and_nothing_of_the_old_one
     silent.wait().unwrap();
     let begun = tokio::time::Instant::now();
     world.serve().await;
-    let waits = || async { ca(&world)["rotation"]["waitsFor"].to_string().contains("proxies that may come back, ").then_some(()) };
+    let waits = || async {
+        ca(&world)["rotation"]["waitsFor"]
+            .to_string()
+            .contains("proxies of this control plane before its start; they may come back for ")
+            .then_some(())
+    };
     eventually(LIMIT, waits).await.unwrap_or_else(|| panic!("{:#}", ca(&world)));
     until_step(&world, "issuing").await;
     assert!(begun.elapsed() >= std::time::Duration::from_secs(8), "{:?}", begun.elapsed());

@@ -233,7 +233,8 @@ async fn is_taken_by_envoy(stranger: &Stranger, port: u16, name: &str, wanted: b
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn envoy_takes_the_lists_before_and_while_roots_change() {
     let (_etcd, store) = crate::replicas::etcd().await;
-    let (world, other) = (World::start_at_store(&store, &[]).await, World::start_at_store(&store, &[]).await);
+    let grace = ["--registration-orphan-grace", "3s"];
+    let (world, other) = (World::start_at_store(&store, &grace).await, World::start_at_store(&store, &grace).await);
     let stranger = Stranger::new(&world);
     stranger.joins("cart", &token(&world, "shop", &[]), 600);
     stranger.joins("stolen", &token(&world, "shop", &[]), 600);

@@ -85,6 +85,9 @@ pub(super) struct Pair {
     pub(super) world: World,
     web: u16,
     cart: u16,
+    /// Of the second one.
+    port: u16,
+    stranger: Stranger,
     pub(super) outbound: u16,
     _running: (Process, Process, JoinSet<()>),
 }
@@ -98,10 +101,10 @@ impl Pair {
         let world = World::start().await;
         world.write("shop.yaml", policy);
         let stranger = Stranger::new(&world);
-        let (outbound, unused) = (ports::free(), ports::free());
-        let (one, cart) = join((&world, &stranger), server, "cart", &[Port::new("http", ports::free(), application)], ports::free()).await;
+        let (outbound, port, unused) = (ports::free(), ports::free(), ports::free());
+        let (one, cart) = join((&world, &stranger), server, "cart", &[Port::new("http", port, application)], ports::free()).await;
         let (other, web) = join((&world, &stranger), client, "web", &[Port::new("http", unused, unused)], outbound).await;
-        let pair = Self { world, web, cart, outbound, _running: (one, other, serving) };
+        let pair = Self { world, web, cart, port, stranger, outbound, _running: (one, other, serving) };
         pair.answers("/").await;
         pair
     }
@@ -109,13 +112,7 @@ impl Pair {
     /// What the application saw, when it is reached.
     async fn answers(&self, path: &str) -> String {
         let asks = || async {
-            let (status, body) = named::get(
-                self.outbound,
-                path,
-                "host: cart\r\nX-Case: Kept\r\nx-forwarded-client-cert: URI=spiffe://cluster.local/ns/shop/sa/admin\r\n",
-                LIMIT,
-            )
-            .await?;
+            let (status, body) = named::get(self.outbound, path, "host: cart\r\nX-Case: Kept\r\n", LIMIT).await?;
             (status == 200).then_some(body)
         };
         eventually(LIMIT, asks).await.unwrap_or_else(|| panic!("{}\n{}", self._running.0.log(), self._running.1.log()))
@@ -183,12 +180,8 @@ async fn without_a_word_http_1_stays_as_it_is() {
     let pair = Pair::start(STRICT, Program::Ninon, Program::Ninon).await;
     let seen = pair.answers("/").await;
     assert!(seen.contains("X-Case: Kept\r\n"), "{seen}");
-    // The application is told who its client is, whatever that says itself.
-    let told: Vec<_> = seen.lines().filter_map(|line| line.strip_prefix("x-forwarded-client-cert: ")).collect();
-    let is_web = |told: &str| {
-        told.starts_with("By=spiffe://cluster.local/ns/shop/sa/cart;Hash=") && told.ends_with(";URI=spiffe://cluster.local/ns/shop/sa/web")
-    };
-    assert!(told.len() == 1 && is_web(told[0]), "{seen}");
+    // The application is told who its client is.
+    assert!(matches!(told(&seen).as_slice(), [web] if web.ends_with(";URI=spiffe://cluster.local/ns/shop/sa/web")), "{seen}");
     let pieces = pair.answers("/pieces").await;
     assert!(pieces.contains("two") && !pieces.contains("x-sum"), "trailers are dropped here as well: {pieces}");
     let (one, two) = pair.versions().await;
@@ -237,5 +230,44 @@ async fn an_endpoint_without_a_sidecar_is_spoken_to_as_ever() {
     for _ in 0..20 {
         let (status, _) = named::get(pair.outbound, "/", "host: cart\r\n", LIMIT).await.unwrap();
         assert_eq!(status, 200);
+    }
+}
+
+/// What an application is told of its client.
+fn told(head: &str) -> Vec<&str> {
+    head.lines()
+        .filter_map(|line| line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("x-forwarded-client-cert")))
+        .map(|(_, told)| told)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_says_of_itself_is_taken_away() {
+    const FORGED: &str = "x-forwarded-client-cert: URI=spiffe://cluster.local/ns/shop/sa/admin\r\n";
+    for server in [Program::Ninon, Program::Envoy] {
+        // Plain text is let in, too.
+        let policy = STRICT.replace("mode: STRICT", "mode: PERMISSIVE");
+        let pair = Pair::start(&policy, Program::Ninon, server).await;
+        let (_, seen) = named::get(pair.port, "/", &format!("host: cart\r\n{FORGED}{FORGED}"), LIMIT).await.unwrap();
+        assert_eq!(told(&seen), Vec::<&str>::new(), "{seen}");
+
+        pair.stranger.joins("other", &token(&pair.world, "shop", &[]), 600);
+        let words = format!(
+            "20 openssl s_client -connect 127.0.0.1:{} -alpn ninon -quiet -CAfile root.pem -cert other.pem -key other.key",
+            pair.port
+        );
+        let mut command = Command::new("timeout");
+        command.args(words.split(' ')).current_dir(pair.stranger.folder.path());
+        let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let request = format!("GET / HTTP/1.1\r\nhost: cart\r\n{FORGED}{FORGED}connection: close\r\n\r\n");
+        client.stdin.as_mut().unwrap().write_all(request.as_bytes()).unwrap();
+        let output = client.wait_with_output().unwrap();
+        let seen = String::from_utf8_lossy(&output.stdout);
+        let told = told(&seen);
+        let is_other = |told: &str| {
+            told.starts_with("By=spiffe://cluster.local/ns/shop/sa/cart;Hash=")
+                && told.ends_with(";URI=spiffe://cluster.local/ns/shop/sa/cart")
+        };
+        assert!(matches!(told.as_slice(), [told] if is_other(told)), "{seen}");
     }
 }

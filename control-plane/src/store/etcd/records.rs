@@ -115,7 +115,7 @@ async fn load(client: &Client) -> Result<(Vec<Wrote>, i64), StoreError> {
 
 /// Shelves of a later version are left alone.
 fn read(kv: &wire::KeyValue, is_there: bool) -> Option<Wrote> {
-    let (shelf, key) = std::str::from_utf8(&kv.key).ok()?.strip_prefix(RECORDS)?.split_once('/')?;
+    let (shelf, key) = std::str::from_utf8(&kv.key).ok()?.strip_prefix(RECORDS)?.split_once('/').filter(|(_, key)| !key.is_empty())?;
     let text = std::str::from_utf8(&kv.value).ok()?;
     let kept = is_there.then(|| Kept { text: text.into(), version: unsigned(kv.mod_revision) });
     Some(Wrote { shelf: Shelf::of_word(shelf)?, key: key.into(), kept })
