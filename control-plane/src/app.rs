@@ -34,7 +34,9 @@ use tracing_subscriber::filter::EnvFilter;
 
 use crate::api::auth::Tokens;
 use crate::api::{self, Api};
+use crate::authority::caller::Authenticator;
 use crate::authority::given::Files;
+use crate::authority::kubernetes::{Cluster, ServiceAccounts};
 use crate::authority::server::Server;
 use crate::authority::{Authority, Origin, Times};
 use crate::keyfile::Key;
@@ -157,7 +159,7 @@ async fn run(settings: &Serve, streams: &Handle) -> Result<(), ServeError> {
     let push = Push::new(viewer, Arc::clone(&proxies), push_settings(settings), stopped.clone());
     let hooks = hooks::hooks(&world, &objects, &proxies, &registrar, &authority);
     let api_service = Api::new(store.clone(), tokens, joining.clone(), hooks, api::Limits::default());
-    let by = Issuing { authority: Arc::clone(&authority), callers: vec![Box::new(joining)] };
+    let by = Issuing { authority: Arc::clone(&authority), callers: callers(settings, joining)? };
     say(settings);
 
     let _publishes = OwnedTask::spawn(world::publish(Arc::clone(&world), settings.push_quiet, settings.push_wait));
@@ -250,6 +252,17 @@ fn joining(settings: &Serve, authority: &Authority, store: &Store) -> Result<tok
         tracing::warn!(tokens = strange, "{problem}");
     }
     Ok(tokens)
+}
+
+/// By what callers are known that have no certificate yet.
+fn callers(settings: &Serve, joining: token::Tokens) -> Result<Vec<Box<dyn Authenticator>>, ServeError> {
+    let Some(audience) = &settings.kubernetes_audience else { return Ok(vec![Box::new(joining)]) };
+    let Some(host) = settings.kubernetes_host.clone() else {
+        let rule = "--kubernetes-audience needs --kubernetes-host, which pods are told by KUBERNETES_SERVICE_HOST";
+        return Err(ServeError::Setting(rule.to_owned()));
+    };
+    let cluster = Cluster { host, port: settings.kubernetes_port, credentials: settings.kubernetes_credentials.clone() };
+    Ok(vec![Box::new(joining), Box::new(ServiceAccounts::new(cluster, audience))])
 }
 
 fn key_file(path: &Path) -> Result<Key, ServeError> {

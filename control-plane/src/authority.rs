@@ -24,6 +24,8 @@ pub mod given;
 mod issued;
 /// Who signs.
 pub mod issuer;
+/// Service accounts of Kubernetes.
+pub mod kubernetes;
 /// What certificates say of labels.
 mod limits;
 /// Lists of those that were revoked.

@@ -54,6 +54,19 @@ pub struct Serve {
     /// The roots that are trusted then
     #[arg(long, value_name = "FILE", env = "NINON_CA_ROOT", requires_all = ["ca_certificate", "ca_key"])]
     pub ca_root: Option<PathBuf>,
+    /// Takes tokens of Kubernetes service accounts, if they are for this audience, as proof of who asks for a certificate [default: takes
+    /// none]
+    #[arg(long, value_name = "AUDIENCE", env = "NINON_KUBERNETES_AUDIENCE")]
+    pub kubernetes_audience: Option<String>,
+    /// Name or address of the Kubernetes API server that is asked about them; pods are told it
+    #[arg(long, value_name = "HOST", env = "KUBERNETES_SERVICE_HOST")]
+    pub kubernetes_host: Option<String>,
+    /// Its port
+    #[arg(long, value_name = "PORT", env = "KUBERNETES_SERVICE_PORT", default_value_t = 443)]
+    pub kubernetes_port: u16,
+    /// Folder of the token by which it knows this control plane, `token`, and of whom to trust that it is it, `ca.crt`
+    #[arg(long, value_name = "DIR", env = "NINON_KUBERNETES_CREDENTIALS", default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
+    pub kubernetes_credentials: PathBuf,
     /// How long certificates of workloads hold that do not say how long they want to, from 10s
     #[arg(long, value_name = "DURATION", env = "NINON_CERTIFICATE_TTL", default_value = "24h", value_parser = certificate_ttl)]
     pub certificate_ttl: Duration,

@@ -29,6 +29,8 @@ pub struct Caller {
 pub enum By {
     /// A token: which one.
     Token(String),
+    /// The token of a service account of Kubernetes: whose.
+    ServiceAccount(String),
     /// A certificate: its number.
     Certificate(String),
 }
@@ -37,6 +39,7 @@ impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(id) => write!(f, "token {id}"),
+            Self::ServiceAccount(name) => write!(f, "service account {name}"),
             Self::Certificate(serial) => write!(f, "certificate {serial}"),
         }
     }
@@ -96,7 +99,7 @@ impl Authenticator for Tokens {
         Box::pin(async move {
             match &caller.by {
                 By::Token(id) => self.take_for_key(id, key, SystemTime::now()).await.map_err(refused),
-                By::Certificate(_) => Ok(()),
+                By::ServiceAccount(_) | By::Certificate(_) => Ok(()),
             }
         })
     }

@@ -4,7 +4,7 @@ use crate::authority::caller::By;
 use crate::authority::certify::Refused;
 
 /// What callers were authenticated by, in the order of the figures.
-pub const PROOFS: [&str; 2] = ["token", "certificate"];
+pub const PROOFS: [&str; 3] = ["token", "service_account", "certificate"];
 /// Why requests were refused, in the order of the figures.
 pub const REASONS: [&str; 5] = ["invalid", "unauthenticated", "denied", "exhausted", "unavailable"];
 
@@ -35,9 +35,10 @@ impl Counters {
     }
 
     pub(super) fn issued(&self, by: &By) {
-        let [token, certificate] = &self.issued;
+        let [token, service_account, certificate] = &self.issued;
         let counter = match by {
             By::Token(_) => token,
+            By::ServiceAccount(_) => service_account,
             By::Certificate(_) => certificate,
         };
         counter.fetch_add(1, Relaxed);
