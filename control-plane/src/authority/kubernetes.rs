@@ -70,7 +70,8 @@ impl ServiceAccounts {
             let why = serde_json::from_slice::<Status>(&body).ok().and_then(|status| status.message).unwrap_or_default();
             return Err(format!("it answers {}: {}", status.as_u16(), short(&why)));
         }
-        let review: TokenReview = serde_json::from_slice(&body).map_err(|error| format!("its answer makes no sense: {error}"))?;
+        let review: TokenReview =
+            serde_json::from_slice(&body).map_err(|error| format!("its answer makes no sense: {}", short(&error.to_string())))?;
         review.status.ok_or_else(|| "its answer says nothing of the token".to_owned())
     }
 }
