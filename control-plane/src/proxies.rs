@@ -4,6 +4,8 @@
 
 /// Sums of what happened, for metrics.
 pub mod counters;
+/// What those held who are gone.
+mod departures;
 /// The load that clients report.
 pub mod load;
 /// Who a proxy says it is.
@@ -22,6 +24,7 @@ use crate::snapshot::kind::Kind;
 use crate::snapshot::resource::Version;
 
 use counters::Counters;
+use departures::Departures;
 use load::Loads;
 use node::{About, Node};
 use status::{Dialect, Held, HeldStatus, TypeStatus};
@@ -60,6 +63,7 @@ struct Streams {
     /// How many of each identity.
     known: HashMap<Identity, usize>,
     gone: VecDeque<Proxy>,
+    departures: Option<Departures>,
 }
 
 struct Entry {
@@ -161,6 +165,16 @@ impl Proxies {
         entry.and_then(|stream| stream.holding(kind, name))
     }
 
+    /// From now on it is kept what those who leave have held of a resource.
+    pub fn follow(&self, kind: Kind, name: &'static str) {
+        self.lock().departures = Some(Departures::new(kind, name));
+    }
+
+    /// The last one that left, asked for that resource, and had not acknowledged this version of it.
+    pub fn left_without(&self, version: Version) -> Option<(Instant, String)> {
+        self.lock().departures.as_ref().and_then(|departures| departures.without(version))
+    }
+
     /// The time of day at a moment.
     pub fn time(&self, at: Instant) -> SystemTime {
         let (instant, time) = self.clock;
@@ -209,7 +223,12 @@ impl Drop for Connected {
         self.proxies.counters.disconnected(self.dialect);
         let gone = Some((SystemTime::now(), std::mem::take(&mut self.reason)));
         let proxy = Proxy { gone, types: entry.stream.types(), ..entry.seen(self.id) };
+        let followed = self.proxies.lock().departures.as_ref().map(|departures| (departures.kind, departures.name));
+        let held = followed.and_then(|(kind, name)| entry.stream.holding(kind, name));
         let mut streams = self.proxies.lock();
+        if let (Some(departures), Some(held)) = (&mut streams.departures, held) {
+            departures.left(held, &entry.node.id, Instant::now());
+        }
         streams.gone.push_back(proxy);
         if streams.gone.len() > GONE {
             streams.gone.pop_front();

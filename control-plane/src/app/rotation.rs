@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::app::world::World;
 use crate::authority::Authority;
-use crate::authority::rotation::{Looked, NotNow};
+use crate::authority::rotation::NotNow;
 use crate::proxies::Proxies;
 use crate::proxies::status::HeldStatus;
 use crate::registration::registrar::Registrar;
@@ -50,6 +50,28 @@ impl Returning {
     }
 }
 
+/// The time of day since a time to come was heard of: no clock that is put forward brings it nearer.
+#[derive(Default)]
+struct Patience(Option<(SystemTime, SystemTime, Instant)>);
+
+impl Patience {
+    fn time(&mut self, until: SystemTime, (wall, now): (SystemTime, Instant)) -> SystemTime {
+        let heard = self.0.filter(|(of, ..)| *of == until).unwrap_or((until, wall, now));
+        self.0 = Some(heard);
+        let (_, heard, at) = heard;
+        wall.min(heard + now.saturating_duration_since(at))
+    }
+}
+
+/// Whom proxies are told to trust.
+pub(super) struct Told {
+    secret: Arc<Resource>,
+    /// The root among them that all are to know.
+    root: Option<String>,
+    /// When lists are to be signed anew.
+    again: Option<SystemTime>,
+}
+
 /// Tells proxies whom to trust, and takes a rotation from step to step.
 pub(super) async fn run(
     world: Arc<World>,
@@ -58,18 +80,24 @@ pub(super) async fn run(
     registrar: Arc<Registrar>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut returning = Returning::new(registrar.orphan_grace(), !authority.is_new(), Instant::now());
+    proxies.follow(Kind::Secret, ROOTS);
+    let returning = Returning::new(registrar.orphan_grace(), !authority.is_new(), Instant::now());
     let (mut changes, mut revocations) = (authority.changes(), authority.revocation_changes());
     let goes = async {
+        let mut rotation =
+            Turn { authority: &authority, proxies: &proxies, registrar: &registrar, returning, patience: Patience::default() };
+        let mut trouble = None;
         loop {
             changes.mark_unchanged();
             revocations.mark_unchanged();
-            let (told, again) = tell(&world, &authority);
+            let told = tell(&world, &authority);
             loop {
-                if let Err(problem) = step(&authority, &proxies, &registrar, (&told, &mut returning)).await {
-                    tracing::warn!(?problem, "the rotation of the root cannot go on; tried again");
+                let problem = rotation.step(&told).await.err();
+                if let Some(problem) = problem.as_ref().filter(|_| trouble != problem) {
+                    tracing::warn!(%problem, "the rotation of the root cannot go on; tried again");
                 }
-                if again.is_some_and(|again| SystemTime::now() >= again) {
+                trouble = problem;
+                if told.again.is_some_and(|again| SystemTime::now() >= again) {
                     break;
                 }
                 // The senders live as long as the authority.
@@ -88,37 +116,64 @@ pub(super) async fn run(
     }
 }
 
-/// Tells proxies whom to trust at this moment; and when their lists are to be signed anew.
-pub(super) fn tell(world: &World, authority: &Authority) -> (Arc<Resource>, Option<SystemTime>) {
+/// Tells proxies whom to trust at this moment.
+pub(super) fn tell(world: &World, authority: &Authority) -> Told {
     let trust = authority.trust();
     let lists = authority.lists(&trust, SystemTime::now());
-    (world.trust(&trust.bundle(), &lists), lists.again)
+    Told { secret: world.trust(&trust.bundle(), &lists), root: trust.to_be_known().map(ToOwned::to_owned), again: lists.again }
 }
 
-async fn step(
-    authority: &Authority,
-    proxies: &Proxies,
-    registrar: &Registrar,
-    (told, returning): (&Resource, &mut Returning),
-) -> Result<(), NotNow> {
-    let (me, all) = registrar.replicas();
-    let root = authority.to_be_known();
-    let left = returning.left(&all, |id| root.as_ref().is_some_and(|root| authority.has_confirmed(root, id)), Instant::now());
-    let Some(root) = root else {
-        authority.wait_for(Vec::new());
-        return authority.forget(SystemTime::now()).await.map(drop);
-    };
-    let mut behind = behind(proxies, told.version);
-    behind.extend(left);
-    if !behind.is_empty() {
-        authority.wait_for(behind);
-        // What this one has said before is not so any more.
-        return authority.take_back(me).await;
+/// What a rotation is taken on by.
+struct Turn<'a> {
+    authority: &'a Authority,
+    proxies: &'a Proxies,
+    registrar: &'a Registrar,
+    returning: Returning,
+    patience: Patience,
+}
+
+impl Turn<'_> {
+    async fn step(&mut self, told: &Told) -> Result<(), NotNow> {
+        let stepped = self.steps(told).await;
+        if let Err(problem) = &stepped {
+            self.authority.wait_for(vec![problem.to_string()]);
+        }
+        stepped
     }
-    let looked = authority.confirm(&root, me, &all).await?;
-    let others = all.into_iter().filter(|id| id != me).map(|id| format!("control plane {id}"));
-    authority.wait_for(if looked == Looked::Again { others.take(NAMED).collect() } else { Vec::new() });
-    Ok(())
+
+    async fn steps(&mut self, told: &Told) -> Result<(), NotNow> {
+        let (authority, (me, all)) = (self.authority, self.registrar.replicas());
+        let confirmed = |id: &str| told.root.as_ref().is_some_and(|root| authority.has_confirmed(root, id));
+        let left = self.returning.left(&all, confirmed, Instant::now());
+        let Some(root) = &told.root else {
+            authority.wait_for(Vec::new());
+            return Ok(());
+        };
+        let mut behind = behind(self.proxies, told.secret.version);
+        behind.extend(self.gone(told.secret.version, Instant::now()));
+        behind.extend(left);
+        if !behind.is_empty() {
+            authority.wait_for(behind);
+            // What this one has said before is not so any more.
+            return authority.take_back(me).await;
+        }
+        let others = authority.confirm(root, me, &all).await?;
+        let all_know = others.is_empty();
+        authority.wait_for(others.into_iter().map(|id| format!("control plane {id}")).take(NAMED).collect());
+        if all_know {
+            let (wall, until) = (SystemTime::now(), authority.trust().rotation.until);
+            let now = until.map_or(wall, |until| self.patience.time(until, (wall, Instant::now())));
+            authority.advance(root, now).await?;
+        }
+        Ok(())
+    }
+
+    /// One that has left without it, and has time to come back.
+    fn gone(&self, version: Version, now: Instant) -> Option<String> {
+        let (at, who) = self.proxies.left_without(version)?;
+        let left = (at + self.returning.grace).saturating_duration_since(now);
+        (!left.is_zero()).then(|| format!("{who}, which is gone; it may come back for {}s", left.as_secs() + 1))
+    }
 }
 
 /// Connected proxies that ask whom to trust, and have not taken the newest answer.
@@ -135,6 +190,19 @@ fn behind(proxies: &Proxies, version: Version) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_put_forward_brings_nothing_nearer() {
+        let (wall, start, second) = (SystemTime::now(), Instant::now(), Duration::from_secs(1));
+        let (until, mut patience) = (wall + 100 * second, Patience::default());
+        assert_eq!(patience.time(until, (wall, start)), wall);
+        assert_eq!(patience.time(until, (wall + 86_400 * second, start + second)), wall + second);
+        assert_eq!(patience.time(until, (wall - 50 * second, start + 9 * second)), wall - 50 * second, "nor what stands");
+        assert_eq!(patience.time(until, (wall + 100 * second, start + 100 * second)), until);
+        // Another rotation, after the clock was mended.
+        let later = wall + 90_000 * second;
+        assert_eq!(patience.time(until + second, (later, start + 200 * second)), later);
+    }
 
     #[test]
     fn proxies_of_a_control_plane_that_is_gone_have_time_to_come_back() {

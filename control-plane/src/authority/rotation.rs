@@ -1,5 +1,6 @@
 //! From one root to the next.
 
+use std::fmt;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,15 @@ pub enum NotNow {
     Conflict(String),
     /// The store refuses.
     Store(StoreError),
+}
+
+impl fmt::Display for NotNow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict(reason) => f.write_str(reason),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
 }
 
 /// A step that was looked at.
@@ -53,33 +63,55 @@ impl Authority {
         Err(NotNow::Conflict("another control plane changes the authority at this moment; try again".to_owned()))
     }
 
-    /// The fingerprint of the newest root, which is not known everywhere yet.
-    pub fn to_be_known(&self) -> Option<String> {
-        let trust = self.trust();
-        let newest = trust.roots.last().filter(|_| trust.rotation.step == Step::Distributing);
-        newest.map(|root| root.fingerprint.clone())
-    }
-
-    /// All proxies of this control plane know a root. When that is so for all control planes, it signs.
+    /// All proxies of this control plane know a root. Which control planes have not said so.
     ///
     /// # Errors
     /// The store refuses.
-    pub async fn confirm(&self, root: &str, me: &str, all: &[String]) -> Result<Looked, NotNow> {
-        if !self.is_made() {
-            return Ok(Looked::Nothing);
-        }
+    pub async fn confirm(&self, root: &str, me: &str, all: &[String]) -> Result<Vec<String>, NotNow> {
         if !self.has_confirmed(root, me) {
             self.say(me, Some(root)).await?;
         }
-        if !all.iter().all(|id| self.has_confirmed(root, id)) {
-            return Ok(Looked::Again);
-        }
-        let now = SystemTime::now();
-        let done = self.step(|state| Ok((self.to_be_known().as_deref() == Some(root)).then(|| state.issue(now, SLACK)))).await?;
+        Ok(all.iter().filter(|id| !self.has_confirmed(root, id)).cloned().collect())
+    }
+
+    /// All proxies of all control planes know the newest root: it signs. Where it does, the old one is forgotten if nothing holds any more
+    /// that it has signed.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub async fn advance(&self, root: &str, now: SystemTime) -> Result<Looked, NotNow> {
+        let mut said = "";
+        let step = |state: &State| {
+            // As it is in the store at this moment.
+            let trust = self.trust();
+            let rotation = trust.rotation;
+            if trust.to_be_known() != Some(root) {
+                return Ok(None);
+            }
+            let (next, what) = match rotation.step {
+                Step::Distributing => (state.issue(now, SLACK), "the new root signs from now on"),
+                Step::Issuing if rotation.until.is_none_or(|until| now >= until) => {
+                    (state.forget(now), "the old root is no longer trusted")
+                }
+                Step::Issuing | Step::Steady => return Ok(None),
+            };
+            said = what;
+            Ok(Some(next))
+        };
+        let done = self.step(step).await?;
         if done == Looked::Done {
-            tracing::info!(target: "audit", root, "the new root signs from now on");
+            tracing::info!(target: "audit", root, "{said}");
+            if self.trust().rotation.step == Step::Steady {
+                self.forget_confirmations().await?;
+            }
         }
         Ok(done)
+    }
+
+    async fn forget_confirmations(&self) -> Result<(), NotNow> {
+        let said = self.store.records().list(Shelf::Authority).into_keys().filter(|key| key.starts_with(CONFIRMED));
+        let puts = said.map(|key| Put { shelf: Shelf::Authority, key: key.to_string(), text: None, expected: None });
+        self.store.keep(puts.collect()).await.map(drop).map_err(NotNow::Store)
     }
 
     /// Whether a control plane has said that all its proxies know a root.
@@ -101,25 +133,6 @@ impl Authority {
     async fn say(&self, me: &str, root: Option<&str>) -> Result<(), NotNow> {
         let put = Put { shelf: Shelf::Authority, key: format!("{CONFIRMED}{me}"), text: root.map(ToOwned::to_owned), expected: None };
         self.store.keep(vec![put]).await.map(drop).map_err(NotNow::Store)
-    }
-
-    /// Forgets the old root, if nothing holds any more that it has signed.
-    ///
-    /// # Errors
-    /// The store refuses.
-    pub async fn forget(&self, now: SystemTime) -> Result<Looked, NotNow> {
-        let (store, rotation) = (&self.store, self.trust().rotation);
-        if !self.is_made() || rotation.step != Step::Issuing || rotation.until.is_some_and(|until| now < until) {
-            return Ok(Looked::Nothing);
-        }
-        let done = self.step(|state| Ok(Some(state.forget(now)))).await?;
-        if done == Looked::Done {
-            tracing::info!(target: "audit", "the old root is no longer trusted");
-            let said = store.records().list(Shelf::Authority).into_keys().filter(|key| key.starts_with(CONFIRMED));
-            let puts = said.map(|key| Put { shelf: Shelf::Authority, key: key.to_string(), text: None, expected: None });
-            store.keep(puts.collect()).await.map_err(NotNow::Store)?;
-        }
-        Ok(done)
     }
 
     /// Whom the rotation waits for.

@@ -72,6 +72,12 @@ impl Trust {
         self.roots.iter().map(Root::pem).collect()
     }
 
+    /// The root that all are to know, while there is a rotation.
+    pub fn to_be_known(&self) -> Option<&str> {
+        let newest = self.roots.last().filter(|_| self.rotation.step != Step::Steady);
+        newest.map(|root| root.fingerprint.as_str())
+    }
+
     /// A chain as this server shows it.
     pub(super) fn shown(&self, chain: &[CertificateDer<'static>]) -> Vec<CertificateDer<'static>> {
         let mut all = chain.to_vec();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::api::ca::Ca;
 use crate::cli::client::Client;
 use crate::cli::revoke::{Restore, Revoke, Revoked};
-use crate::cli::table::{since, table, until};
+use crate::cli::table::{harmless, since, table, until};
 use crate::cli::{Ending, Output, Server, Stop, Terminal};
 use crate::source::print::yaml;
 
@@ -86,7 +86,7 @@ fn shown(ca: &Ca, wide: bool) -> String {
     let rotation = &ca.rotation;
     let waits = match (rotation.step.as_str(), &rotation.until, rotation.waits_for.as_slice()) {
         ("distributing", _, []) => " for all proxies to know the new root".to_owned(),
-        ("distributing", _, who) => format!(" for {}", who.join(", ")),
+        (_, _, who @ [_, ..]) => format!(" for {}", harmless(&who.join(", "))),
         (_, Some(at), _) => format!(" for {}: what the old root has signed holds until then", until(at)),
         _ => String::new(),
     };

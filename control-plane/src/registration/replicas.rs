@@ -65,6 +65,7 @@ impl Replicas {
         if !self.store.is_shared() {
             return;
         }
+        tracing::info!(replica = self.me, "the store is shared; this control plane's name among those that do");
         let mut count: u64 = 0;
         loop {
             count = count.saturating_add(1);

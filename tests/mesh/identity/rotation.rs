@@ -1,3 +1,6 @@
+use std::process::ChildStdin;
+use std::time::{Duration, SystemTime};
+
 use ninon_tests::control_plane::Dialect;
 use ninon_tests::process::Process;
 use ninon_tests::{envoy, ports, sidecar};
@@ -46,6 +49,31 @@ pub(super) async fn trusting((port, at): (u16, u16), stranger: &Stranger) -> Pro
     process
 }
 
+/// One that is told whom to trust and says nothing to it.
+struct Silent(Child, ChildStdin);
+
+impl Silent {
+    fn of(world: &World, stranger: &Stranger) -> Self {
+        let mut client = stranger.client();
+        let mut input = client.stdin.take().unwrap();
+        let asked = json!({"call": "ads", "port": world.xds, "node": {"id": "silent"}, "type": SECRET, "names": ["ROOTCA"], "hold": true});
+        writeln!(input, "{asked}").unwrap();
+        BufReader::new(client.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        Self(client, input)
+    }
+
+    fn leaves(self) {
+        let Self(mut client, input) = self;
+        drop(input);
+        client.wait().unwrap();
+    }
+}
+
+async fn waits_for(world: &World, who: &str) {
+    let waits = || async { ca(world)["rotation"]["waitsFor"].to_string().contains(who).then_some(()) };
+    eventually(LIMIT, waits).await.unwrap_or_else(|| panic!("{who}: {:#}", ca(world)));
+}
+
 pub(super) async fn until_step(world: &World, step: &str) -> Value {
     let look = || async { Some(ca(world)).filter(|ca| ca["rotation"]["step"] == step) };
     eventually(LIMIT, look).await.unwrap_or_else(|| panic!("it is to be {step}: {:#}\n{}", ca(world)["rotation"], world.log()))
@@ -58,12 +86,7 @@ async fn a_root_is_replaced_when_all_know_the_new_one_and_nothing_of_the_old_one
     let token = token(&world, "shop", &[]);
     stranger.joins("cart", &token, 10);
     let _envoy = trusting((world.xds, ports::free()), &stranger).await;
-    // One that is told and says nothing to it.
-    let mut silent = stranger.client();
-    let mut input = silent.stdin.take().unwrap();
-    let asked = json!({"call": "ads", "port": world.xds, "node": {"id": "silent"}, "type": SECRET, "names": ["ROOTCA"], "hold": true});
-    writeln!(input, "{asked}").unwrap();
-    BufReader::new(silent.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+    let silent = Silent::of(&world, &stranger);
     let old = ca(&world)["roots"][0]["fingerprint"].clone();
 
     let said = world.does(&["ca", "rotate"]);
@@ -77,19 +100,12 @@ async fn a_root_is_replaced_when_all_know_the_new_one_and_nothing_of_the_old_one
     assert!(shown.contains("waits for silent"), "{shown}");
     // A restart goes on with it, and not before those who were there had time to come back.
     world.kill();
-    drop(input);
-    silent.wait().unwrap();
+    silent.leaves();
     let begun = tokio::time::Instant::now();
     world.serve().await;
-    let waits = || async {
-        ca(&world)["rotation"]["waitsFor"]
-            .to_string()
-            .contains("proxies of this control plane before its start; they may come back for ")
-            .then_some(())
-    };
-    eventually(LIMIT, waits).await.unwrap_or_else(|| panic!("{:#}", ca(&world)));
+    waits_for(&world, "proxies of this control plane before its start; they may come back for ").await;
     until_step(&world, "issuing").await;
-    assert!(begun.elapsed() >= std::time::Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(8), "{:?}", begun.elapsed());
     let issuing = until_step(&world, "issuing").await;
     assert_eq!((issuing["roots"].as_array().unwrap().len(), &issuing["roots"][0]["signs"]), (2, &json!(false)));
     // Who knows only the old root verifies the port and what is signed now.
@@ -131,4 +147,41 @@ async fn replicas_share_a_root_and_rotate_it_together() {
     let same = || async { (ca(&other)["roots"] == issuing["roots"]).then_some(()) };
     eventually(LIMIT, same).await.unwrap_or_else(|| panic!("{:#}", ca(&other)));
     other.is_accepted_by_all().await;
+}
+
+/// Whoever it is connected to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_step_waits_for_who_does_not_confirm_and_for_a_while_for_who_is_gone() {
+    let (_etcd, store) = crate::replicas::etcd().await;
+    let times = [&TIMES[..4], &["--registration-orphan-grace", "3s"]].concat();
+    let (one, other) = (World::start_at_store(&store, &times).await, World::start_at_store(&store, &times).await);
+    let stranger = Stranger::new(&other);
+    let silent = Silent::of(&other, &stranger);
+    one.does(&["ca", "rotate"]);
+    waits_for(&other, "\"silent\"").await;
+    silent.leaves();
+    waits_for(&other, "silent, which is gone; it may come back for ").await;
+    let silent = Silent::of(&other, &stranger);
+    waits_for(&other, "\"silent\"").await;
+    waits_for(&one, "control plane ").await;
+    silent.leaves();
+    until_step(&one, "issuing").await;
+
+    let silent = Silent::of(&other, &stranger);
+    waits_for(&other, "\"silent\"").await;
+    let until = humantime::parse_rfc3339(ca(&one)["rotation"]["until"].as_str().unwrap()).unwrap();
+    let over = || async {
+        let step = ca(&one)["rotation"]["step"].clone();
+        assert_eq!(step, "issuing", "one proxy trusts the old root alone");
+        (SystemTime::now() > until + Duration::from_secs(2)).then_some(())
+    };
+    eventually(LIMIT, over).await.expect("the time comes");
+    waits_for(&one, "control plane ").await;
+    let shown = one.does(&["ca", "status"]);
+    assert!(shown.contains("rotation: issuing") && shown.contains("waits for control plane "), "{shown}");
+    silent.leaves();
+    for world in [&one, &other] {
+        let steady = until_step(world, "steady").await;
+        assert_eq!(steady["roots"].as_array().unwrap().len(), 1);
+    }
 }

@@ -110,8 +110,9 @@ async fn lists_are_of_all_roots_are_signed_anew_in_time_and_end_with_what_is_on_
     authority.rotate().await.unwrap();
     let good = given(&world, &authority).await;
     assert_eq!((is_taken(&authority, &stolen.chain), is_taken(&authority, &good.chain)), (REVOKED, Ok(())));
-    let new = authority.to_be_known().unwrap();
-    authority.confirm(&new, "me", &["me".to_owned()]).await.unwrap();
+    let new = authority.trust().to_be_known().unwrap().to_owned();
+    assert_eq!(authority.confirm(&new, "me", &["me".to_owned()]).await, Ok(Vec::new()));
+    assert_eq!(authority.advance(&new, SystemTime::now()).await, Ok(Looked::Done));
     let newer = given(&world, &authority).await;
     assert_eq!([&stolen.chain, &good.chain, &newer.chain].map(|chain| is_taken(&authority, chain)), [REVOKED, Ok(()), Ok(())]);
     let lists = authority.lists(&authority.trust(), now);
