@@ -220,14 +220,13 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
         RouteAction::NonForwarding => Err(no_route().into()),
         RouteAction::Forward(forward) => {
             let Some(table) = live.table.clone() else { return Err(no_route().into()) };
-            attempt::forward(
-                attempt::Job { connection, generation: &generation, table: &table, forward },
-                live,
-                body,
-                spelling,
-                informational,
-            )
-            .await
+            let standing = live.asked.clone().map(|asked| (asked, live.info.remote.clone()));
+            let job = attempt::Job { connection, generation: &generation, table: &table, forward };
+            let sent = attempt::forward(job, live, body, spelling, informational);
+            match standing::answered(connection, standing, sent).await {
+                Ok(answered) => answered,
+                Err(denied) => Err(guarded::forbidden(live, denied).into()),
+            }
         }
     }
 }

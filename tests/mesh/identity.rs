@@ -38,6 +38,8 @@ mod secure;
 mod soak;
 /// Certificates that somebody else has.
 mod stolen;
+/// Calls and events that outlive the decision that let them in.
+mod streams;
 /// What outlives the decision that let it in.
 mod tunnels;
 /// HTTP/1 that is HTTP/2 between sidecars.

@@ -15,25 +15,34 @@ use crate::request::standing::{self, Cut};
 pub struct ResponseBody {
     body: Body,
     live: Box<Live>,
-    /// A tunnel's.
+    /// What has to end before its time.
     cut: Option<Cut>,
+    is_tunnel: bool,
 }
 
 impl ResponseBody {
     /// An upstream's.
     pub(super) fn new(body: Body, mut live: Box<Live>) -> Self {
-        let cut = standing::watch(&mut live);
-        Self { body, live, cut }
+        let cut = standing::tunnel(&mut live);
+        Self { is_tunnel: cut.is_some(), body, live, cut }
     }
 
     /// A body made here.
     pub(super) fn local(body: Bytes, mut live: Box<Live>) -> Self {
         // Of a body that the client does not want, nothing is read.
         live.complete = body.is_empty() || live.head.method == Method::HEAD;
-        Self { body: Body::from(body), live, cut: None }
+        Self { body: Body::from(body), live, cut: None, is_tunnel: false }
     }
 
-    /// Ready when a tunnel may not be any more.
+    /// As [`Self::poll_cut`], of what goes on: few answers do.
+    fn poll_standing(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
+        if self.live.asked.is_some() {
+            self.cut = standing::stream(&mut self.live);
+        }
+        self.poll_cut(cx)
+    }
+
+    /// Ready when it may not go on any more.
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
         let Some(cut) = &mut self.cut else { return Poll::Pending };
         cut.poll(cx).map(|why| {
@@ -101,7 +110,9 @@ impl http_body::Body for ResponseBody {
             return Poll::Ready(Some(Err(error)));
         }
         let Poll::Ready(polled) = Pin::new(&mut this.body).poll_frame(cx) else {
-            return this.poll_expired(cx).map(|error| Some(Err(error)));
+            let ended = if this.cut.is_none() { this.poll_standing(cx) } else { Poll::Pending };
+            let ended = if ended.is_pending() { this.poll_expired(cx) } else { ended };
+            return ended.map(|error| Some(Err(error)));
         };
         match &polled {
             Some(Ok(frame)) => {
@@ -136,7 +147,7 @@ impl http_body::Body for ResponseBody {
 impl Message for ResponseBody {
     fn poll_meanwhile(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BodyError> {
         let this = self.get_mut();
-        if let Poll::Ready(error) = this.poll_cut(cx) {
+        if let Poll::Ready(error) = this.poll_standing(cx) {
             return Poll::Ready(error);
         }
         if let Poll::Ready(error) = Pin::new(&mut this.body).poll_meanwhile(cx) {
@@ -144,6 +155,6 @@ impl Message for ResponseBody {
             return Poll::Ready(error);
         }
         // The codec gives up a client that takes nothing of an answer, but for what may be a tunnel: the other direction may move.
-        if this.cut.is_some() || this.live.head.method == Method::CONNECT { this.poll_expired(cx) } else { Poll::Pending }
+        if this.is_tunnel || this.live.head.method == Method::CONNECT { this.poll_expired(cx) } else { Poll::Pending }
     }
 }

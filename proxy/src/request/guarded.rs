@@ -153,6 +153,15 @@ impl Levels {
     }
 }
 
+/// Of a request that was let in and waits for its answer.
+pub(super) fn forbidden(live: &mut Live, denied: LocalReply) -> LocalReply {
+    live.body_pending = live.request_ended().is_none();
+    if let Some(cluster) = &live.cluster {
+        cluster.stats().upstream_rq_tx_reset.inc();
+    }
+    routed(live, denied)
+}
+
 /// As Envoy: with the headers that the route adds to answers of its cluster.
 fn routed(live: &Live, reply: LocalReply) -> LocalReply {
     let forwards = live.info.route.as_deref().is_some_and(|route| matches!(route.action, RouteAction::Forward(_)));

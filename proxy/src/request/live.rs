@@ -43,9 +43,9 @@ pub(super) struct Live {
     pub(super) cluster: Option<Arc<ClusterState>>,
     /// What counts the request where it was sent.
     pub(super) held: Option<Held>,
-    /// What was asked for, if that may become a tunnel.
-    pub(super) asked: Option<Box<Asked>>,
-    /// The connection behind a tunnel.
+    /// What was asked for, if that may go on for long.
+    pub(super) asked: Option<Rc<Asked>>,
+    /// The connection behind it.
     pub(super) tied: Option<Tied>,
     /// The connection changed to another protocol.
     pub(super) upgraded: Option<Upgraded>,

@@ -1,8 +1,8 @@
-//! Tunnels outlive the decision that let them in: each lasts as long as it would be let in again, and as the server behind it is
-//! accepted and both certificates hold.
+//! Tunnels, gRPC and event streams outlive the decision that let them in: each lasts as long as it would be let in again, and as the
+//! server behind it is accepted; tunnels, also as both certificates hold.
 
 use std::borrow::Cow;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,22 +10,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use http::header::{ACCEPT, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::sync::{oneshot, watch};
 
 use crate::codec::{Body, BodyError, Message};
+use crate::config::address::Address;
 use crate::config::route::RouteAction;
 use crate::connect::bond::Bond;
 use crate::connect::pool::ConnectionFacts;
+use crate::exchange::RequestHead;
 use crate::forward::timeout::Activity;
-use crate::request::Inner;
+use crate::reply::LocalReply;
 use crate::request::attempt::tunnel;
 use crate::request::guarded::again::Views;
 use crate::request::live::Live;
+use crate::request::{Connection, Inner};
 use crate::runtime::policy::Guards;
 use crate::task::spawn_bounded_by_connection;
 
-/// The connection behind a tunnel.
+/// Who wants events says that.
+const EVENTS: &[u8] = b"text/event-stream";
+
+/// The connection behind it.
 pub(super) enum Tied {
     /// It is the tunnel's alone.
     Own(Option<Bond>),
@@ -42,76 +49,116 @@ impl Tied {
     }
 }
 
-/// A request that may become a tunnel.
+/// A request that may go on for long.
 pub(super) struct Asked {
     /// What rules are asked about.
     pub(super) views: Views,
     /// The rules that let it in.
     guards: Arc<Guards>,
-    /// Why it has to end, for both of its directions; dropped where it is no tunnel.
-    end: watch::Sender<Option<Cow<'static, str>>>,
+    /// Why it has to end, for both of its directions, where it may become a tunnel. A stream has one answer, and ends with it.
+    end: Option<watch::Sender<Why>>,
 }
 
+type Why = Option<Cow<'static, str>>;
+
 /// Of a request whose filters run next.
-pub(super) fn asked(inner: &Inner, live: &Live) -> Option<Box<Asked>> {
+pub(super) fn asked(inner: &Inner, live: &Live) -> Option<Rc<Asked>> {
     let head = &live.head;
     let ends_here = || match live.info.route.as_deref().map(|route| &route.action) {
         Some(RouteAction::Forward(forward)) => tunnel::ends_here(forward, head),
         Some(RouteAction::Redirect(_) | RouteAction::Direct(_) | RouteAction::NonForwarding) | None => false,
     };
-    let may = head.upgrade.is_some() || head.path.is_none() || head.method == Method::CONNECT || head.method == Method::POST && ends_here();
-    may.then(|| Box::new(Asked { views: Views::begin(live), guards: inner.policy.current_full(), end: watch::Sender::new(None) }))
+    let tunnel =
+        head.upgrade.is_some() || head.path.is_none() || head.method == Method::CONNECT || head.method == Method::POST && ends_here();
+    let end = tunnel.then(|| watch::Sender::new(None));
+    (tunnel || is_stream(head)).then(|| Rc::new(Asked { views: Views::begin(live), guards: inner.policy.current_full(), end }))
+}
+
+/// gRPC, or a client that takes events as they come (HTML, "Server-sent events").
+fn is_stream(head: &RequestHead) -> bool {
+    let takes_events = |accept: &HeaderValue| accept.as_bytes().windows(EVENTS.len()).any(|part| part.eq_ignore_ascii_case(EVENTS));
+    head.is_grpc() || head.headers.get_all(ACCEPT).iter().any(takes_events)
 }
 
 /// The client's direction, which may go on when the server's has ended.
 pub(super) fn upload(asked: Option<&Asked>, body: Body) -> Body {
-    match asked {
-        Some(asked) if !body.is_end_stream() => Body::Boxed(Box::pin(Upload { body, cut: Cut::of(&asked.end) })),
+    match asked.and_then(|asked| asked.end.as_ref()) {
+        Some(end) if !body.is_end_stream() => Body::Boxed(Box::pin(Upload { body, cut: Cut::of(end) })),
         _ => body,
     }
 }
 
-/// Of an answer that begins: what the server's direction ends by; nothing where it is no tunnel.
-pub(super) fn watch(live: &mut Live) -> Option<Cut> {
-    let (asked, tied) = (live.asked.take()?, live.tied.take());
-    let is_tunnel = live.upgraded.is_some() || matches!(tied, Some(Tied::Own(_)));
-    if !is_tunnel {
-        return None;
+/// Waits for the answer to begin, as long as the request would be let in again.
+pub(super) async fn answered<T>(
+    connection: &Connection,
+    standing: Option<(Rc<Asked>, Address)>,
+    sent: impl Future<Output = T>,
+) -> Result<T, LocalReply> {
+    let mut sent = pin!(sent);
+    let forbidden = |(asked, remote): (Rc<Asked>, Address)| async move { asked.forbidden(&connection.0, &remote).await };
+    let mut forbidden = standing.map(|standing| Box::pin(forbidden(standing)));
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(answer) = sent.as_mut().poll(cx) {
+            return Poll::Ready(Ok(answer));
+        }
+        forbidden.as_mut().map_or(Poll::Pending, |forbidden| forbidden.as_mut().poll(cx)).map(Err)
+    })
+    .await
+}
+
+impl Asked {
+    /// Waits until it would not be let in; says what it would be told.
+    async fn forbidden(&self, inner: &Inner, remote: &Address) -> LocalReply {
+        // Before it is decided, so that no change goes by in between.
+        let mut watch = inner.policy.watch();
+        loop {
+            let now = inner.policy.current_full();
+            if !Arc::ptr_eq(&now, &self.guards)
+                && let Some(denied) = self.views.denied(&now, &inner.info, remote)
+            {
+                return denied;
+            }
+            watch.changed().await;
+        }
     }
+}
+
+/// Of an answer that is a tunnel from now on: what the server's direction ends by.
+pub(super) fn tunnel(live: &mut Live) -> Option<Cut> {
+    let asked = live.asked.take_if(|_| live.upgraded.is_some() || matches!(live.tied, Some(Tied::Own(_))))?;
+    Some(stand(live, &asked))
+}
+
+/// Of an answer that has not ended at once: what it ends by; nothing where it is not a stream's.
+pub(super) fn stream(live: &mut Live) -> Option<Cut> {
+    let asked = live.asked.take()?;
+    Some(stand(live, &asked))
+}
+
+fn stand(live: &mut Live, asked: &Rc<Asked>) -> Cut {
+    let asked = Rc::clone(asked);
+    let tied = live.tied.take();
     let inner = Rc::clone(&live.connection.0);
     let remote = live.info.remote.clone();
     let (idle, activity) = (live.deadlines.idle, live.deadlines.activity.clone());
-    let mut cut = Cut::of(&asked.end);
+    let end = asked.end.clone().unwrap_or_default();
+    let mut cut = Cut::of(&end);
     let (answer, ended) = oneshot::channel();
     cut.answer = Some(answer);
     spawn_bounded_by_connection(async move {
-        let Asked { views, guards, end } = *asked;
-        let forbidden = async {
-            // Before it is decided, so that no change goes by in between.
-            let mut watch = inner.policy.watch();
-            loop {
-                let now = inner.policy.current_full();
-                if !Arc::ptr_eq(&now, &guards)
-                    && let Some(details) = views.denied(&now, &inner.info, &remote)
-                {
-                    return details;
-                }
-                watch.changed().await;
-            }
-        };
         let bond = tied.as_ref().and_then(Tied::bond);
         let why: Cow<'static, str> = tokio::select! {
             biased;
             () = end.closed() => return,
-            details = forbidden => details.into(),
+            denied = asked.forbidden(&inner, &remote) => denied.details,
             () = inner.worker.refuses(bond) => "upstream_certificate_revoked".into(),
             () = expired(tied.as_ref()) => "upstream_certificate_expired".into(),
             () = idles(ended, idle, &activity) => "stream_idle_timeout".into(),
         };
-        tracing::debug!(client = %remote, %why, "a tunnel may not go on");
+        tracing::debug!(client = %remote, %why, "a request may not go on");
         end.send_replace(Some(why));
     });
-    Some(cut)
+    cut
 }
 
 /// Bytes cannot be told to go, and end with the certificates. What HTTP carries ends as its connection does, which is told.

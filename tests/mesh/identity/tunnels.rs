@@ -52,7 +52,8 @@ impl Socket {
     }
 }
 
-fn deny(path: &str) -> String {
+/// Of a path, whoever asks.
+pub(super) fn deny(path: &str) -> String {
     format!(
         "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: sockets, namespace: shop}}\nspec:\n  action: DENY\n  \
          rules: [{{to: [{{operation: {{paths: ['{path}']}}}}]}}]\n"

@@ -34,8 +34,13 @@ pub(super) fn allows(live: &mut Live, access: &HttpAccess, guard: &HttpGuard) ->
         return Ok(());
     }
     tracing::debug!(client = %live.info.remote, policy = decision.policy, "denied");
+    Err(routed(live, denial(&decision)).into())
+}
+
+/// What is said of a denial.
+pub(super) fn denial(decision: &Decision<'_>) -> LocalReply {
     let reply = LocalReply::new(StatusCode::FORBIDDEN, "RBAC: access denied", decision.details());
-    Err(routed(live, reply.because(None, "http_request_denied", decision.explanation())).into())
+    reply.because(None, "http_request_denied", decision.explanation())
 }
 
 fn decided<'a>(live: &Live, rules: &'a Rules) -> Decision<'a> {
