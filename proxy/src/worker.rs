@@ -59,7 +59,7 @@ pub struct Worker {
     refusals: Sparse,
     handshakes: Sparse,
     unserved: Sparse,
-    /// Of clients that do not speak TLS: they hide none of those that are refused.
+    /// Of clients that do not speak TLS, or not in time: they hide none of those that are refused.
     plain: Sparse,
     connections: Cell<u64>,
     index: usize,
@@ -153,11 +153,11 @@ impl Worker {
         }
     }
 
-    /// Tells now and then of clients that are refused in the handshake, or refuse it, or do not speak TLS; of those that are slow or gone,
-    /// only to whoever asks for everything.
+    /// Tells now and then of clients that are refused in the handshake, or refuse it, or have not spoken TLS in time; of those that went
+    /// before, only to whoever asks for everything.
     pub fn tell_no_handshake(&self, info: &ConnectionInfo, error: &HandshakeError) {
         let ConnectionInfo { listener, client, .. } = info;
-        let told = if matches!(error.cause, HandshakeFailure::NotTls) {
+        let told = if matches!(error.cause, HandshakeFailure::NotTls | HandshakeFailure::TimedOut(_)) {
             self.plain.tell()
         } else if error.is_refusal() {
             self.handshakes.tell()

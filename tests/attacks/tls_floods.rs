@@ -173,13 +173,17 @@ fn certificate_files_that_turn_to_garbage() {
 }
 
 fn client_hello() -> Vec<u8> {
+    hello_for("localhost")
+}
+
+fn hello_for(name: &'static str) -> Vec<u8> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_no_client_auth();
-    let name = rustls::pki_types::ServerName::try_from("localhost").expect("a name");
+    let name = rustls::pki_types::ServerName::try_from(name).expect("a name");
     let mut connection = rustls::ClientConnection::new(Arc::new(config), name).expect("a connection");
     let mut bytes = Vec::new();
     while connection.wants_write() {
@@ -226,6 +230,11 @@ fn another_servers_name() {
                 assert!(answered.is_err(), "no byte of an answer");
             })
             .await;
+        let mut stream = stream(port).await;
+        stream.write_all(&hello_for("safe.test")).await.expect("the proxy reads");
+        let mut first = [0];
+        timeout(LONG, stream.read_exact(&mut first)).await.expect("no answer").expect("its own name is served");
+        assert_eq!(first, [22], "a ServerHello");
         let log = arena.process_log();
         let told =
             |line: &str| line.contains(" WARN ") && line.contains("no filter chain fits") && line.contains("server_name=\"localhost\"");

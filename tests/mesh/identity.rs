@@ -24,10 +24,14 @@ mod flood;
 mod forged;
 /// HAProxy and Ninon, by mutual TLS.
 mod haproxy;
+/// Who stands in a server's place.
+mod impostors;
 /// Tokens that limit labels.
 mod limits;
 /// While nobody signs.
 mod lost;
+/// Certificates that are good but for one thing.
+mod nearly;
 /// Envoy and Ninon, by mutual TLS.
 mod peers;
 /// From one root to the next.

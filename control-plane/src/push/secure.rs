@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::{CertificateError, Error, OtherError, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tracing::{debug, info, warn};
@@ -120,12 +120,20 @@ async fn accept(listener: TcpListener, keeper: Arc<dyn Doorkeeper>, say: mpsc::S
     }
 }
 
+/// Why a handshake failed. Our own reasons are whole sentences.
+fn problem(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(Error::InvalidCertificate(CertificateError::Other(OtherError(own)))) => own.to_string(),
+        _ => error.to_string(),
+    }
+}
+
 fn boxed(place: impl Send + 'static) -> Place {
     Box::new(place)
 }
 
 async fn shake(stream: TcpStream, address: SocketAddr, keeper: Arc<dyn Doorkeeper>, taken: &Taken) -> Result<Secured, String> {
-    let stream = TlsAcceptor::from(keeper.config()).accept(stream).await.map_err(|error| error.to_string())?;
+    let stream = TlsAcceptor::from(keeper.config()).accept(stream).await.map_err(|error| problem(&error))?;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let verified = shown.map(|certificate| keeper.verified(certificate)).transpose()?;
     let now = Instant::now();

@@ -190,7 +190,7 @@ impl Agent {
         // No name is sent.
         let server_name = ServerName::from(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED));
         let settings = Arc::new(stranger(None));
-        let target = TlsTarget { config, server_name, settings, expires: None, trusted: None, certificates: Rc::new(Shown) };
+        let target = TlsTarget { config, server_name, settings, expires: None, trusted: None, certificates: Rc::new(Shown::default()) };
         Ok(Rc::new(move |_, _, _| Ok(target.clone())))
     }
 }

@@ -9,6 +9,8 @@ use rustls::ClientConnection;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
+use crate::config::ClusterName;
+use crate::config::address::Address;
 use crate::config::identity::{ClientTls, Validation};
 use crate::connect::TlsTarget;
 use crate::connect::tcp::TlsFault;
@@ -26,7 +28,7 @@ pub trait Certificates {
     fn accepts(&self, own: &ClientTls, chain: &[CertificateDer<'static>]) -> bool;
 
     /// Why a handshake by these settings failed, by an error of its stream.
-    fn failed(&self, own: &ClientTls, error: &io::Error) -> TlsFault;
+    fn failed(&self, own: &ClientTls, error: &io::Error, server: (&ClusterName, &Address)) -> TlsFault;
 
     /// What a handshake said.
     fn told(&self, connection: &ClientConnection) -> TlsInfo;
@@ -112,8 +114,8 @@ mod tests {
             Some(SystemTime::now() + HOUR)
         }
 
-        fn failed(&self, _: &ClientTls, error: &io::Error) -> TlsFault {
-            TlsFault { why: error.to_string(), kind: TlsFaultKind::Handshake }
+        fn failed(&self, _: &ClientTls, error: &io::Error, _: (&ClusterName, &Address)) -> TlsFault {
+            TlsFault { why: error.to_string(), kind: TlsFaultKind::Protocol }
         }
 
         fn accepts(&self, _: &ClientTls, _: &[CertificateDer<'static>]) -> bool {

@@ -85,7 +85,7 @@ impl ConnectionGuard {
                 if let DialCause::Tls(fault) = &error.cause {
                     match fault.kind {
                         TlsFaultKind::Unready => {}
-                        TlsFaultKind::Handshake => self.stats.ssl_connection_error.inc(),
+                        TlsFaultKind::Lost | TlsFaultKind::Alert | TlsFaultKind::Protocol => self.stats.ssl_connection_error.inc(),
                         TlsFaultKind::Certificate => self.stats.ssl_fail_verify_error.inc(),
                         TlsFaultKind::Name => self.stats.ssl_fail_verify_san.inc(),
                     }

@@ -11,6 +11,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::config::ClusterName;
 use crate::config::address::{Address, SocketState, SourceAddress};
 use crate::config::cluster::Cluster;
 use crate::config::route::Priority;
@@ -71,8 +72,12 @@ pub struct TlsFault {
 pub enum TlsFaultKind {
     /// There was no handshake: it could not be begun.
     Unready,
-    /// The handshake failed.
-    Handshake,
+    /// The server was gone, or too slow.
+    Lost,
+    /// The server has refused it.
+    Alert,
+    /// They do not agree on how to speak.
+    Protocol,
     /// The server's certificate cannot be verified.
     Certificate,
     /// The server's certificate is for somebody who is not accepted.
@@ -173,7 +178,7 @@ pub async fn dial(address: &Address, cluster: &Cluster, tls: Option<TlsTarget>, 
         let (io, local) = plain(address, cluster, from).await?;
         match tls {
             None => Ok(Dialed { io, local, alpn: None, bond: None, tls: None }),
-            Some(target) => handshake(io, local, target).await,
+            Some(target) => handshake(io, local, target, (&cluster.name, address)).await,
         }
     };
     let limit = cluster.connect_timeout;
@@ -241,10 +246,15 @@ fn under(socket: &TcpSocket, reference: &SockRef<'_>, remote: SocketAddr, from: 
     socket.bind(from.address).map_err(|error| DialCause::from(&error))
 }
 
-async fn handshake(io: UpstreamIo, local: Option<Address>, target: TlsTarget) -> Result<Dialed, DialCause> {
+async fn handshake(
+    io: UpstreamIo,
+    local: Option<Address>,
+    target: TlsTarget,
+    server: (&ClusterName, &Address),
+) -> Result<Dialed, DialCause> {
     let connector = TlsConnector::from(Arc::clone(&target.config));
     let stream = connector.connect(target.server_name.clone(), ReadAhead::new(io)).await;
-    let stream = stream.map_err(|error| DialCause::Tls(target.certificates.failed(&target.settings, &error)))?;
+    let stream = stream.map_err(|error| DialCause::Tls(target.certificates.failed(&target.settings, &error, server)))?;
     let session = stream.get_ref().1;
     let alpn = session.alpn_protocol().map(<[u8]>::to_vec);
     let bond = Bond::new(&target, session.peer_certificates());

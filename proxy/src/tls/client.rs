@@ -60,6 +60,8 @@ fn config(tls: &ClientTls, material: &Material, default_alpn: &[&[u8]]) -> Resul
         None => verify::of_nobody(&provider),
     };
     let identity = material.certificate.as_ref().map(|pem| pem::identity(pem, &provider));
+    // A session remembers the server's certificate of before: where both show theirs, each connection is to last as long as both hold.
+    let resumption = if identity.is_some() { Resumption::disabled() } else { Resumption::in_memory_sessions(SESSIONS) };
     let identity = identity.transpose().map_err(|error| TlsError::Certificate(0, Box::new(error)))?;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions(tls.min_version, tls.max_version))
@@ -74,7 +76,7 @@ fn config(tls: &ClientTls, material: &Material, default_alpn: &[&[u8]]) -> Resul
         [] => default_alpn.iter().map(|protocol| protocol.to_vec()).collect(),
         protocols => protocols.to_vec(),
     };
-    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    config.resumption = resumption;
     Ok(Arc::new(config))
 }
 

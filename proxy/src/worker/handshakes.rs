@@ -6,17 +6,20 @@ use std::time::SystemTime;
 use rustls::ClientConnection;
 use rustls::pki_types::CertificateDer;
 
+use crate::config::ClusterName;
+use crate::config::address::Address;
 use crate::config::identity::ClientTls;
 use crate::connect::bond::Certificates;
 use crate::connect::tcp::{TlsFault, TlsFaultKind};
 use crate::connect::{TlsSource, TlsTarget};
 use crate::exchange::TlsInfo;
+use crate::telemetry::sparse::Sparse;
 use crate::tls::{HandshakeFailure, client, describe};
 
 /// What handshakes with the servers of all clusters need, on this thread.
 pub fn tls_source() -> TlsSource {
     let source = client::Source::new();
-    let certificates: Rc<dyn Certificates> = Rc::new(Shown);
+    let certificates: Rc<dyn Certificates> = Rc::new(Shown { refused: Some(Sparse::default()) });
     Rc::new(move |cluster, settings, asked| {
         let client::Ready { config, server_name, expires, trusted } = source.target(cluster, settings, asked)?;
         let (settings, certificates) = (Arc::clone(settings), Rc::clone(&certificates));
@@ -25,7 +28,11 @@ pub fn tls_source() -> TlsSource {
 }
 
 /// Certificates that servers show.
-pub struct Shown;
+#[derive(Default)]
+pub struct Shown {
+    /// Who is refused, or refuses us, is told now and then; else whoever dials does so.
+    refused: Option<Sparse>,
+}
 
 impl Certificates for Shown {
     fn expires(&self, certificate: &CertificateDer<'_>) -> Option<SystemTime> {
@@ -36,18 +43,18 @@ impl Certificates for Shown {
         client::accepts(settings, chain)
     }
 
-    fn failed(&self, settings: &ClientTls, error: &io::Error) -> TlsFault {
+    fn failed(&self, settings: &ClientTls, error: &io::Error, (cluster, server): (&ClusterName, &Address)) -> TlsFault {
         let error = client::failed(settings, error);
+        match self.refused.as_ref().filter(|_| error.is_refusal()).and_then(Sparse::tell) {
+            Some(untold) => tracing::warn!(%cluster, %server, untold, "TLS handshake: {error}"),
+            None => tracing::debug!(%cluster, %server, %error, "TLS handshake"),
+        }
         let kind = match error.cause {
             HandshakeFailure::Certificate(_) => TlsFaultKind::Certificate,
             HandshakeFailure::Name(_) => TlsFaultKind::Name,
-            HandshakeFailure::TimedOut(_)
-            | HandshakeFailure::HungUp
-            | HandshakeFailure::Alert(_)
-            | HandshakeFailure::NoCertificate
-            | HandshakeFailure::NotTls
-            | HandshakeFailure::Protocol(_)
-            | HandshakeFailure::Io(_) => TlsFaultKind::Handshake,
+            HandshakeFailure::Alert(_) => TlsFaultKind::Alert,
+            HandshakeFailure::NoCertificate | HandshakeFailure::NotTls | HandshakeFailure::Protocol(_) => TlsFaultKind::Protocol,
+            HandshakeFailure::TimedOut(_) | HandshakeFailure::HungUp | HandshakeFailure::Io(_) => TlsFaultKind::Lost,
         };
         TlsFault { why: error.to_string(), kind }
     }

@@ -4,11 +4,12 @@ use std::time::Duration;
 use ninon_tests::named::{self, Named};
 use ninon_tests::ports;
 use ninon_tests::process::Process;
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
+use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use super::nearly::{Signer, all, given, good};
 use super::peers::{Port, STRICT, join};
 use super::*;
 use crate::world::Program;
@@ -22,10 +23,12 @@ spec:
 ";
 
 /// How a ClientHello is cut.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Cut {
     /// Each byte by itself.
     Bytes,
+    /// Into TLS records of so many bytes.
+    Records(usize),
     /// In two, and so long between them.
     Two(Duration),
     /// Not, and nothing is said for so long before.
@@ -50,6 +53,14 @@ async fn between(port: u16, cut: Cut) -> (u16, JoinSet<()>) {
                     for byte in said {
                         to_server.write_all(&[*byte]).await.unwrap();
                         tokio::task::yield_now().await;
+                    }
+                }
+                Cut::Records(size) => {
+                    // RFC 8446, section 5.1.
+                    let (head, hello) = said.split_at(5);
+                    for piece in hello.chunks(size) {
+                        let length = u16::try_from(piece.len()).unwrap().to_be_bytes();
+                        to_server.write_all(&[&head[..3], &length, piece].concat()).await.unwrap();
                     }
                 }
                 Cut::Two(pause) => {
@@ -127,9 +138,27 @@ impl Meshed {
         if is_good { Ok(text) } else { Err(text) }
     }
 
-    async fn says(&self, text: &str) {
-        let found = eventually(LIMIT, || async { self.cart.log().contains(text).then_some(()) }).await;
-        found.unwrap_or_else(|| panic!("the log does not hold {text:?}: {}", self.cart.log()));
+    /// Tries until operators who ask for nothing are told so; how often that was. Once a second: the next one is told where this one was
+    /// too soon after another.
+    async fn warns(&self, text: &str, tries: impl Fn()) -> u64 {
+        let mut times = 0;
+        let warned = || {
+            tries();
+            times += 1;
+            let found = self.cart.log().lines().any(|line| line.contains(" WARN ") && line.contains(text));
+            std::future::ready(found.then_some(()))
+        };
+        let found = eventually(LIMIT, warned).await;
+        found.unwrap_or_else(|| panic!("no warning {text:?}: {}", self.cart.log()));
+        times
+    }
+
+    /// With a good name.
+    fn signs_itself(&self) {
+        self.stranger.openssl(
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -x509 -days 1 -keyout self.key -out self.pem -subj /O=tests -addext \
+             basicConstraints=critical,CA:FALSE -addext subjectAltName=URI:spiffe://cluster.local/ns/shop/sa/web",
+        );
     }
 
     /// What its listeners have counted.
@@ -159,26 +188,32 @@ const WEB: &str = "subjectAltName=critical,URI:spiffe://cluster.local/ns/shop/sa
 async fn a_fragmented_client_hello_is_mutual_tls_all_the_same() {
     for policy in [STRICT, PERMISSIVE] {
         let meshed = Meshed::start(policy).await;
+        meshed.signs_itself();
         // Longer than a client may say nothing on a port that takes both.
-        for cut in [Cut::Bytes, Cut::Two(Duration::from_millis(1200))] {
+        for cut in [Cut::Bytes, Cut::Two(Duration::from_millis(1200)), Cut::Records(1), Cut::Records(100)] {
             let (port, relay) = between(meshed.port, cut).await;
-            let answer = meshed.asks(port, "web", "");
+            let (answer, refused) = (meshed.asks(port, "web", ""), meshed.asks(port, "self", ""));
             drop(relay);
-            answer.unwrap_or_else(|text| panic!("{text}\n{}", meshed.cart.log()));
+            answer.unwrap_or_else(|text| panic!("{cut:?}: {text}\n{}", meshed.cart.log()));
+            assert!(refused.is_err(), "{cut:?}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_a_client_hello_never_reaches_the_application() {
-    let meshed = Meshed::start(PERMISSIVE).await;
-    let mut stream = TcpStream::connect(("127.0.0.1", meshed.port)).await.unwrap();
-    stream.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
-    let mut said = Vec::new();
-    let ended = tokio::time::timeout(LIMIT, stream.read_to_end(&mut said)).await;
-    ended.expect("it is closed").ok();
-    assert!(said.is_empty(), "the application has answered: {}", String::from_utf8_lossy(&said));
-    meshed.says("the client's protocol was not known in time").await;
+    for (policy, told) in
+        [(PERMISSIVE, "the client's protocol was not known in time"), (STRICT, "the handshake with the client took longer than ")]
+    {
+        let meshed = Meshed::start(policy).await;
+        let mut stream = TcpStream::connect(("127.0.0.1", meshed.port)).await.unwrap();
+        stream.write_all(&[0x16, 3, 1, 2, 0, 1]).await.unwrap();
+        let mut said = Vec::new();
+        let ended = tokio::time::timeout(LIMIT, stream.read_to_end(&mut said)).await;
+        ended.expect("it is closed").ok();
+        assert!(said.is_empty(), "the application has answered: {}", String::from_utf8_lossy(&said));
+        meshed.warns(told, || ()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -187,8 +222,8 @@ async fn a_chain_with_a_rogue_intermediate_is_refused() {
     // A service signs another with its own certificate.
     meshed.signs("below", "web", WEB);
     meshed.chains("below", &["web"]);
-    assert!(meshed.asks(meshed.port, "below", "").is_err());
-    meshed.says("the client's certificate was refused: one that is no authority's has issued it").await;
+    let refused = |name: &str| assert!(meshed.asks(meshed.port, name, "").is_err(), "{name}");
+    meshed.warns("the client's certificate was refused: one that is no authority's has issued it", || refused("below")).await;
     // An intermediate authority of another root, whose name is that of ours.
     let subject = meshed.stranger.openssl("x509 -in root.pem -noout -subject -nameopt compat").trim().replace("subject=", "");
     let words = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -x509 -days 1 -keyout rogue.key -out rogue.pem -subj";
@@ -198,39 +233,37 @@ async fn a_chain_with_a_rogue_intermediate_is_refused() {
     meshed.signs("middle", "rogue", "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign,cRLSign\n");
     meshed.signs("leaf", "middle", WEB);
     meshed.chains("leaf", &["middle", "rogue"]);
-    assert!(meshed.asks(meshed.port, "leaf", "").is_err());
-    meshed.says("a signature is wrong").await;
-    // Nor is one that says of itself that it is an authority.
+    meshed.warns("the client's certificate was refused: a signature is wrong", || refused("leaf")).await;
+    // Nor is one of that authority itself, which has the name of ours, and is not shown.
     meshed.signs("own", "rogue", WEB);
-    assert!(meshed.asks(meshed.port, "own", "").is_err());
+    refused("own");
     assert!(meshed.asks(meshed.port, "web", "").is_ok(), "nobody else is concerned");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tls_1_2_is_refused_and_a_name_that_is_asked_for_opens_nothing() {
+async fn tls_1_2_is_refused() {
     let meshed = Meshed::start(STRICT).await;
-    let told = meshed.asks(meshed.port, "web", " -tls1_2").unwrap_err();
-    assert!(told.contains("alert protocol version"), "{told}");
-    meshed.says("no agreement with the client").await;
-    // Who is served is decided by certificates: the name in the ClientHello is of no consequence, with one and without.
-    assert!(meshed.asks(meshed.port, "web", " -servername bank.bank.svc.cluster.local").is_ok());
-    meshed.stranger.openssl(
-        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -x509 -days 1 -keyout self.key -out self.pem -subj /O=tests -addext \
-         basicConstraints=critical,CA:FALSE -addext subjectAltName=URI:spiffe://cluster.local/ns/shop/sa/web",
-    );
-    for name in ["cart.shop.svc.cluster.local", "bank.bank.svc.cluster.local"] {
-        assert!(meshed.asks(meshed.port, "self", &format!(" -servername {name}")).is_err(), "{name}");
-    }
+    let asks = || {
+        let told = meshed.asks(meshed.port, "web", " -tls1_2").unwrap_err();
+        assert!(told.contains("alert protocol version"), "{told}");
+    };
+    meshed.warns("no agreement with the client", asks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_self_signed_certificate_is_refused_whatever_name_is_asked_for() {
+    let meshed = Meshed::start(STRICT).await;
+    meshed.signs_itself();
     // Who was refused, by whom and why is told to operators who ask for nothing.
     let (theirs, ours) = ("spiffe://cluster.local/ns/shop/sa/web", "spiffe://cluster.local/ns/shop/sa/cart");
     let told =
         format!("TLS handshake: the client's certificate was refused: no trusted authority issued it (theirs: {theirs}; ours: {ours})");
-    // Once a second: the next one is told where this one was too soon after another.
-    let warned = || async {
-        let _refused = meshed.asks(meshed.port, "self", "").is_err();
-        meshed.cart.log().lines().any(|line| line.contains(" WARN ") && line.contains(&told)).then_some(())
-    };
-    eventually(LIMIT, warned).await.unwrap_or_else(|| panic!("{}", meshed.cart.log()));
+    for name in ["cart.shop.svc.cluster.local", "bank.bank.svc.cluster.local"] {
+        let asks = || assert!(meshed.asks(meshed.port, "self", &format!(" -servername {name}")).is_err(), "{name}");
+        meshed.warns(&told, asks).await;
+    }
+    // Who is served is decided by certificates: the name in the ClientHello is of no consequence, with one and without.
+    assert!(meshed.asks(meshed.port, "web", " -servername bank.bank.svc.cluster.local").is_ok());
 }
 
 /// A policy against whoever asks for another name than the service's; and a log.
@@ -285,57 +318,22 @@ async fn envoy_refuses_another_services_name_where_a_policy_says_so() {
     another_services_name_is_refused(Program::Envoy).await;
 }
 
-/// An authority of files: its root has no constraint, so two control planes may have it.
-pub(super) fn given(stranger: &Stranger) -> Vec<String> {
-    let words = "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -x509 -days 1 -keyout ca.key -out ca.pem -subj /CN=shared -addext \
-                 keyUsage=critical,keyCertSign,cRLSign";
-    stranger.openssl(words);
-    let path = |name: &str| stranger.path(name).to_str().unwrap().to_owned();
-    let flags = [("--ca-certificate", "ca.pem"), ("--ca-key", "ca.key"), ("--ca-root", "ca.pem")];
-    flags.into_iter().flat_map(|(flag, name)| [flag.to_owned(), path(name)]).collect()
-}
-
-/// A good certificate of cart's own authority, but for one thing.
-fn nearly(changed: impl FnOnce(&mut CertificateParams)) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    params.subject_alt_names = vec![id("spiffe://cluster.local/ns/shop/sa/web")];
-    changed(&mut params);
-    params
-}
-
-fn id(text: &str) -> SanType {
-    SanType::URI(text.try_into().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_of_our_own_root_at_the_wrong_time_or_with_the_wrong_name_are_refused() {
-    let files = Stranger { folder: Folder::new(), port: 0 };
-    let meshed = Meshed::start_with(STRICT, &given(&files)).await;
-    let issuer = Issuer::from_ca_cert_pem(&files.text("ca.pem"), KeyPair::from_pem(&files.text("ca.key")).unwrap()).unwrap();
-    let issue = |name: &str, params: &CertificateParams| {
-        let key = KeyPair::generate().unwrap();
-        fs::write(meshed.stranger.path(&format!("{name}.pem")), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
-        fs::write(meshed.stranger.path(&format!("{name}.key")), key.serialize_pem()).unwrap();
-    };
-    issue("good", &nearly(|_| ()));
+    let signer = Signer::new();
+    let meshed = Meshed::start_with(STRICT, &signer.flags).await;
+    signer.issue(&meshed.stranger, "good", &good("web", ClientAuth));
     meshed.asks(meshed.port, "good", "").unwrap_or_else(|text| panic!("{text}\n{}", meshed.cart.log()));
-    let cases = [
-        ("early", nearly(|params| params.not_before = rcgen::date_time_ymd(2090, 1, 1)), "it is not valid yet"),
-        ("late", nearly(|params| params.not_after = rcgen::date_time_ymd(2020, 1, 1)), "it has expired"),
-        ("server", nearly(|params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]), "it is not for this use"),
-        ("foreign", nearly(|params| params.subject_alt_names = vec![id("spiffe://elsewhere/ns/shop/sa/web")]), "spiffe://elsewhere/"),
-        ("longer", nearly(|params| params.subject_alt_names = vec![id("spiffe://cluster.local.evil/ns/shop/sa/web")]), "local.evil/"),
-        ("nobody", nearly(|params| params.subject_alt_names.clear()), "it has no subject alternative name"),
-        ("host", nearly(|params| params.subject_alt_names = vec![SanType::DnsName("cart.shop".try_into().unwrap())]), "cart.shop"),
-    ];
-    for (name, params, reason) in cases {
-        issue(name, &params);
-        assert!(meshed.asks(meshed.port, name, "").is_err(), "{name}");
-        meshed.says(reason).await;
+    let server = ("server", good("web", ServerAuth), "it is not for this use");
+    let mut tried = [0; 2];
+    for (name, params, reason) in all(|| good("web", ClientAuth)).into_iter().chain([server]) {
+        signer.issue(&meshed.stranger, name, &params);
+        let refused = format!("the client's certificate was refused: {reason}");
+        let times = meshed.warns(&refused, || assert!(meshed.asks(meshed.port, name, "").is_err(), "{name}")).await;
+        tried[usize::from(!["early", "late", "server"].contains(&name))] += times;
     }
     let counted = [meshed.counts("ssl.fail_verify_error").await, meshed.counts("ssl.fail_verify_san").await];
-    assert_eq!(counted, [3, 4], "by the rule that refused them");
+    assert_eq!(counted, tried, "by the rule that refused them");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,3 +1,7 @@
+use rcgen::CertificateParams;
+use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+
+use super::nearly::{Signer, all, good};
 use super::*;
 
 const ME: &str = "spiffe://cluster.local/ns/shop/sa/cart";
@@ -108,6 +112,32 @@ async fn what_another_authority_says_is_not_believed() {
     assert_eq!(stranger.certify(&stranger.csr("x", ""), &stranger.with("self")).0, "UNAVAILABLE");
     logged(&world, "a TLS handshake failed").await;
     assert_eq!(world.metric("ninon_certificates_issued_total").await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_of_our_own_root_that_are_not_quite_right_are_not_believed() {
+    let signer = Signer::new();
+    let world = signer.mesh().await;
+    let stranger = Stranger::new(&world);
+    let asks = |name: &str, params: &CertificateParams| {
+        signer.issue(&stranger, name, params);
+        stranger.certify(&stranger.csr("x", ""), &stranger.with(name))
+    };
+    for (name, params, _) in all(|| good("cart", ClientAuth)).into_iter().chain([("server", good("cart", ServerAuth), "")]) {
+        let why = match name {
+            "early" => "certificate not valid yet",
+            "late" => "certificate expired",
+            "foreign" => "the certificate is of trust domain \\\"elsewhere\\\", and this is \\\"cluster.local\\\"",
+            "longer" => "the certificate is of trust domain \\\"cluster.local.evil\\\", and this is \\\"cluster.local\\\"",
+            "nobody" | "host" => "the certificate has to name one URI, its SPIFFE ID",
+            _ => "certificate does not allow extended key usage for client authentication",
+        };
+        assert_eq!(asks(name, &params).0, "UNAVAILABLE", "{name}");
+        logged(&world, why).await;
+    }
+    assert_eq!(world.metric("ninon_certificates_issued_total").await, 0.0);
+    let (code, why) = asks("good", &good("cart", ClientAuth));
+    assert_eq!(code, "", "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

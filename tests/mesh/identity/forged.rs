@@ -98,7 +98,7 @@ async fn another_key_file_is_told_and_its_tokens_are_others() {
     let stranger = Stranger::new(&world);
     let first = token(&world, "shop", &[]);
     let path = world.path("other.key");
-    for key in [vec!["--token-key-file".to_owned(), path.to_str().unwrap().to_owned()], super::attacks::given(&stranger)] {
+    for key in [vec!["--token-key-file".to_owned(), path.to_str().unwrap().to_owned()], super::nearly::given(&stranger)] {
         world.kill();
         world.flags(&key);
         world.serve().await;
@@ -128,7 +128,7 @@ async fn a_store_for_several_under_a_given_authority_needs_a_key_file_for_all() 
     let folder = Folder::new();
     fs::create_dir_all(folder.path()).unwrap();
     let stranger = Stranger { folder, port: 0 };
-    let flags = super::attacks::given(&stranger);
+    let flags = super::nearly::given(&stranger);
     world.flags(&flags);
     let (status, log) = world.serve_in_vain().await;
     assert_eq!(status.and_then(|status| status.code()), Some(1));

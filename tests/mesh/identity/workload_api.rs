@@ -3,7 +3,7 @@ use ninon_tests::ports;
 use ninon_tests::process::Process;
 use ninon_tests::workload_api::{self, Domain};
 
-use super::attacks::given;
+use super::nearly::given;
 use super::peers::STRICT;
 use super::*;
 

@@ -5,6 +5,7 @@ use http::header::HeaderValue;
 
 use super::Attempts;
 use crate::connect::pool::Failure as ExchangeFailure;
+use crate::connect::tcp::{DialCause, TlsFaultKind};
 use crate::exchange::ResponseFlag;
 use crate::forward::timeout::Expired;
 use crate::reply::LocalReply;
@@ -70,6 +71,17 @@ pub(super) fn give_up(why: &'static str) -> LocalReply {
     reply.because(None, "proxy_internal_error", why)
 }
 
+/// RFC 9209, sections 2.3.10 to 2.3.22.
+const fn tls_error(kind: TlsFaultKind) -> &'static str {
+    match kind {
+        TlsFaultKind::Unready => "proxy_configuration_error",
+        TlsFaultKind::Lost => "connection_terminated",
+        TlsFaultKind::Alert => "tls_alert_received",
+        TlsFaultKind::Protocol => "tls_protocol_error",
+        TlsFaultKind::Certificate | TlsFaultKind::Name => "tls_certificate_error",
+    }
+}
+
 /// The answer where the upstream gave none, in Envoy's words.
 pub(super) fn failure_reply(failure: &ExchangeFailure, live: &mut Live) -> LocalReply {
     let (reason, flag, error) = match failure {
@@ -77,7 +89,10 @@ pub(super) fn failure_reply(failure: &ExchangeFailure, live: &mut Live) -> Local
         ExchangeFailure::Connect(dial) if dial.is_timeout() => {
             ("connection timeout", ResponseFlag::UpstreamConnectionFailure, "connection_timeout")
         }
-        ExchangeFailure::Connect(_) => ("remote connection failure", ResponseFlag::UpstreamConnectionFailure, "connection_refused"),
+        ExchangeFailure::Connect(dial) => {
+            let error = if let DialCause::Tls(fault) = &dial.cause { tls_error(fault.kind) } else { "connection_refused" };
+            ("remote connection failure", ResponseFlag::UpstreamConnectionFailure, error)
+        }
         ExchangeFailure::Refused => ("remote refused stream reset", ResponseFlag::UpstreamRemoteReset, "connection_terminated"),
         ExchangeFailure::Reset { .. } => ("remote reset", ResponseFlag::UpstreamRemoteReset, "connection_terminated"),
         ExchangeFailure::Protocol(_) => ("protocol error", ResponseFlag::UpstreamProtocolError, "http_protocol_error"),
