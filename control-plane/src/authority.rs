@@ -60,6 +60,7 @@ use tokio::sync::watch;
 
 use crate::keyfile::Key;
 use crate::model::identity::Identity;
+use crate::places::Places;
 use crate::store::Store;
 use crate::store::records::{Put, Shelf};
 
@@ -80,6 +81,10 @@ pub const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 const RECORD: &str = "roots";
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
+/// Callers about whom somebody outside is asked at a time.
+const ASKING: usize = 512;
+/// Of those, when half of them are there, an address may have one of so many.
+const SHARE: usize = 32;
 /// Others make it at the same time.
 const TRIES: usize = 5;
 
@@ -140,6 +145,8 @@ pub struct Authority {
     waits_for: Mutex<Vec<String>>,
     /// Callers that prove nothing, by where they come from.
     failures: Rate<IpAddr>,
+    /// Callers about whom somebody outside is being asked.
+    asking: Arc<Places<IpAddr>>,
     /// Requests of each.
     requests: Rate<Identity>,
 }
@@ -188,6 +195,7 @@ impl Authority {
             list_fault: Mutex::default(),
             waits_for: Mutex::default(),
             failures: Rate::new(100.0, 5.0),
+            asking: Places::new(ASKING, ASKING / SHARE),
             // Thousands of processes may have one account, and all of them may start at once.
             requests: Rate::new(5_000.0, 500.0),
         })

@@ -18,6 +18,8 @@ mod hex;
 pub mod keyfile;
 /// What exists and what is wanted, as plain data.
 pub mod model;
+/// Places that there are so many of.
+pub mod places;
 /// What operators see of connected proxies.
 pub mod proxies;
 /// Brings every proxy what it lacks.

@@ -25,8 +25,6 @@ pub mod load;
 pub mod names;
 /// The way from one snapshot to the next.
 pub mod pass;
-/// So many, and no more for one.
-pub mod places;
 /// What a client says.
 pub mod request;
 /// The requests of a stream.

@@ -50,6 +50,12 @@ pub trait Authenticator: Send + Sync {
     /// Whether what is shown is of this kind.
     fn knows(&self, shown: &str) -> bool;
 
+    /// Whether somebody outside is asked about it: so it is asked about only where nothing else says who it is, and not as often as a
+    /// stranger likes.
+    fn asks_others(&self) -> bool {
+        false
+    }
+
     /// Who shows it.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::authority::limits;
 use crate::authority::text::pem;
 use crate::authority::trust::Trust;
 use crate::model::identity::Verified;
+use crate::places::host;
 
 /// Who signs may change while it does.
 const TRIES: usize = 3;
@@ -91,24 +92,14 @@ impl Authority {
         asked: Asked<'_>,
         known: &mut Option<Caller>,
     ) -> Result<(String, SystemTime, Vec<String>), Refused> {
-        let now = Instant::now();
-        let authenticated = self.authenticate(callers, asked).await;
-        // Others of the same address, who show who they are, are not held up by it.
-        if let (Err(Refused::Unauthenticated(_)), Some(from)) = (&authenticated, asked.from) {
-            if !self.failures.may(&from, now) {
-                return Err(Refused::Exhausted(format!("too many requests from {from} were refused; try again later")));
-            }
-            self.failures.count(from, now);
-        }
-        let (caller, authenticator) = authenticated?;
+        let (caller, authenticator) = self.known(callers, asked).await?;
         let caller = &*known.insert(caller);
         if caller.identity.is_control_planes() {
             return Err(Refused::Denied(format!("{} is the control plane, and nobody else is given its certificate", caller.identity)));
         }
-        if !self.requests.may(&caller.identity, now) {
+        if !self.requests.charge(caller.identity.clone(), Instant::now()) {
             return Err(Refused::Exhausted(format!("{} asks for certificates too often; try again later", caller.identity)));
         }
-        self.requests.count(caller.identity.clone(), now);
         self.has_room(&caller.identity)?;
         let csr = csr::read(asked.csr).map_err(Refused::Invalid)?;
         csr.asks_for(&caller.identity).map_err(Refused::Denied)?;
@@ -156,6 +147,35 @@ impl Authority {
         reason.map_or(Ok(()), |reason| Err(Refused::Denied(reason)))
     }
 
+    /// Who it is, unless too many who could not show that come from the same place.
+    async fn known<'a>(
+        &self,
+        callers: &'a [Box<dyn Authenticator>],
+        asked: Asked<'_>,
+    ) -> Result<(Caller, Option<&'a dyn Authenticator>), Refused> {
+        let Some(from) = asked.from else { return self.authenticate(callers, asked).await };
+        let host = host(from);
+        let too_many = || Refused::Exhausted(format!("too many requests from {from} were refused; try again later"));
+        let outside = |token: &str| callers.iter().any(|callers| callers.knows(token) && callers.asks_others());
+        if asked.shown.is_none() && asked.token.is_some_and(outside) {
+            // It is paid before, and given back: else any number would be asked about before the first is refused.
+            if !self.failures.charge(host, Instant::now()) {
+                return Err(too_many());
+            }
+            let busy = || Refused::Exhausted("too many callers are being asked about; try again later".to_owned());
+            let _place = self.asking.take(host).ok_or_else(busy)?;
+            let known = self.authenticate(callers, asked).await?;
+            self.failures.refund(&host);
+            return Ok(known);
+        }
+        let known = self.authenticate(callers, asked).await;
+        // Others of the same address, who show who they are, are not held up by it.
+        if matches!(known, Err(Refused::Unauthenticated(_))) && !self.failures.charge(host, Instant::now()) {
+            return Err(too_many());
+        }
+        known
+    }
+
     /// By its certificate, where it has one: renewing costs no token.
     async fn authenticate<'a>(
         &self,
@@ -174,7 +194,8 @@ impl Authority {
             return shown.map(|caller| (caller, None)).ok_or_else(nothing);
         };
         let unknown = || Refused::Unauthenticated("the token is not of a kind that is known here".to_owned());
-        let Some(authenticator) = callers.iter().find(|callers| callers.knows(token)) else {
+        let known = callers.iter().find(|callers| callers.knows(token));
+        let Some(authenticator) = known.filter(|callers| shown.is_none() || !callers.asks_others()) else {
             // As Istio: one good proof is enough.
             return shown.map(|caller| (caller, None)).ok_or_else(unknown);
         };

@@ -26,8 +26,10 @@ pub use cluster::Cluster;
 
 /// What is asked.
 const PATH: &str = "/apis/authentication.k8s.io/v1/tokenreviews";
-/// How long an answer may take, and the wait for a turn to ask.
+/// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How long the wait for a turn to ask.
+const TURN: Duration = Duration::from_secs(2);
 /// Questions at a time: whoever shows nonsense makes one, too.
 const AT_A_TIME: usize = 64;
 /// No token is longer.
@@ -59,13 +61,10 @@ impl ServiceAccounts {
     async fn review(&self, token: &str) -> Result<TokenReviewStatus, String> {
         let spec = TokenReviewSpec { token: token.to_owned(), audiences: Some(vec![self.audience.clone()]) };
         let asked = serde_json::to_vec(&TokenReview { spec, ..TokenReview::default() }).map_err(|error| error.to_string())?;
-        let answered = async {
-            // It is never closed.
-            let _turn = self.turns.acquire().await;
-            self.cluster.post(PATH, asked).await
-        };
-        let answered = timeout(LIMIT, answered).await.map_err(|_| format!("no answer within {}", humantime::format_duration(LIMIT)))?;
-        let (status, body) = answered?;
+        // It is never closed.
+        let _turn = timeout(TURN, self.turns.acquire()).await.map_err(|_| "too many others are being asked about".to_owned())?;
+        let answered = timeout(LIMIT, self.cluster.post(PATH, asked)).await;
+        let (status, body) = answered.map_err(|_| format!("no answer within {}", humantime::format_duration(LIMIT)))??;
         if status != StatusCode::CREATED && status != StatusCode::OK {
             let why = serde_json::from_slice::<Status>(&body).ok().and_then(|status| status.message).unwrap_or_default();
             return Err(format!("it answers {}: {}", status.as_u16(), short(&why)));
@@ -84,9 +83,22 @@ impl Authenticator for ServiceAccounts {
         shown.len() <= LONGEST && shown.starts_with("eyJ") && shown.split('.').count() == 3 && shown.split('.').all(is_part)
     }
 
+    fn asks_others(&self) -> bool {
+        true
+    }
+
+    /// What the API server says beside yes and no is for operators: the caller may be anybody.
     fn authenticate<'a>(&'a self, shown: &'a str, trust_domain: &'a str) -> Later<'a, Result<Caller, Refused>> {
-        let unavailable = |why| Refused::Unavailable(format!("the Kubernetes API server was asked about the token in vain: {why}"));
-        Box::pin(async move { caller(self.review(shown).await.map_err(unavailable)?, &self.audience, trust_domain) })
+        Box::pin(async move {
+            let status = self.review(shown).await.map_err(|problem| {
+                tracing::warn!(problem, "the Kubernetes API server was asked about a token in vain");
+                Refused::Unavailable("the Kubernetes API server was asked about the token in vain; try again later".to_owned())
+            })?;
+            if let Some(error) = &status.error {
+                tracing::info!(error = short(error), "the Kubernetes API server does not take a token for good");
+            }
+            caller(status, &self.audience, trust_domain)
+        })
     }
 
     /// They are not counted.
@@ -98,8 +110,7 @@ impl Authenticator for ServiceAccounts {
 /// Whose token it is, by what the API server says.
 fn caller(status: TokenReviewStatus, audience: &str, trust_domain: &str) -> Result<Caller, Refused> {
     if status.authenticated != Some(true) {
-        let why = status.error.map(|why| format!(": {}", short(&why))).unwrap_or_default();
-        return Err(Refused::Unauthenticated(format!("Kubernetes does not take the token for good{why}")));
+        return Err(Refused::Unauthenticated("Kubernetes does not take the token for good".to_owned()));
     }
     // One that knows nothing of audiences names none.
     if !status.audiences.unwrap_or_default().iter().any(|of| of == audience) {
@@ -114,8 +125,8 @@ fn caller(status: TokenReviewStatus, audience: &str, trust_domain: &str) -> Resu
         return Err(Refused::Denied(format!("{namespace}/{account} is the control plane, and nobody else")));
     }
     let identity = Identity::new(trust_domain, namespace, account);
-    let identity =
-        identity.map_err(|error| Refused::Denied(format!("the service account {namespace}/{account} is nobody here: {error}")))?;
+    let nobody = |error| Refused::Denied(format!("the service account {:?} is nobody here: {error}", short(&name)));
+    let identity = identity.map_err(nobody)?;
     let by = By::ServiceAccount(format!("{namespace}/{account}"));
     Ok(Caller { identity, workload: None, limits: Limits::default(), by, shown: None })
 }

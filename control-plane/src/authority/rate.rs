@@ -20,30 +20,30 @@ impl<K: Hash + Eq> Rate<K> {
         Self { burst, per_second, left: Mutex::default() }
     }
 
-    /// Whether one may once more. It is not counted.
-    pub(super) fn may(&self, who: &K, now: Instant) -> bool {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.get(who).map_or_else(|| left.len() < MOST || self.some_are_full(&left, now), |left| self.refilled(left, now) >= 1.0)
+    /// Once more, if one may: it is counted. When too many are remembered, those who are new are not counted, and held up by nobody.
+    pub(super) fn charge(&self, who: K, now: Instant) -> bool {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.len() >= MOST && !left.contains_key(&who) {
+            left.retain(|_, left| self.refilled(left, now) < self.burst);
+            if left.len() >= MOST {
+                return true;
+            }
+        }
+        let (had, at) = left.get(&who).map_or((self.burst, now), |left| (self.refilled(left, now), left.1.max(now)));
+        let may = had >= 1.0;
+        left.insert(who, (if may { had - 1.0 } else { had }, at));
+        may
     }
 
-    /// Counts it once.
-    pub(super) fn count(&self, who: K, now: Instant) {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if left.len() >= MOST {
-            left.retain(|_, left| self.refilled(left, now) < self.burst);
-        }
-        if left.len() < MOST || left.contains_key(&who) {
-            let had = left.get(&who).map_or(self.burst, |left| self.refilled(left, now));
-            left.insert(who, ((had - 1.0).max(0.0), now));
+    /// What was counted last does not count.
+    pub(super) fn refund(&self, who: &K) {
+        if let Some((left, _)) = self.left.lock().unwrap_or_else(PoisonError::into_inner).get_mut(who) {
+            *left = (*left + 1.0).min(self.burst);
         }
     }
 
     fn refilled(&self, (left, at): &(f64, Instant), now: Instant) -> f64 {
         (left + now.saturating_duration_since(*at).as_secs_f64() * self.per_second).min(self.burst)
-    }
-
-    fn some_are_full(&self, all: &HashMap<K, (f64, Instant)>, now: Instant) -> bool {
-        all.values().any(|left| self.refilled(left, now) >= self.burst)
     }
 }
 
@@ -55,20 +55,23 @@ mod tests {
     #[test]
     fn each_has_its_own_measure_and_gets_it_back_with_time() {
         let (rate, now) = (Rate::new(2.0, 1.0), Instant::now());
-        let takes = |who: &'static str, now| rate.may(&who, now).then(|| rate.count(who, now)).is_some();
-        assert_eq!([0, 0, 0].map(|_| takes("a", now)), [true, true, false]);
-        assert!(takes("b", now));
-        assert!(!takes("a", now + Duration::from_millis(900)));
-        assert!(takes("a", now + Duration::from_secs(2)) && takes("a", now + Duration::from_secs(2)));
+        assert_eq!([0, 0, 0].map(|_| rate.charge("a", now)), [true, true, false]);
+        assert!(rate.charge("b", now));
+        assert!(!rate.charge("a", now + Duration::from_millis(900)), "what was refused costs nothing");
+        assert!(rate.charge("a", now + Duration::from_secs(2)) && rate.charge("a", now + Duration::from_secs(2)));
+        assert!(!rate.charge("a", now), "who was slow to be counted turns no clock back");
+        assert!(!rate.charge("a", now + Duration::from_secs(2)));
+        rate.refund(&"a");
+        assert!(rate.charge("a", now + Duration::from_secs(2)) && !rate.charge("a", now + Duration::from_secs(2)));
     }
 
     #[test]
-    fn when_too_many_are_remembered_new_ones_wait() {
-        let (rate, now) = (Rate::new(2.0, 1.0), Instant::now());
-        (0..MOST).for_each(|who| rate.count(who, now));
-        assert!(!rate.may(&MOST, now) && rate.may(&0, now));
-        assert!(rate.may(&MOST, now + Duration::from_secs(1)));
-        rate.count(MOST, now + Duration::from_secs(1));
+    fn when_too_many_are_remembered_new_ones_are_not_held_up() {
+        let (rate, now) = (Rate::new(1.0, 1.0), Instant::now());
+        (0..MOST).for_each(|who| assert!(rate.charge(who, now)));
+        assert!(rate.charge(MOST, now) && rate.charge(MOST, now) && !rate.charge(0, now));
+        assert_eq!(rate.left.lock().unwrap().len(), MOST);
+        assert!(rate.charge(MOST, now + Duration::from_secs(1)));
         assert_eq!(rate.left.lock().unwrap().len(), 1);
     }
 }

@@ -19,8 +19,8 @@ use tokio_stream::Stream;
 use tracing::{debug, info, warn};
 
 use crate::model::identity::{Identity, Verified};
+use crate::places::{Places, host};
 use crate::push::connection::{AFTER, Connection, Place, Standing};
-use crate::push::places::{Places, host};
 use crate::push::server::AFTER_ERROR;
 use crate::task::OwnedTask;
 

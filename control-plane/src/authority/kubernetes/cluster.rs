@@ -51,7 +51,7 @@ impl Cluster {
         Ok((head.status, body.to_bytes()))
     }
 
-    fn authority(&self) -> String {
+    pub(super) fn authority(&self) -> String {
         if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
     }
 

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -96,24 +97,34 @@ async fn what_the_api_server_does_not_say_is_not_taken_for_said() {
         status
     };
     let of = |name: &str| with("user", json!({"username": name}));
-    for (status, why) in [
+    let long = format!("system:serviceaccount:a:{}\n", "b".repeat(100_000));
+    let unknown = [
         (with("authenticated", json!(false)), "Kubernetes does not take the token for good"),
         (with("authenticated", Value::Null), "Kubernetes does not take the token for good"),
-        (json!({"authenticated": false, "error": "expired\n"}), "Kubernetes does not take the token for good: expired"),
+        (json!({"authenticated": false, "error": "of our own"}), "Kubernetes does not take the token for good"),
         (with("audiences", Value::Null), "the token is not for the audience \"ninon\""),
         (with("audiences", json!(["https://kubernetes.default.svc"])), "the token is not for the audience \"ninon\""),
+    ];
+    let others = [
         (with("user", Value::Null), "the token is of \"\", which is no service account"),
         (of("admin"), "the token is of \"admin\", which is no service account"),
         (of("system:serviceaccount:shop"), "which is no service account"),
         (of("system:serviceaccount:shop:cart:x"), "which is no service account"),
         (of("system:serviceaccount:ninon-system:ninon"), "ninon-system/ninon is the control plane, and nobody else"),
-        (of("system:serviceaccount:shop:ca/rt"), "the service account shop/ca/rt is nobody here"),
-        (of("system:serviceaccount::cart"), "the service account /cart is nobody here"),
-    ] {
-        let answering = cluster(StatusCode::CREATED, review(&status)).await;
-        let refused = answering.accounts.authenticate(TOKEN, "cluster.local").await.unwrap_err();
-        assert!(matches!(refused, Refused::Unauthenticated(_) | Refused::Denied(_)), "{status}: {refused:?}");
-        assert!(refused.to_string().contains(why), "{status}: {refused}");
+        (of("system:serviceaccount:shop:ca/rt"), "the service account \"system:serviceaccount:shop:ca/rt\" is nobody here"),
+        (of("system:serviceaccount::cart"), "the service account \"system:serviceaccount::cart\" is nobody here"),
+        (of(&long), "is nobody here"),
+    ];
+    let refused = async |status: &Value| {
+        let answering = cluster(StatusCode::CREATED, review(status)).await;
+        answering.accounts.authenticate(TOKEN, "cluster.local").await.unwrap_err()
+    };
+    for (status, why) in unknown {
+        assert_eq!(refused(&status).await, Refused::Unauthenticated(why.to_owned()), "{status}");
+    }
+    for (status, why) in others {
+        let told = refused(&status).await;
+        assert!(matches!(&told, Refused::Denied(told) if told.contains(why) && told.len() < 600), "{status}: {told:?}");
     }
 }
 
@@ -132,20 +143,47 @@ async fn without_an_answer_nobody_is_let_in_and_nobody_is_told_that_he_lies() {
         (StatusCode::CREATED, json!("x".repeat(100_000)), "makes no sense"),
     ] {
         let answering = cluster(status, answer).await;
-        let refused = answering.accounts.authenticate(TOKEN, "cluster.local").await.unwrap_err();
-        assert!(
-            matches!(&refused, Refused::Unavailable(told) if told.contains(why) && !told.contains(TOKEN) && told.len() < 400),
-            "{refused:?}"
-        );
+        let told = answering.accounts.review(TOKEN).await.unwrap_err();
+        assert!(told.contains(why) && told.len() < 400, "{told:?}");
+        assert_eq!(answering.accounts.authenticate(TOKEN, "cluster.local").await, Err(in_vain()));
     }
+}
+
+/// What strangers are told of it.
+fn in_vain() -> Refused {
+    Refused::Unavailable("the Kubernetes API server was asked about the token in vain; try again later".to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_never_answers_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.path()).unwrap();
+    for name in ["ca.crt", "token"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let at = Cluster { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port(), credentials: folder.path().to_owned() };
+    let accounts = ServiceAccounts::new(at, "ninon");
+    assert_eq!(accounts.review(TOKEN).await.unwrap_err(), "no answer within 5s");
+    // Nor are those waited for who ask before.
+    let _turns = accounts.turns.acquire_many(64).await.unwrap();
+    assert_eq!(accounts.review(TOKEN).await.unwrap_err(), "too many others are being asked about");
+    assert_eq!(accounts.authenticate(TOKEN, "cluster.local").await, Err(in_vain()));
+}
+
+#[tokio::test]
+async fn an_address_of_ipv6_is_told_from_its_port() {
+    let at = |host: &str| Cluster { host: host.to_owned(), port: 443, credentials: PathBuf::new() }.authority();
+    assert_eq!((at("fd00::1"), at("kubernetes.default.svc")), ("[fd00::1]:443".to_owned(), "kubernetes.default.svc:443".to_owned()));
 }
 
 #[tokio::test]
 async fn who_cannot_be_asked_lets_nobody_in() {
     let answering = cluster(StatusCode::CREATED, review(&good())).await;
     let refused = async |why: &str| {
-        let refused = answering.accounts.authenticate(TOKEN, "cluster.local").await.unwrap_err();
-        assert!(matches!(&refused, Refused::Unavailable(told) if told.contains(why)), "{why}: {refused:?}");
+        let told = answering.accounts.review(TOKEN).await.unwrap_err();
+        assert!(told.contains(why), "{why}: {told:?}");
+        assert_eq!(answering.accounts.authenticate(TOKEN, "cluster.local").await, Err(in_vain()));
     };
     let (token, ca) = (answering.folder.path().join("token"), answering.folder.path().join("ca.crt"));
     std::fs::write(&token, "a\nb").unwrap();
@@ -161,8 +199,8 @@ async fn who_cannot_be_asked_lets_nobody_in() {
     refused("TLS with 127.0.0.1:").await;
     assert_eq!(answering.heard.lock().unwrap().len(), 0, "the token is shown to nobody else");
     let nowhere = Cluster { host: "127.0.0.1".to_owned(), port: 1, credentials: answering.folder.path().to_owned() };
-    let refused = ServiceAccounts::new(nowhere, "ninon").authenticate(TOKEN, "cluster.local").await.unwrap_err();
-    assert!(refused.to_string().contains("connecting to 127.0.0.1:1: "), "{refused}");
+    let told = ServiceAccounts::new(nowhere, "ninon").review(TOKEN).await.unwrap_err();
+    assert!(told.contains("connecting to 127.0.0.1:1: "), "{told}");
 }
 
 #[tokio::test]

@@ -1,7 +1,13 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use tokio::sync::Notify;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use super::*;
+use crate::authority::caller::{By, Caller};
+use crate::authority::issuer::Later;
 use crate::authority::verify;
 use crate::model::identity::Verified;
 
@@ -174,4 +180,92 @@ async fn who_tries_again_and_again_has_to_wait() {
         authority.certify(&callers, Asked { from, ..asked(&csr, &token) }).await.is_ok(),
         "who shows who he is does not wait for others"
     );
+}
+
+/// Knows everybody by asking somebody who is slow, and counts how often.
+#[derive(Default)]
+struct Slow(AtomicUsize, Notify);
+
+impl Authenticator for Arc<Slow> {
+    fn knows(&self, shown: &str) -> bool {
+        shown.starts_with("eyJ")
+    }
+
+    fn asks_others(&self) -> bool {
+        true
+    }
+
+    fn authenticate<'a>(&'a self, shown: &'a str, trust_domain: &'a str) -> Later<'a, Result<Caller, Refused>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            if shown == "eyJ.slow" {
+                self.1.notified().await;
+            }
+            if shown != "eyJ.good" {
+                return Err(Refused::Unauthenticated("nobody".to_owned()));
+            }
+            let identity = Identity::new(trust_domain, "shop", "cart").unwrap();
+            Ok(Caller { identity, workload: None, limits: Limits::default(), by: By::ServiceAccount("shop/cart".to_owned()), shown: None })
+        })
+    }
+
+    fn take<'a>(&'a self, _: &'a Caller, _: &'a str) -> Later<'a, Result<(), Refused>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_does_not_make_others_be_asked_as_often_as_he_likes() {
+    let world = World::new().await;
+    let authority = world.open().await.unwrap();
+    let (slow, csr, host) = (Arc::new(Slow::default()), csr(), |text: &str| text.parse().ok());
+    let callers: [Box<dyn Authenticator>; 1] = [Box::new(Arc::clone(&slow))];
+    let asks = |token: &'static str, from: &str| authority.certify(&callers, Asked { from: host(from), ..asked(&csr, token) });
+    // Those who show who they are, as often as they like.
+    for _ in 0..150 {
+        asks("eyJ.good", "192.0.2.1").await.unwrap();
+    }
+    // Before anybody has been refused, all the same; and wherever in his network he is.
+    let mut waiting = Vec::new();
+    let mut refused = 0;
+    for address in 0..150 {
+        let mut asking = Box::pin(asks("eyJ.slow", &format!("2001:db8::{address:x}")));
+        match asking.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(Refused::Exhausted(why))) => {
+                assert!(why.contains("were refused"), "{why}");
+                refused += 1;
+            }
+            Poll::Ready(other) => panic!("{other:?}"),
+            Poll::Pending => waiting.push(asking),
+        }
+    }
+    assert_eq!((waiting.len(), refused, slow.0.load(Ordering::Relaxed)), (100, 50, 250));
+    // Others are asked about meanwhile, and in the end there are no more at a time than so many.
+    for network in 1..=20 {
+        for _ in 0..100 {
+            let mut asking = Box::pin(asks("eyJ.slow", &format!("2001:db8:{network:x}::1")));
+            if asking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+                waiting.push(asking);
+            }
+        }
+    }
+    assert_eq!(waiting.len(), 512);
+    let busy = asks("eyJ.good", "192.0.2.1").await.unwrap_err();
+    assert!(matches!(&busy, Refused::Exhausted(why) if why.contains("too many callers are being asked about")), "{busy}");
+    drop(waiting);
+    asks("eyJ.good", "192.0.2.1").await.unwrap();
+    assert_eq!(authority.counters.read().issued, [0, 151, 0]);
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_who_shows_a_certificate() {
+    let world = World::new().await;
+    let authority = world.open().await.unwrap();
+    let (slow, csr) = (Arc::new(Slow::default()), csr());
+    let callers: [Box<dyn Authenticator>; 2] = [Box::new(world.tokens()), Box::new(Arc::clone(&slow))];
+    let (_, token) = world.token(None).await;
+    let chain = authority.certify(&callers, asked(&csr, &token)).await.unwrap();
+    let shown = verify::read(&der(&chain[0]), "cluster.local").unwrap();
+    authority.certify(&callers, Asked { shown: Some(&shown), ..asked(&csr, "eyJ.bad") }).await.unwrap();
+    assert_eq!(slow.0.load(Ordering::Relaxed), 0);
 }
