@@ -145,6 +145,8 @@ pub struct Authority {
     waits_for: Mutex<Vec<String>>,
     /// Callers that prove nothing, by where they come from.
     failures: Rate<IpAddr>,
+    /// Questions to somebody outside about callers who could not show who they are, by where those come from.
+    questions: Rate<IpAddr>,
     /// Callers about whom somebody outside is being asked.
     asking: Arc<Places<IpAddr>>,
     /// Requests of each.
@@ -195,6 +197,7 @@ impl Authority {
             list_fault: Mutex::default(),
             waits_for: Mutex::default(),
             failures: Rate::new(100.0, 5.0),
+            questions: Rate::new(100.0, 5.0),
             asking: Places::new(ASKING, ASKING / SHARE),
             // Thousands of processes may have one account, and all of them may start at once.
             requests: Rate::new(5_000.0, 500.0),

@@ -170,9 +170,9 @@ impl Proxies {
         self.lock().departures = Some(Departures::new(kind, name));
     }
 
-    /// The last one that left, asked for that resource, and had not acknowledged this version of it.
-    pub fn left_without(&self, version: Version) -> Option<(Instant, String)> {
-        self.lock().departures.as_ref().and_then(|departures| departures.without(version))
+    /// The last one that left, asked for that resource, and had acknowledged none of these versions of it.
+    pub fn left_without(&self, versions: &[Version]) -> Option<(Instant, String)> {
+        self.lock().departures.as_ref().and_then(|departures| departures.without(versions))
     }
 
     /// The time of day at a moment.
@@ -219,13 +219,17 @@ impl Streams {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        let Some(entry) = self.proxies.lock().remove(self.id) else { return };
-        self.proxies.counters.disconnected(self.dialect);
-        let gone = Some((SystemTime::now(), std::mem::take(&mut self.reason)));
-        let proxy = Proxy { gone, types: entry.stream.types(), ..entry.seen(self.id) };
-        let followed = self.proxies.lock().departures.as_ref().map(|departures| (departures.kind, departures.name));
-        let held = followed.and_then(|(kind, name)| entry.stream.holding(kind, name));
+        let streams = self.proxies.lock();
+        let followed = streams.departures.as_ref().map(|departures| (departures.kind, departures.name));
+        let Some(stream) = streams.connected.get(&self.id).map(|entry| Arc::clone(&entry.stream)) else { return };
+        drop(streams);
+        // While it is listed: it is never neither here nor gone.
+        let held = followed.and_then(|(kind, name)| stream.holding(kind, name));
+        let types = stream.types();
         let mut streams = self.proxies.lock();
+        let Some(entry) = streams.remove(self.id) else { return };
+        let gone = Some((SystemTime::now(), std::mem::take(&mut self.reason)));
+        let proxy = Proxy { gone, types, ..entry.seen(self.id) };
         if let (Some(departures), Some(held)) = (&mut streams.departures, held) {
             departures.left(held, &entry.node.id, Instant::now());
         }
@@ -233,6 +237,8 @@ impl Drop for Connected {
         if streams.gone.len() > GONE {
             streams.gone.pop_front();
         }
+        drop(streams);
+        self.proxies.counters.disconnected(self.dialect);
     }
 }
 
@@ -276,6 +282,38 @@ mod tests {
         drop(first);
         assert_eq!(listed(&proxies), [("b".to_owned(), None), ("a".to_owned(), Some("it was told to".to_owned()))]);
         assert_eq!(proxies.len(), 1);
+    }
+
+    #[test]
+    fn what_one_held_that_goes_is_known() {
+        struct Holding(Version);
+        impl Observed for Holding {
+            fn types(&self) -> Vec<TypeStatus> {
+                Vec::new()
+            }
+
+            fn held(&self) -> Vec<Held> {
+                Vec::new()
+            }
+
+            fn holding(&self, kind: Kind, name: &str) -> Option<super::Holding> {
+                (kind == Kind::Secret && name == "ROOTCA").then_some((Some(self.0), HeldStatus::Acknowledged))
+            }
+        }
+        let (proxies, [old, new]) = (Proxies::new(10), ["old", "new"].map(|text| Version::of(text.as_bytes())));
+        let of = |id: &str, version| {
+            let node = Node { id: id.to_owned(), ..Node::default() };
+            proxies.connect(Arc::new(node), About::default(), Dialect::Delta, Arc::new(Holding(version))).unwrap()
+        };
+        drop(of("before", old));
+        proxies.follow(Kind::Secret, "ROOTCA");
+        assert_eq!(proxies.left_without(&[new]), None);
+        let (_here, _silent) = (of("here", old), connect(&proxies, "asks for nothing").map(drop));
+        drop(of("knows", new));
+        assert_eq!(proxies.left_without(&[new]), None);
+        drop(of("knows not", old));
+        assert_eq!(proxies.left_without(&[new]).map(|(_, who)| who).as_deref(), Some("knows not"));
+        assert_eq!(proxies.left_without(&[new, old]), None);
     }
 
     #[test]

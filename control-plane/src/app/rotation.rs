@@ -17,6 +17,11 @@ use crate::translate::trust::ROOTS;
 
 /// How often it is looked how far a rotation is.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same, as long as the next step is not due for longer than [`SOON`].
+const LOOK_SELDOM: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
+/// Versions of what proxies are told that are remembered: lists of what is revoked are signed anew now and then.
+const VERSIONS: usize = 256;
 /// How many are named of those that are waited for.
 const NAMED: usize = 100;
 
@@ -84,8 +89,8 @@ pub(super) async fn run(
     let returning = Returning::new(registrar.orphan_grace(), !authority.is_new(), Instant::now());
     let (mut changes, mut revocations) = (authority.changes(), authority.revocation_changes());
     let goes = async {
-        let mut rotation =
-            Turn { authority: &authority, proxies: &proxies, registrar: &registrar, returning, patience: Patience::default() };
+        let (patience, telling) = (Patience::default(), Telling::default());
+        let mut rotation = Turn { authority: &authority, proxies: &proxies, registrar: &registrar, returning, patience, telling };
         let mut trouble = None;
         loop {
             changes.mark_unchanged();
@@ -104,7 +109,7 @@ pub(super) async fn run(
                 tokio::select! {
                     _ = changes.changed() => break,
                     _ = revocations.changed() => break,
-                    () = tokio::time::sleep(LOOK) => {}
+                    () = tokio::time::sleep(rotation.pause(SystemTime::now())) => {}
                 }
             }
         }
@@ -130,6 +135,28 @@ struct Turn<'a> {
     registrar: &'a Registrar,
     returning: Returning,
     patience: Patience,
+    telling: Telling,
+}
+
+/// All that proxies were told since a root is among those that they are to trust.
+#[derive(Default)]
+struct Telling {
+    root: Option<String>,
+    versions: Vec<Version>,
+}
+
+impl Telling {
+    fn tell(&mut self, root: Option<&str>, version: Version) {
+        if self.root.as_deref() != root {
+            *self = Self { root: root.map(ToOwned::to_owned), versions: Vec::new() };
+        }
+        if !self.versions.contains(&version) {
+            if self.versions.len() >= VERSIONS {
+                self.versions.remove(0);
+            }
+            self.versions.push(version);
+        }
+    }
 }
 
 impl Turn<'_> {
@@ -145,12 +172,15 @@ impl Turn<'_> {
         let (authority, (me, all)) = (self.authority, self.registrar.replicas());
         let confirmed = |id: &str| told.root.as_ref().is_some_and(|root| authority.has_confirmed(root, id));
         let left = self.returning.left(&all, confirmed, Instant::now());
+        self.telling.tell(told.root.as_deref(), told.secret.version);
+        let (wall, until) = (SystemTime::now(), authority.trust().rotation.until);
+        let now = until.map_or(wall, |until| self.patience.time(until, (wall, Instant::now())));
         let Some(root) = &told.root else {
             authority.wait_for(Vec::new());
-            return Ok(());
+            return authority.forget_confirmations().await;
         };
-        let mut behind = behind(self.proxies, told.secret.version);
-        behind.extend(self.gone(told.secret.version, Instant::now()));
+        let mut behind = behind(self.proxies, &self.telling.versions);
+        behind.extend(self.gone(Instant::now()));
         behind.extend(left);
         if !behind.is_empty() {
             authority.wait_for(behind);
@@ -161,28 +191,32 @@ impl Turn<'_> {
         let all_know = others.is_empty();
         authority.wait_for(others.into_iter().map(|id| format!("control plane {id}")).take(NAMED).collect());
         if all_know {
-            let (wall, until) = (SystemTime::now(), authority.trust().rotation.until);
-            let now = until.map_or(wall, |until| self.patience.time(until, (wall, Instant::now())));
             authority.advance(root, now).await?;
         }
         Ok(())
     }
 
+    /// When to look again.
+    fn pause(&self, now: SystemTime) -> Duration {
+        let left = self.authority.trust().rotation.until.and_then(|until| until.duration_since(now).ok());
+        if left.is_some_and(|left| left > SOON) { LOOK_SELDOM } else { LOOK }
+    }
+
     /// One that has left without it, and has time to come back.
-    fn gone(&self, version: Version, now: Instant) -> Option<String> {
-        let (at, who) = self.proxies.left_without(version)?;
+    fn gone(&self, now: Instant) -> Option<String> {
+        let (at, who) = self.proxies.left_without(&self.telling.versions)?;
         let left = (at + self.returning.grace).saturating_duration_since(now);
         (!left.is_zero()).then(|| format!("{who}, which is gone; it may come back for {}s", left.as_secs() + 1))
     }
 }
 
-/// Connected proxies that ask whom to trust, and have not taken the newest answer.
-fn behind(proxies: &Proxies, version: Version) -> Vec<String> {
+/// Connected proxies that ask whom to trust, and have not taken the last answer, or none of these.
+fn behind(proxies: &Proxies, versions: &[Version]) -> Vec<String> {
     let connected = proxies.list().into_iter().filter(|proxy| proxy.gone.is_none());
     let asks = connected.filter(|proxy| proxy.types.iter().any(|of| of.kind == Kind::Secret && of.subscribed > 0));
     let behind = asks.filter(|proxy| {
         let held = proxies.holding(proxy.stream, Kind::Secret, ROOTS);
-        held.is_some_and(|(held, status)| held != Some(version) || status != HeldStatus::Acknowledged)
+        held.is_some_and(|(held, status)| !held.is_some_and(|held| versions.contains(&held)) || status != HeldStatus::Acknowledged)
     });
     behind.map(|proxy| proxy.node.id.clone()).take(NAMED).collect()
 }
@@ -190,6 +224,20 @@ fn behind(proxies: &Proxies, version: Version) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_that_are_signed_anew_take_no_confirmation_back() {
+        let (mut telling, version) = (Telling::default(), |number: usize| Version::of(&number.to_be_bytes()));
+        telling.tell(None, version(0));
+        telling.tell(Some("new"), version(1));
+        telling.tell(Some("new"), version(2));
+        telling.tell(Some("new"), version(1));
+        assert_eq!(telling.versions, [version(1), version(2)], "what was told before it says nothing of it");
+        (0..500).for_each(|number| telling.tell(Some("new"), version(number)));
+        assert!(telling.versions.len() == VERSIONS && telling.versions.contains(&version(499)));
+        telling.tell(None, version(500));
+        assert_eq!(telling.versions, [version(500)]);
+    }
 
     #[test]
     fn a_clock_that_is_put_forward_brings_nothing_nearer() {

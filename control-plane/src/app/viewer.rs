@@ -7,6 +7,7 @@ use crate::proxies::node::{About, Node};
 use crate::push::{Directory, Guest, Joined, Later, Refusal};
 use crate::registration::registrar::{Denial, Proof, Registered, Registrar};
 use crate::source::manifest::DEFAULT_NAMESPACE;
+use crate::token::PREFIX;
 use crate::translate::view::{Form, View};
 
 /// What a proxy says of itself that chooses the version of HTTP by what it agrees on with each endpoint, whether others of its cluster
@@ -72,6 +73,8 @@ impl Directory for Viewer {
         Box::pin(async move {
             // What contradicts the certificate, or is another account's, is told before anything is registered or counted.
             self.may_be(node, &view(node)?)?;
+            // With a certificate, what somebody else has given says nothing: one good proof is enough.
+            let token = token.filter(|shown| node.identity.is_none() || shown.starts_with(PREFIX));
             let proof = match (&node.identity, token) {
                 (None, Some(token)) => Proof::Token(token),
                 (Some(verified), token) if token.is_some() || registers(node) => Proof::Certificate(verified, token),

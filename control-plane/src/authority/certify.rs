@@ -155,17 +155,19 @@ impl Authority {
     ) -> Result<(Caller, Option<&'a dyn Authenticator>), Refused> {
         let Some(from) = asked.from else { return self.authenticate(callers, asked).await };
         let host = host(from);
-        let too_many = || Refused::Exhausted(format!("too many requests from {from} were refused; try again later"));
+        let too_many = || Refused::Exhausted(format!("too many callers from {from} could not show who they are; try again later"));
         let outside = |token: &str| callers.iter().any(|callers| callers.knows(token) && callers.asks_others());
         if asked.shown.is_none() && asked.token.is_some_and(outside) {
             // It is paid before, and given back: else any number would be asked about before the first is refused.
-            if !self.failures.charge(host, Instant::now()) {
+            if !self.questions.charge(host, Instant::now()) {
                 return Err(too_many());
             }
-            let busy = || Refused::Exhausted("too many callers are being asked about; try again later".to_owned());
-            let _place = self.asking.take(host).ok_or_else(busy)?;
+            let Some(_place) = self.asking.take(host) else {
+                self.questions.refund(&host);
+                return Err(Refused::Exhausted("too many callers are being asked about; try again later".to_owned()));
+            };
             let known = self.authenticate(callers, asked).await?;
-            self.failures.refund(&host);
+            self.questions.refund(&host);
             return Ok(known);
         }
         let known = self.authenticate(callers, asked).await;

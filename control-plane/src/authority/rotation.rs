@@ -101,17 +101,21 @@ impl Authority {
         let done = self.step(step).await?;
         if done == Looked::Done {
             tracing::info!(target: "audit", root, "{said}");
-            if self.trust().rotation.step == Step::Steady {
-                self.forget_confirmations().await?;
-            }
         }
         Ok(done)
     }
 
-    async fn forget_confirmations(&self) -> Result<(), NotNow> {
+    /// There is no rotation: nobody has to know what was confirmed in the last one.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub async fn forget_confirmations(&self) -> Result<(), NotNow> {
         let said = self.store.records().list(Shelf::Authority).into_keys().filter(|key| key.starts_with(CONFIRMED));
-        let puts = said.map(|key| Put { shelf: Shelf::Authority, key: key.to_string(), text: None, expected: None });
-        self.store.keep(puts.collect()).await.map(drop).map_err(NotNow::Store)
+        let puts: Vec<Put> = said.map(|key| Put { shelf: Shelf::Authority, key: key.to_string(), text: None, expected: None }).collect();
+        if puts.is_empty() {
+            return Ok(());
+        }
+        self.store.keep(puts).await.map(drop).map_err(NotNow::Store)
     }
 
     /// Whether a control plane has said that all its proxies know a root.

@@ -84,13 +84,14 @@ fn shown(ca: &Ca, wide: bool) -> String {
         row
     });
     let rotation = &ca.rotation;
-    let waits = match (rotation.step.as_str(), &rotation.until, rotation.waits_for.as_slice()) {
-        ("distributing", _, []) => " for all proxies to know the new root".to_owned(),
-        (_, _, who @ [_, ..]) => format!(" for {}", harmless(&who.join(", "))),
-        (_, Some(at), _) => format!(" for {}: what the old root has signed holds until then", until(at)),
+    let waits = match (rotation.step.as_str(), rotation.waits_for.as_slice()) {
+        ("distributing", []) => " for all proxies to know the new root".to_owned(),
+        (_, [_, ..]) => format!(" for {}", harmless(&rotation.waits_for.join(", "))),
         _ => String::new(),
     };
-    let waits = if waits.is_empty() { waits } else { format!(", waits{waits}") };
+    let holds = rotation.until.as_ref().map(|at| format!(" for {}: what the old root has signed holds until then", until(at)));
+    let waits = [waits, holds.unwrap_or_default()];
+    let waits: String = waits.iter().filter(|text| !text.is_empty()).map(|text| format!(", waits{text}")).collect();
     let step = format!("rotation: {} since {}{waits}\n", rotation.step, since(&rotation.since));
     format!("trust domain: {}\n{step}{}", ca.trust_domain, table(&head, &rows.collect::<Vec<_>>()))
 }
@@ -110,6 +111,12 @@ mod tests {
         assert!(text.starts_with("trust domain: a.b\nrotation: distributing since -, waits for cart-1\n"), "{text}");
         assert!(text.contains("a1a1a1a1a1a1a1a1") && !text.contains("pin"), "{text}");
         assert!(shown(&ca, true).contains("pin"));
+        let rotation = ShownRotation { step: "issuing".to_owned(), until: Some("2999-01-01T00:00:00Z".to_owned()), ..ca.rotation.clone() };
+        let text = shown(&Ca { rotation, ..ca.clone() }, false);
+        assert!(
+            text.contains("issuing since -, waits for cart-1, waits for ") && text.contains("d: what the old root has signed"),
+            "{text}"
+        );
         let rotation = ShownRotation { step: "steady".to_owned(), ..ShownRotation::default() };
         assert!(shown(&Ca { rotation, ..ca }, false).contains("rotation: steady since -\n"));
     }

@@ -37,9 +37,9 @@ impl Departures {
         }
     }
 
-    /// The last one that left without this version.
-    pub(super) fn without(&self, version: Version) -> Option<(Instant, String)> {
-        let without = self.last.iter().filter(|(held, _)| **held != Some(version));
+    /// The last one that left without any of these versions.
+    pub(super) fn without(&self, versions: &[Version]) -> Option<(Instant, String)> {
+        let without = self.last.iter().filter(|(held, _)| !held.is_some_and(|held| versions.contains(&held)));
         without.map(|(_, left)| left).max_by_key(|(at, _)| *at).cloned()
     }
 }
@@ -56,16 +56,17 @@ mod tests {
         let (start, (old, new)) = (Instant::now(), (version("old"), version("new")));
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut departures = Departures::new(Kind::Secret, "ROOTCA");
-        assert_eq!(departures.without(new), None);
+        assert_eq!(departures.without(&[new]), None);
         departures.left((Some(new), HeldStatus::Acknowledged), "knows", after(9));
-        assert_eq!(departures.without(new), None);
+        assert_eq!(departures.without(&[new]), None);
         departures.left((Some(old), HeldStatus::Acknowledged), "early", after(1));
-        assert_eq!(departures.without(new), Some((after(1), "early".to_owned())));
+        assert_eq!(departures.without(&[new]), Some((after(1), "early".to_owned())));
         for (status, second) in [(HeldStatus::Sent, 2), (HeldStatus::Refused, 3), (HeldStatus::NotSent, 4)] {
             departures.left((Some(new), status), "late", after(second));
-            assert_eq!(departures.without(new), Some((after(second), "late".to_owned())), "{status:?}");
+            assert_eq!(departures.without(&[new]), Some((after(second), "late".to_owned())), "{status:?}");
         }
-        assert_eq!(departures.without(old), Some((after(9), "knows".to_owned())));
+        assert_eq!(departures.without(&[old]), Some((after(9), "knows".to_owned())));
+        assert_eq!(departures.without(&[old, new]), Some((after(4), "late".to_owned())));
     }
 
     #[test]
@@ -77,6 +78,6 @@ mod tests {
             departures.left((Some(version), HeldStatus::Acknowledged), "one", start + Duration::from_secs(second));
         }
         assert_eq!(departures.last.len(), VERSIONS);
-        assert_eq!(departures.without(Version::of(b"new")).map(|(at, _)| at), Some(start + Duration::from_secs(499)));
+        assert_eq!(departures.without(&[Version::of(b"new")]).map(|(at, _)| at), Some(start + Duration::from_secs(499)));
     }
 }

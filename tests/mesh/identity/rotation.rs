@@ -119,8 +119,11 @@ async fn a_root_is_replaced_when_all_know_the_new_one_and_nothing_of_the_old_one
 
     let steady = until_step(&world, "steady").await;
     assert_eq!((steady["roots"].as_array().unwrap().len(), steady["roots"][0]["fingerprint"] == old), (1, false));
-    let proxies = world.proxies();
-    assert!(proxies.iter().all(|proxy| proxy["synced"] == json!(true)) && proxies.len() == 1, "{proxies:#?}");
+    let synced = || async {
+        let proxies = world.proxies();
+        (proxies.len() == 1 && proxies.iter().all(|proxy| proxy["synced"] == json!(true))).then_some(())
+    };
+    eventually(LIMIT, synced).await.unwrap_or_else(|| panic!("{:#?}", world.proxies()));
     world.is_accepted_by_all().await;
     // The root of a token made before is among what the port shows.
     let shown = stranger.openssl(&format!("s_client -connect 127.0.0.1:{} -showcerts -CAfile root.pem", world.secure_xds));

@@ -69,6 +69,12 @@ async fn a_sidecar_sees_what_its_certificate_may_see() {
     assert_eq!(listeners(&ads(&stranger, &json!({}), &bank)), 2, "the certificate says where it is");
     assert_eq!(listeners(&ads(&stranger, &json!({}), &shop)), 1);
 
+    // What somebody else has given says nothing beside a certificate, and registers nobody.
+    let mut beside = shop.clone();
+    beside["token"] = json!("eyJhbGciOiJSUzI1NiJ9.e30.c2lnbmF0dXJl");
+    assert_eq!(listeners(&ads(&stranger, &json!({"LABELS": {"app": "web"}}), &beside)), 1);
+    assert!(!world.does(&["get", "workloads", "-n", "shop", "-o", "name"]).contains("cart-1"));
+
     let refused = |metadata: Value, more: &Value| {
         let said = ads(&stranger, &metadata, more);
         (said["code"].as_str().unwrap_or_default().to_owned(), said["details"].as_str().unwrap_or_default().to_owned())

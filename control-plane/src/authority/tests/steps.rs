@@ -61,6 +61,7 @@ async fn a_rotation_goes_on_after_a_restart_and_ends() {
     assert_eq!(authority.advance(&old.current.fingerprint, until).await, Ok(Looked::Nothing), "of another rotation");
     assert_eq!(authority.advance(&new, until).await, Ok(Looked::Done));
     assert_eq!(authority.advance(&new, until).await, Ok(Looked::Nothing));
+    authority.forget_confirmations().await.unwrap();
     let after = authority.trust();
     assert_eq!((after.rotation.step, after.roots.len(), &after.current.fingerprint), (Step::Steady, 1, &new));
     // Who was told of the old root in a token finds the way from there.
