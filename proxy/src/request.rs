@@ -222,11 +222,11 @@ async fn answer(connection: &Connection, live: &mut Box<Live>, incoming: Incomin
             let Some(table) = live.table.clone() else { return Err(no_route().into()) };
             let standing = live.asked.clone().map(|asked| (asked, live.info.remote.clone()));
             let job = attempt::Job { connection, generation: &generation, table: &table, forward };
-            let sent = attempt::forward(job, live, body, spelling, informational);
-            match standing::answered(connection, standing, sent).await {
-                Ok(answered) => answered,
-                Err(denied) => Err(guarded::forbidden(live, denied).into()),
-            }
+            let answered = {
+                let sent = std::pin::pin!(attempt::forward(job, live, body, spelling, informational));
+                standing::answered(connection, standing, sent).await
+            };
+            answered.unwrap_or_else(|denied| Err(guarded::forbidden(live, denied).into()))
         }
     }
 }

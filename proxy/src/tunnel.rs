@@ -47,7 +47,10 @@ pub async fn serve(
         let limits = Limits { idle: proxy.idle_timeout, max: longest(proxy, bond.as_ref()) };
         let end = tokio::select! {
             end = forward(client, upstream, ahead, limits, &moved) => end,
-            () = worker.refuses(bond.as_ref()) => End::MaxDuration,
+            () = worker.refuses(bond.as_ref()) => {
+            tracing::info!(client = %stream.connection.client, "a server is not accepted any more, and its connection closed");
+            End::MaxDuration
+        }
         };
         drop(guard);
         record_end(end, stats, &mut stream);

@@ -129,7 +129,6 @@ impl Worker {
                 return std::future::pending().await;
             }
         }
-        tracing::info!("a server is not accepted any more, and its connection closed");
     }
 
     /// Tells now and then of clients of TLS that no filter chain is for; of others, that may be anything, only to whoever asks for

@@ -31,6 +31,7 @@ impl ResponseBody {
     pub(super) fn local(body: Bytes, mut live: Box<Live>) -> Self {
         // Of a body that the client does not want, nothing is read.
         live.complete = body.is_empty() || live.head.method == Method::HEAD;
+        live.asked = None;
         Self { body: Body::from(body), live, cut: None, is_tunnel: false }
     }
 

@@ -156,7 +156,7 @@ impl Levels {
 /// Of a request that was let in and waits for its answer.
 pub(super) fn forbidden(live: &mut Live, denied: LocalReply) -> LocalReply {
     live.body_pending = live.request_ended().is_none();
-    if let Some(cluster) = &live.cluster {
+    if let Some(cluster) = live.cluster.as_ref().filter(|_| live.info.upstream.request_began.is_some()) {
         cluster.stats().upstream_rq_tx_reset.inc();
     }
     routed(live, denied)

@@ -2,7 +2,7 @@
 //! server behind it is accepted; tunnels, also as both certificates hold.
 
 use std::borrow::Cow;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
-use http::header::{ACCEPT, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::sync::{oneshot, watch};
 
@@ -29,6 +29,8 @@ use crate::request::{Connection, Inner};
 use crate::runtime::policy::Guards;
 use crate::task::spawn_bounded_by_connection;
 
+/// What calls say that they are.
+const CALLS: [&[u8]; 2] = [b"application/grpc", b"application/connect+"];
 /// Who wants events says that.
 const EVENTS: &[u8] = b"text/event-stream";
 
@@ -74,10 +76,11 @@ pub(super) fn asked(inner: &Inner, live: &Live) -> Option<Rc<Asked>> {
     (tunnel || is_stream(head)).then(|| Rc::new(Asked { views: Views::begin(live), guards: inner.policy.current_full(), end }))
 }
 
-/// gRPC, or a client that takes events as they come (HTML, "Server-sent events").
+/// gRPC, also as gRPC-Web or Connect, or a client that takes events as they come (HTML, "Server-sent events").
 fn is_stream(head: &RequestHead) -> bool {
+    let kind = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let takes_events = |accept: &HeaderValue| accept.as_bytes().windows(EVENTS.len()).any(|part| part.eq_ignore_ascii_case(EVENTS));
-    head.is_grpc() || head.headers.get_all(ACCEPT).iter().any(takes_events)
+    CALLS.iter().any(|call| kind.starts_with(call)) || head.headers.get_all(ACCEPT).iter().any(takes_events)
 }
 
 /// The client's direction, which may go on when the server's has ended.
@@ -92,9 +95,8 @@ pub(super) fn upload(asked: Option<&Asked>, body: Body) -> Body {
 pub(super) async fn answered<T>(
     connection: &Connection,
     standing: Option<(Rc<Asked>, Address)>,
-    sent: impl Future<Output = T>,
+    mut sent: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, LocalReply> {
-    let mut sent = pin!(sent);
     let forbidden = |(asked, remote): (Rc<Asked>, Address)| async move { asked.forbidden(&connection.0, &remote).await };
     let mut forbidden = standing.map(|standing| Box::pin(forbidden(standing)));
     std::future::poll_fn(|cx| {
@@ -131,7 +133,7 @@ pub(super) fn tunnel(live: &mut Live) -> Option<Cut> {
 
 /// Of an answer that has not ended at once: what it ends by; nothing where it is not a stream's.
 pub(super) fn stream(live: &mut Live) -> Option<Cut> {
-    let asked = live.asked.take()?;
+    let asked = live.asked.take_if(|asked| asked.end.is_none())?;
     Some(stand(live, &asked))
 }
 

@@ -30,7 +30,7 @@ pub fn tls_source() -> TlsSource {
 /// Certificates that servers show.
 #[derive(Default)]
 pub struct Shown {
-    /// Who is refused, or refuses us, is told now and then; else whoever dials does so.
+    /// Who is refused, or refuses us while hands are shaken, is told now and then; else whoever dials does so.
     refused: Option<Sparse>,
 }
 
@@ -45,7 +45,8 @@ impl Certificates for Shown {
 
     fn failed(&self, settings: &ClientTls, error: &io::Error, (cluster, server): (&ClusterName, &Address)) -> TlsFault {
         let error = client::failed(settings, error);
-        match self.refused.as_ref().filter(|_| error.is_refusal()).and_then(Sparse::tell) {
+        let is_told = error.is_refusal() || matches!(error.cause, HandshakeFailure::NotTls);
+        match self.refused.as_ref().filter(|_| is_told).and_then(Sparse::tell) {
             Some(untold) => tracing::warn!(%cluster, %server, untold, "TLS handshake: {error}"),
             None => tracing::debug!(%cluster, %server, %error, "TLS handshake"),
         }

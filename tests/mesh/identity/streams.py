@@ -12,6 +12,7 @@ import json
 import queue
 import sys
 import threading
+import time
 from concurrent import futures
 
 import grpc
@@ -31,7 +32,7 @@ class Stream:
         return self.heard.acquire(timeout=LIMIT)
 
 
-streams = {"Chat": Stream(), "Upload": Stream()}
+streams = {}
 
 
 def chat(words, context):
@@ -65,20 +66,38 @@ def listen(stream):
         pass
 
 
-def opened(channel, method):
-    stream = streams[method]
+def begun(channel, method):
+    stream = streams[method] = Stream()
     path, words = "/tests.Streams/" + method, iter(stream.words.get, None)
     if method == "Chat":
         stream.call = channel.stream_stream(path)(words, wait_for_ready=True)
         threading.Thread(target=listen, args=(stream,), daemon=True).start()
     else:
         stream.call = channel.stream_unary(path).future(words, wait_for_ready=True)
-    return stream.say()
+    stream.words.put(b"word")
+    for _ in range(LIMIT * 10):
+        if stream.heard.acquire(timeout=0.1):
+            return True
+        if stream.call.done():
+            break
+    stream.words.put(None)
+    return False
+
+
+def opened(channel, method):
+    """The sidecars may not know of each other yet."""
+    end = time.monotonic() + LIMIT
+    while not begun(channel, method):
+        if time.monotonic() > end:
+            return False
+    return True
 
 
 def ended(stream):
-    over = stream.over.wait(LIMIT)
-    code = stream.call.code().name if over else None
+    over, done = stream.over.wait(LIMIT), threading.Event()
+    if not stream.call.add_callback(done.set):
+        done.set()
+    code = stream.call.code().name if done.wait(LIMIT) else None
     return {"code": code, "server": over}
 
 
@@ -88,8 +107,8 @@ def main():
     channel = grpc.insecure_channel(f"127.0.0.1:{int(sys.stdin.readline())}", options=[("grpc.default_authority", "cart")])
     for line in sys.stdin:
         ((does, method),) = json.loads(line).items()
-        stream = streams[method]
-        answer = {"open": lambda: opened(channel, method), "say": stream.say, "end": lambda: ended(stream)}[does]()
+        stream = streams.get(method)
+        answer = {"open": lambda: opened(channel, method), "say": lambda: stream.say(), "end": lambda: ended(stream)}[does]()
         print(json.dumps(answer), flush=True)
     for stream in streams.values():
         stream.words.put(None)

@@ -71,7 +71,7 @@ pub(super) fn give_up(why: &'static str) -> LocalReply {
     reply.because(None, "proxy_internal_error", why)
 }
 
-/// RFC 9209, sections 2.3.10 to 2.3.22.
+/// RFC 9209, sections 2.3.8, 2.3.13 to 2.3.15 and 2.3.31.
 const fn tls_error(kind: TlsFaultKind) -> &'static str {
     match kind {
         TlsFaultKind::Unready => "proxy_configuration_error",

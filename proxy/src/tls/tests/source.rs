@@ -160,14 +160,30 @@ fn settings_that_cannot_be_used_are_told_each_time() {
     }
 }
 
-#[tokio::test]
-async fn sessions_of_a_changed_cluster_are_not_used() {
-    let ca = Authority::new("ca");
-    // A server that resumes, unlike ours.
+/// A server that resumes, unlike ours.
+fn resuming(ca: &Authority) -> Arc<ServerConfig> {
     let mut server = ServerConfig::clone(&server::config(&server_tls(vec![ca.issue(&["a.test"])])).unwrap());
     server.session_storage = rustls::server::ServerSessionMemoryCache::new(16);
     server.send_tls13_tickets = 2;
-    let server = Arc::new(server);
+    Arc::new(server)
+}
+
+/// What is remembered of the server's certificate could outlive it.
+#[tokio::test]
+async fn nothing_is_remembered_of_who_was_shown_our_certificate() {
+    let ca = Authority::new("ca");
+    let (server, source) = (resuming(&ca), Source::new());
+    let certificate = Some(ca.issue(&["spiffe://a.test/ours"]));
+    let shop = cluster("shop", ClientTls { sni: Some("a.test".into()), certificate, ..client_tls() });
+    for _ in 0..2 {
+        assert!(!meet_as(Arc::clone(&server), config(&source, &shop), "a.test").await.client.unwrap().resumed);
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_a_changed_cluster_are_not_used() {
+    let ca = Authority::new("ca");
+    let server = resuming(&ca);
     let source = Source::new();
     let shop = cluster("shop", ClientTls { sni: Some("a.test".into()), ..client_tls() });
     let meet = |config| meet_as(Arc::clone(&server), config, "a.test");
