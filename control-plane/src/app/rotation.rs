@@ -143,12 +143,14 @@ struct Turn<'a> {
 struct Telling {
     root: Option<String>,
     versions: Vec<Version>,
+    /// Streams whose proxies have acknowledged one of them.
+    known: BTreeSet<u64>,
 }
 
 impl Telling {
     fn tell(&mut self, root: Option<&str>, version: Version) {
         if self.root.as_deref() != root {
-            *self = Self { root: root.map(ToOwned::to_owned), versions: Vec::new() };
+            *self = Self { root: root.map(ToOwned::to_owned), ..Self::default() };
         }
         if !self.versions.contains(&version) {
             if self.versions.len() >= VERSIONS {
@@ -156,6 +158,23 @@ impl Telling {
             }
             self.versions.push(version);
         }
+    }
+
+    /// Connected proxies that ask whom to trust, and have acknowledged none of these answers, or refuse the last one.
+    fn behind(&mut self, proxies: &Proxies) -> Vec<String> {
+        let (mut known, mut behind) = (BTreeSet::new(), Vec::new());
+        let connected = proxies.list().into_iter().filter(|proxy| proxy.gone.is_none());
+        for proxy in connected.filter(|proxy| proxy.types.iter().any(|of| of.kind == Kind::Secret && of.subscribed > 0)) {
+            let Some((held, status)) = proxies.holding(proxy.stream, Kind::Secret, ROOTS) else { continue };
+            let has = held.is_some_and(|held| self.versions.contains(&held));
+            if has && (status == HeldStatus::Acknowledged || (status == HeldStatus::Sent && self.known.contains(&proxy.stream))) {
+                known.insert(proxy.stream);
+            } else if behind.len() < NAMED {
+                behind.push(proxy.node.id.clone());
+            }
+        }
+        self.known = known;
+        behind
     }
 }
 
@@ -179,7 +198,7 @@ impl Turn<'_> {
             authority.wait_for(Vec::new());
             return authority.forget_confirmations().await;
         };
-        let mut behind = behind(self.proxies, &self.telling.versions);
+        let mut behind = self.telling.behind(self.proxies);
         behind.extend(self.gone(Instant::now()));
         behind.extend(left);
         if !behind.is_empty() {
@@ -208,17 +227,6 @@ impl Turn<'_> {
         let left = (at + self.returning.grace).saturating_duration_since(now);
         (!left.is_zero()).then(|| format!("{who}, which is gone; it may come back for {}s", left.as_secs() + 1))
     }
-}
-
-/// Connected proxies that ask whom to trust, and have not taken the last answer, or none of these.
-fn behind(proxies: &Proxies, versions: &[Version]) -> Vec<String> {
-    let connected = proxies.list().into_iter().filter(|proxy| proxy.gone.is_none());
-    let asks = connected.filter(|proxy| proxy.types.iter().any(|of| of.kind == Kind::Secret && of.subscribed > 0));
-    let behind = asks.filter(|proxy| {
-        let held = proxies.holding(proxy.stream, Kind::Secret, ROOTS);
-        held.is_some_and(|(held, status)| !held.is_some_and(|held| versions.contains(&held)) || status != HeldStatus::Acknowledged)
-    });
-    behind.map(|proxy| proxy.node.id.clone()).take(NAMED).collect()
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! From one root to the next.
 
 use std::fmt;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::authority::state::State;
 use crate::authority::trust::Step;
 use crate::authority::{Authority, RECORD, Source};
 use crate::store::error::StoreError;
-use crate::store::records::{Put, Shelf};
+use crate::store::records::{Kept, Put, Shelf};
 
 /// Another control plane may hear of a step a little later, and sign with the old root until then.
 const SLACK: Duration = Duration::from_secs(5);
@@ -110,9 +110,12 @@ impl Authority {
     /// # Errors
     /// The store refuses.
     pub async fn forget_confirmations(&self) -> Result<(), NotNow> {
-        let said = self.store.records().list(Shelf::Authority).into_keys().filter(|key| key.starts_with(CONFIRMED));
-        let puts: Vec<Put> = said.map(|key| Put { shelf: Shelf::Authority, key: key.to_string(), text: None, expected: None }).collect();
-        if puts.is_empty() {
+        let said = self.store.records().list(Shelf::Authority).into_iter().filter(|(key, _)| key.starts_with(CONFIRMED));
+        let put =
+            |(key, kept): (Arc<str>, Kept)| Put { shelf: Shelf::Authority, key: key.to_string(), text: None, expected: Some(kept.version) };
+        let puts: Vec<Put> = said.map(put).collect();
+        // Who cannot read the newest record knows of no rotation.
+        if puts.is_empty() || !self.is_made() || self.is_stale(&self.trust()) {
             return Ok(());
         }
         self.store.keep(puts).await.map(drop).map_err(NotNow::Store)

@@ -89,7 +89,8 @@ fn shown(ca: &Ca, wide: bool) -> String {
         (_, [_, ..]) => format!(" for {}", harmless(&rotation.waits_for.join(", "))),
         _ => String::new(),
     };
-    let holds = rotation.until.as_ref().map(|at| format!(" for {}: what the old root has signed holds until then", until(at)));
+    let left = rotation.until.as_deref().map(until).filter(|left| left != "-");
+    let holds = left.map(|left| format!(" for {left}: what the old root has signed holds until then"));
     let waits = [waits, holds.unwrap_or_default()];
     let waits: String = waits.iter().filter(|text| !text.is_empty()).map(|text| format!(", waits{text}")).collect();
     let step = format!("rotation: {} since {}{waits}\n", rotation.step, since(&rotation.since));

@@ -59,6 +59,7 @@ pub(super) struct Asked {
     guards: Arc<Guards>,
     /// Why it has to end, for both of its directions, where it may become a tunnel. A stream has one answer, and ends with it.
     end: Option<watch::Sender<Why>>,
+    is_stream: bool,
 }
 
 type Why = Option<Cow<'static, str>>;
@@ -73,10 +74,11 @@ pub(super) fn asked(inner: &Inner, live: &Live) -> Option<Rc<Asked>> {
     let tunnel =
         head.upgrade.is_some() || head.path.is_none() || head.method == Method::CONNECT || head.method == Method::POST && ends_here();
     let end = tunnel.then(|| watch::Sender::new(None));
-    (tunnel || is_stream(head)).then(|| Rc::new(Asked { views: Views::begin(live), guards: inner.policy.current_full(), end }))
+    let is_stream = is_stream(head);
+    (tunnel || is_stream).then(|| Rc::new(Asked { views: Views::begin(live), guards: inner.policy.current_full(), end, is_stream }))
 }
 
-/// gRPC, also as gRPC-Web or Connect, or a client that takes events as they come (HTML, "Server-sent events").
+/// gRPC, also as gRPC-Web or streams of Connect, or a client that takes events as they come (HTML, "Server-sent events").
 fn is_stream(head: &RequestHead) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
     let takes_events = |accept: &HeaderValue| accept.as_bytes().windows(EVENTS.len()).any(|part| part.eq_ignore_ascii_case(EVENTS));
@@ -133,7 +135,7 @@ pub(super) fn tunnel(live: &mut Live) -> Option<Cut> {
 
 /// Of an answer that has not ended at once: what it ends by; nothing where it is not a stream's.
 pub(super) fn stream(live: &mut Live) -> Option<Cut> {
-    let asked = live.asked.take_if(|asked| asked.end.is_none())?;
+    let asked = live.asked.take_if(|asked| asked.is_stream)?;
     Some(stand(live, &asked))
 }
 

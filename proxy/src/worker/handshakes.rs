@@ -14,12 +14,12 @@ use crate::connect::tcp::{TlsFault, TlsFaultKind};
 use crate::connect::{TlsSource, TlsTarget};
 use crate::exchange::TlsInfo;
 use crate::telemetry::sparse::Sparse;
-use crate::tls::{HandshakeFailure, client, describe};
+use crate::tls::{HandshakeError, HandshakeFailure, client, describe};
 
 /// What handshakes with the servers of all clusters need, on this thread.
 pub fn tls_source() -> TlsSource {
     let source = client::Source::new();
-    let certificates: Rc<dyn Certificates> = Rc::new(Shown { refused: Some(Sparse::default()) });
+    let certificates: Rc<dyn Certificates> = Rc::new(Shown { told: Some(Told::default()) });
     Rc::new(move |cluster, settings, asked| {
         let client::Ready { config, server_name, expires, trusted } = source.target(cluster, settings, asked)?;
         let (settings, certificates) = (Arc::clone(settings), Rc::clone(&certificates));
@@ -30,8 +30,29 @@ pub fn tls_source() -> TlsSource {
 /// Certificates that servers show.
 #[derive(Default)]
 pub struct Shown {
-    /// Who is refused, or refuses us while hands are shaken, is told now and then; else whoever dials does so.
-    refused: Option<Sparse>,
+    /// Else whoever dials tells of it.
+    told: Option<Told>,
+}
+
+/// What is told now and then.
+#[derive(Default)]
+struct Told {
+    /// Servers that are refused, or refuse us while hands are shaken.
+    refused: Sparse,
+    /// Those that do not speak TLS: they hide none of the others.
+    plain: Sparse,
+}
+
+impl Told {
+    fn tell(&self, error: &HandshakeError) -> Option<u64> {
+        if error.is_refusal() {
+            self.refused.tell()
+        } else if matches!(error.cause, HandshakeFailure::NotTls) {
+            self.plain.tell()
+        } else {
+            None
+        }
+    }
 }
 
 impl Certificates for Shown {
@@ -45,8 +66,7 @@ impl Certificates for Shown {
 
     fn failed(&self, settings: &ClientTls, error: &io::Error, (cluster, server): (&ClusterName, &Address)) -> TlsFault {
         let error = client::failed(settings, error);
-        let is_told = error.is_refusal() || matches!(error.cause, HandshakeFailure::NotTls);
-        match self.refused.as_ref().filter(|_| is_told).and_then(Sparse::tell) {
+        match self.told.as_ref().and_then(|told| told.tell(&error)) {
             Some(untold) => tracing::warn!(%cluster, %server, untold, "TLS handshake: {error}"),
             None => tracing::debug!(%cluster, %server, %error, "TLS handshake"),
         }
