@@ -231,7 +231,12 @@ impl Turn<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::proxies::node::{About, Node};
+    use crate::proxies::status::{Dialect, Held, TypeStatus};
+    use crate::proxies::{Holding, Observed};
 
     #[test]
     fn lists_that_are_signed_anew_take_no_confirmation_back() {
@@ -245,6 +250,56 @@ mod tests {
         assert!(telling.versions.len() == VERSIONS && telling.versions.contains(&version(499)));
         telling.tell(None, version(500));
         assert_eq!(telling.versions, [version(500)]);
+    }
+
+    /// A proxy that holds this of whom to trust.
+    struct Holder(Mutex<Holding>);
+
+    impl Observed for Holder {
+        fn types(&self) -> Vec<TypeStatus> {
+            vec![TypeStatus { subscribed: 1, ..TypeStatus::new(Kind::Secret) }]
+        }
+
+        fn held(&self) -> Vec<Held> {
+            Vec::new()
+        }
+
+        fn holding(&self, _: Kind, _: &str) -> Option<Holding> {
+            Some(*self.0.lock().unwrap())
+        }
+    }
+
+    #[test]
+    fn who_has_acknowledged_a_root_knows_it_until_he_refuses_it() {
+        use HeldStatus::{Acknowledged, NotSent, Refused, Sent};
+        let [before, with, anew] = ["before", "with", "anew"].map(|text| Version::of(text.as_bytes()));
+        let proxies = Proxies::new(10);
+        let holder = Arc::new(Holder(Mutex::new((None, NotSent))));
+        let node = Arc::new(Node { id: "one".to_owned(), ..Node::default() });
+        let seen: Arc<dyn Observed> = Arc::<Holder>::clone(&holder);
+        let _connected = proxies.connect(node, About::default(), Dialect::Delta, seen).unwrap();
+        let mut telling = Telling::default();
+        telling.tell(Some("new"), with);
+        for (held, status, is_behind) in [
+            ((None, NotSent), "it was told nothing", true),
+            ((Some(before), Acknowledged), "it knows the old one alone", true),
+            ((Some(with), Sent), "it has not answered", true),
+            ((Some(with), Acknowledged), "it knows", false),
+            ((Some(anew), Sent), "what is told now was not told with that root", true),
+            ((Some(with), Acknowledged), "it knows", false),
+        ] {
+            *holder.0.lock().unwrap() = held;
+            assert_eq!(telling.behind(&proxies).is_empty(), !is_behind, "{status}");
+        }
+        telling.tell(Some("new"), anew);
+        for (held, status, is_behind) in [
+            ((Some(anew), Sent), "a list is on its way to it", false),
+            ((Some(anew), Refused), "it refuses it", true),
+            ((Some(anew), Sent), "and knows no more", true),
+        ] {
+            *holder.0.lock().unwrap() = held;
+            assert_eq!(telling.behind(&proxies).is_empty(), !is_behind, "{status}");
+        }
     }
 
     #[test]
